@@ -1,0 +1,11 @@
+//! What `lapsed` knows about keys, and nothing about the world: no async, no IO, no clock, no
+//! database. Every function here gets the time as an argument and gives the same answer twice.
+
+pub mod identity;
+pub mod key;
+pub mod lifecycle;
+pub mod plan;
+pub mod policy;
+pub mod retry;
+pub mod stage;
+pub mod token;

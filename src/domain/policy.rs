@@ -1,0 +1,296 @@
+//! The rules keys live under. Checked once, on construction; after that the type is the proof.
+
+use chrono::TimeDelta;
+use thiserror::Error;
+
+use crate::domain::identity::KeyKind;
+
+/// The longest any period in a policy may be: ten years.
+pub const MAX_DAYS: u16 = 3650;
+
+/// The rules for one kind of key.
+///
+/// Invariant: `reminder_days` is not empty, nearest first, without repeats, all at least 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    reminder_days: Vec<u16>,
+    window_days: u16,
+    closing_days: u16,
+    default_ttl_days: Option<u16>,
+    max_ttl_days: Option<u16>,
+    review_days: Option<u16>,
+    undo: TimeDelta,
+}
+
+/// The fields of a [`Policy`] as people write them, in any order, not yet checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyFields {
+    /// Days before the expiry at which the owner is reminded.
+    pub reminder_days: Vec<u16>,
+    /// Days after the expiry in which the owner can still rotate. 0: none at all.
+    pub window_days: u16,
+    /// Days before the window's end at which the owner is told once more. 0: not at all.
+    pub closing_days: u16,
+    /// How long a key lives if nobody says otherwise. `None`: it never expires.
+    pub default_ttl_days: Option<u16>,
+    /// How long a key may live at most. `None`: it may be set never to expire.
+    pub max_ttl_days: Option<u16>,
+    /// How often a key that never expires has to be looked at. `None`: never.
+    pub review_days: Option<u16>,
+    /// Hours between the end of a key by revocation or an ended access, and its purge.
+    pub undo_hours: u16,
+}
+
+impl Default for PolicyFields {
+    fn default() -> Self {
+        Self {
+            reminder_days: vec![30, 7, 1],
+            window_days: 7,
+            closing_days: 1,
+            default_ttl_days: Some(90),
+            max_ttl_days: Some(365),
+            review_days: None,
+            undo_hours: 72,
+        }
+    }
+}
+
+/// What is wrong with a policy. The text begins with the field's name.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PolicyError {
+    /// There is no reminder at all.
+    #[error("reminder_days is empty, so no owner would ever be told; name at least one day")]
+    NoReminders,
+    /// A reminder is nonsense.
+    #[error("reminder_days contains {0}, but each must be from 1 to {MAX_DAYS}")]
+    ReminderOutOfRange(u16),
+    /// The window is too long.
+    #[error("window_days is {0}, but must be from 0 to 90")]
+    WindowTooLong(u16),
+    /// The last reminder of the window would come before the window.
+    #[error("closing_days is {closing}, but must be less than window_days ({window})")]
+    ClosingTooEarly {
+        /// What was asked for.
+        closing: u16,
+        /// The window it does not fit.
+        window: u16,
+    },
+    /// A length of life is nonsense.
+    #[error("{field} is {days}, but must be from 1 to {MAX_DAYS}")]
+    TtlOutOfRange {
+        /// `default_ttl_days`, `max_ttl_days` or `review_days`.
+        field: &'static str,
+        /// What was asked for.
+        days: u16,
+    },
+    /// The default is beyond the limit.
+    #[error("default_ttl_days is {default}, which is more than max_ttl_days ({max})")]
+    DefaultAboveMax {
+        /// The default, in words.
+        default: String,
+        /// The limit.
+        max: u16,
+    },
+    /// People's keys always expire.
+    #[error("max_ttl_days is missing, but keys of people must expire")]
+    UserKeysMustExpire,
+}
+
+impl Policy {
+    /// Checks `fields` for keys of `kind`.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense, named by its field.
+    pub fn new(kind: KeyKind, fields: PolicyFields) -> Result<Self, PolicyError> {
+        let mut reminder_days = fields.reminder_days;
+        reminder_days.sort_unstable();
+        reminder_days.dedup();
+        if reminder_days.is_empty() {
+            return Err(PolicyError::NoReminders);
+        }
+        if let Some(&days) = reminder_days.iter().find(|days| !(1..=MAX_DAYS).contains(*days)) {
+            return Err(PolicyError::ReminderOutOfRange(days));
+        }
+        if fields.window_days > 90 {
+            return Err(PolicyError::WindowTooLong(fields.window_days));
+        }
+        if fields.closing_days > 0 && fields.closing_days >= fields.window_days.max(1) {
+            // A window of a day or less has no room for a last day.
+            if fields.window_days > 1 {
+                return Err(PolicyError::ClosingTooEarly {
+                    closing: fields.closing_days,
+                    window: fields.window_days,
+                });
+            }
+        }
+        for (field, days) in [
+            ("default_ttl_days", fields.default_ttl_days),
+            ("max_ttl_days", fields.max_ttl_days),
+            ("review_days", fields.review_days),
+        ] {
+            if let Some(days) = days.filter(|days| !(1..=MAX_DAYS).contains(days)) {
+                return Err(PolicyError::TtlOutOfRange { field, days });
+            }
+        }
+        match (fields.default_ttl_days, fields.max_ttl_days) {
+            (_, None) if kind == KeyKind::User => return Err(PolicyError::UserKeysMustExpire),
+            (None, Some(max)) => {
+                return Err(PolicyError::DefaultAboveMax { default: "never".to_owned(), max });
+            }
+            (Some(default), Some(max)) if default > max => {
+                return Err(PolicyError::DefaultAboveMax { default: default.to_string(), max });
+            }
+            _ => {}
+        }
+        Ok(Self {
+            reminder_days,
+            window_days: fields.window_days,
+            closing_days: fields.closing_days,
+            default_ttl_days: fields.default_ttl_days,
+            max_ttl_days: fields.max_ttl_days,
+            review_days: fields.review_days,
+            undo: TimeDelta::hours(i64::from(fields.undo_hours)),
+        })
+    }
+
+    /// The rungs of the reminder ladder in days before the expiry, nearest first.
+    pub fn reminder_days(&self) -> &[u16] {
+        &self.reminder_days
+    }
+
+    /// How long an expired key can be brought back. May be zero.
+    pub fn window(&self) -> TimeDelta {
+        TimeDelta::days(i64::from(self.window_days))
+    }
+
+    /// How long before the window's end its owner is told once more; `None` where there is no
+    /// such reminder, or no room for it.
+    pub fn closing(&self) -> Option<TimeDelta> {
+        let fits = 0 < self.closing_days && self.closing_days < self.window_days;
+        fits.then(|| TimeDelta::days(i64::from(self.closing_days)))
+    }
+
+    /// The life of a key that nobody set; `None` is for ever.
+    pub fn default_ttl(&self) -> Option<TimeDelta> {
+        self.default_ttl_days.map(|days| TimeDelta::days(i64::from(days)))
+    }
+
+    /// The longest life allowed; `None` allows a key that never expires.
+    pub fn max_ttl(&self) -> Option<TimeDelta> {
+        self.max_ttl_days.map(|days| TimeDelta::days(i64::from(days)))
+    }
+
+    /// How often a key without expiry has to be looked at.
+    pub fn review_every(&self) -> Option<TimeDelta> {
+        self.review_days.map(|days| TimeDelta::days(i64::from(days)))
+    }
+
+    /// How long a revoked key, or one whose owner's access ended, is kept before its purge.
+    pub fn undo(&self) -> TimeDelta {
+        self.undo
+    }
+
+    /// Whether a life of `ttl` is allowed; `None` is for ever and counts as longer than any limit.
+    pub fn allows_ttl(&self, ttl: Option<TimeDelta>) -> bool {
+        match (ttl, self.max_ttl()) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(ttl), Some(max)) => ttl <= max,
+        }
+    }
+}
+
+/// The rules of one installation, tenant or environment: one [`Policy`] for each kind of key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policies {
+    /// For people's keys.
+    pub user: Policy,
+    /// For servers' and functions' keys.
+    pub application: Policy,
+    /// For administrators' tokens.
+    pub service: Policy,
+}
+
+impl Policies {
+    /// The rules for keys of `kind`.
+    pub fn of(&self, kind: KeyKind) -> &Policy {
+        match kind {
+            KeyKind::User => &self.user,
+            KeyKind::Application => &self.application,
+            KeyKind::Service => &self.service,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(change: impl FnOnce(&mut PolicyFields)) -> Result<Policy, PolicyError> {
+        let mut fields = PolicyFields::default();
+        change(&mut fields);
+        Policy::new(KeyKind::User, fields)
+    }
+
+    fn message(change: impl FnOnce(&mut PolicyFields)) -> String {
+        check(change).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_default_is_a_policy() {
+        let policy = check(|_| ()).unwrap();
+        assert_eq!(policy.reminder_days(), [1, 7, 30]);
+        assert_eq!(policy.window(), TimeDelta::days(7));
+        assert_eq!(policy.closing(), Some(TimeDelta::days(1)));
+    }
+
+    #[test]
+    fn each_mistake_is_named_by_its_field() {
+        assert_eq!(
+            message(|f| f.reminder_days.clear()),
+            "reminder_days is empty, so no owner would ever be told; name at least one day"
+        );
+        assert_eq!(
+            message(|f| f.reminder_days.push(0)),
+            "reminder_days contains 0, but each must be from 1 to 3650"
+        );
+        assert_eq!(message(|f| f.window_days = 91), "window_days is 91, but must be from 0 to 90");
+        assert_eq!(
+            message(|f| f.closing_days = 7),
+            "closing_days is 7, but must be less than window_days (7)"
+        );
+        assert_eq!(
+            message(|f| f.default_ttl_days = Some(0)),
+            "default_ttl_days is 0, but must be from 1 to 3650"
+        );
+        assert_eq!(
+            message(|f| f.default_ttl_days = Some(366)),
+            "default_ttl_days is 366, which is more than max_ttl_days (365)"
+        );
+        assert_eq!(
+            message(|f| f.default_ttl_days = None),
+            "default_ttl_days is never, which is more than max_ttl_days (365)"
+        );
+        assert_eq!(
+            message(|f| f.max_ttl_days = None),
+            "max_ttl_days is missing, but keys of people must expire"
+        );
+    }
+
+    #[test]
+    fn a_short_window_has_no_last_day() {
+        for days in [0, 1] {
+            assert_eq!(check(|f| f.window_days = days).unwrap().closing(), None, "{days}");
+        }
+        assert!(check(|f| f.window_days = 2).unwrap().closing().is_some());
+        assert_eq!(check(|f| f.closing_days = 0).unwrap().closing(), None);
+    }
+
+    #[test]
+    fn never_is_longer_than_any_limit() {
+        let policy = check(|_| ()).unwrap();
+        assert!(policy.allows_ttl(Some(TimeDelta::days(365))));
+        assert!(!policy.allows_ttl(Some(TimeDelta::days(365) + TimeDelta::milliseconds(1))));
+        assert!(!policy.allows_ttl(None));
+    }
+}

@@ -1,0 +1,100 @@
+//! What an owner can be told about a key, in the order of its life.
+
+use std::fmt;
+
+/// One thing an owner is told about one key.
+///
+/// Stages of one expiry are ordered by urgency through [`Stage::code`]: the smaller the code,
+/// the more urgent. A stage that is less urgent than one already told is never told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// The key expires in so many days: a rung of the reminder ladder. At least 1.
+    Expiring {
+        /// Days before the expiry.
+        days: u16,
+    },
+    /// The key has expired; the rotation window is open, if there is one.
+    Expired,
+    /// The rotation window closes soon.
+    Closing,
+    /// The key is gone.
+    Purged,
+    /// A key was made.
+    Created,
+    /// A key has a new secret.
+    Rotated,
+    /// A key that never expires is due for a review.
+    ReviewDue,
+}
+
+impl Stage {
+    /// The number that stands for this stage in the database. Rungs are their days; the rest is
+    /// zero and below. Part of the stored format: never change one.
+    pub const fn code(self) -> i16 {
+        match self {
+            Self::Expiring { days } if days > i16::MAX as u16 => i16::MAX,
+            Self::Expiring { days } => days as i16,
+            Self::Expired => 0,
+            Self::Closing => -1,
+            Self::Purged => -2,
+            Self::Created => -10,
+            Self::Rotated => -11,
+            Self::ReviewDue => -12,
+        }
+    }
+
+    /// The stage with this [`Stage::code`].
+    pub const fn from_code(code: i16) -> Option<Self> {
+        match code {
+            1.. => Some(Self::Expiring { days: code as u16 }),
+            0 => Some(Self::Expired),
+            -1 => Some(Self::Closing),
+            -2 => Some(Self::Purged),
+            -10 => Some(Self::Created),
+            -11 => Some(Self::Rotated),
+            -12 => Some(Self::ReviewDue),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expiring { days } => f.pad(&format!("expiring-{days}d")),
+            Self::Expired => f.pad("expired"),
+            Self::Closing => f.pad("closing"),
+            Self::Purged => f.pad("purged"),
+            Self::Created => f.pad("created"),
+            Self::Rotated => f.pad("rotated"),
+            Self::ReviewDue => f.pad("review-due"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_stands_for_one_stage() {
+        for code in i16::MIN..=i16::MAX {
+            if let Some(stage) = Stage::from_code(code) {
+                assert_eq!(stage.code(), code);
+            }
+        }
+        assert_eq!(Stage::from_code(-3), None);
+    }
+
+    #[test]
+    fn the_closer_the_end_the_smaller_the_code() {
+        let by_urgency = [
+            Stage::Expiring { days: 30 },
+            Stage::Expiring { days: 1 },
+            Stage::Expired,
+            Stage::Closing,
+            Stage::Purged,
+        ];
+        assert!(by_urgency.is_sorted_by(|a, b| a.code() > b.code()));
+    }
+}

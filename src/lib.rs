@@ -1,0 +1,3 @@
+//! `lapsed` looks after API keys until they end.
+
+pub mod domain;

@@ -1,0 +1,2 @@
+//! The `lapsed` command.
+fn main() {}
