@@ -1,1 +1,186 @@
-//! plan
+//! What will happen, by day: the answer to "what would the daemon do?", without doing it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+use crate::domain::{
+    key::{Key, KeyState},
+    lifecycle::{self, Next, Step},
+    policy::Policy,
+    stage::Stage,
+};
+
+/// One thing that will happen to one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Its owner will be told this.
+    Tell(Stage),
+    /// It will expire and enter its window, or end with its owner's access.
+    Expire,
+    /// It will be purged, unless it is rotated before.
+    Purge,
+}
+
+/// Counts of what happens on one day (UTC).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Day {
+    /// Notices that will be written. Several for one owner become one mail.
+    pub n_notices: u64,
+    /// Keys that will expire.
+    pub n_expired: u64,
+    /// Keys that will be purged.
+    pub n_purged: u64,
+}
+
+/// What will happen to a fleet of keys, by day.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The days on which something happens, in order.
+    pub days: BTreeMap<NaiveDate, Day>,
+}
+
+impl Plan {
+    /// Adds what will happen to `key` up to and including `until`, if nobody acts: the same
+    /// decisions the sweep will take, taken now. What is overdue counts for today.
+    pub fn add(&mut self, key: &Key, policy: &Policy, now: DateTime<Utc>, until: DateTime<Utc>) {
+        for (at, event) in future(key, policy, now, until) {
+            let day = self.days.entry(at.date_naive()).or_default();
+            match event {
+                Event::Tell(_) => day.n_notices += 1,
+                Event::Expire => day.n_expired += 1,
+                Event::Purge => day.n_purged += 1,
+            }
+        }
+    }
+
+    /// The sum over all days.
+    pub fn total(&self) -> Day {
+        self.days.values().fold(Day::default(), |sum, day| Day {
+            n_notices: sum.n_notices + day.n_notices,
+            n_expired: sum.n_expired + day.n_expired,
+            n_purged: sum.n_purged + day.n_purged,
+        })
+    }
+}
+
+/// What will happen to `key` between `now` and `until`, in order, if nobody acts.
+pub fn future(
+    key: &Key,
+    policy: &Policy,
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Vec<(DateTime<Utc>, Event)> {
+    let mut key = *key;
+    let mut events = Vec::new();
+    let mut next = lifecycle::first_look(&key, policy, now);
+    while let Some(Next::Sweep(at)) = next.filter(|next| next.at() <= until) {
+        let decision = lifecycle::next_step(&key, policy, at);
+        key = apply(&key, decision.step, at, &mut events);
+        next = decision.next;
+    }
+    if let Some(Next::Purge(at)) = next.filter(|next| next.at() <= until) {
+        events.push((at, Event::Purge));
+        events.push((at, Event::Tell(Stage::Purged)));
+    }
+    events
+}
+
+/// The key after `step`, as the sweep leaves it.
+fn apply(
+    key: &Key,
+    step: Step,
+    at: DateTime<Utc>,
+    events: &mut Vec<(DateTime<Utc>, Event)>,
+) -> Key {
+    let mut key = *key;
+    let mut tell = |stage| events.push((at, Event::Tell(stage)));
+    match step {
+        Step::Keep => {}
+        Step::Notify { stage } => {
+            tell(stage);
+            key.last_stage = Some(stage);
+        }
+        Step::Review { next_review_at } => {
+            tell(Stage::ReviewDue);
+            key.review_at = next_review_at;
+        }
+        Step::Expire { window_ends_at } => {
+            tell(Stage::Expired);
+            events.push((at, Event::Expire));
+            let expires_at = key.expires_at().unwrap_or(at);
+            key.state = KeyState::Window { expires_at, window_ends_at };
+            key.last_stage = Some(Stage::Expired);
+        }
+        Step::End { purge_at } => {
+            tell(Stage::Expired);
+            events.push((at, Event::Expire));
+            key.state = KeyState::Revoked { purge_at };
+            key.last_stage = Some(Stage::Expired);
+        }
+    }
+    key
+}
+
+/// The end of a period that a plan covers, such as 30 days from `now`, as far as dates go.
+pub fn until(now: DateTime<Utc>, period: TimeDelta) -> DateTime<Utc> {
+    now.checked_add_signed(period).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{identity::KeyKind, policy::PolicyFields};
+
+    fn noon() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+
+    fn expiring_in(days: i64) -> Key {
+        Key {
+            kind: KeyKind::User,
+            state: KeyState::Active { expires_at: Some(noon() + TimeDelta::days(days)) },
+            issued_at: noon() + TimeDelta::days(days - 90),
+            access_ends_at: None,
+            review_at: None,
+            last_stage: None,
+            is_held: false,
+        }
+    }
+
+    #[test]
+    fn a_life_is_foretold_to_its_end() {
+        let policy = Policy::new(KeyKind::User, PolicyFields::default()).unwrap();
+        let day = |at: DateTime<Utc>| (at - noon()).num_days();
+        let foretold: Vec<_> =
+            future(&expiring_in(10), &policy, noon(), noon() + TimeDelta::days(17))
+                .into_iter()
+                .map(|(at, event)| (day(at), event))
+                .collect();
+        assert_eq!(
+            foretold,
+            [
+                (0, Event::Tell(Stage::Expiring { days: 30 })),
+                (3, Event::Tell(Stage::Expiring { days: 7 })),
+                (9, Event::Tell(Stage::Expiring { days: 1 })),
+                (10, Event::Tell(Stage::Expired)),
+                (10, Event::Expire),
+                (16, Event::Tell(Stage::Closing)),
+                (17, Event::Purge),
+                (17, Event::Tell(Stage::Purged)),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_plan_counts_by_day_up_to_and_including_its_end() {
+        let policy = Policy::new(KeyKind::User, PolicyFields::default()).unwrap();
+        let mut plan = Plan::default();
+        for days in [10, 10, 40] {
+            plan.add(&expiring_in(days), &policy, noon(), noon() + TimeDelta::days(10));
+        }
+        assert_eq!(plan.total(), Day { n_notices: 9, n_expired: 2, n_purged: 0 });
+        let last = (noon() + TimeDelta::days(10)).date_naive();
+        assert_eq!(plan.days[&last], Day { n_notices: 3, n_expired: 2, n_purged: 0 });
+    }
+}

@@ -1,0 +1,363 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::{identity::KeyKind, policy::PolicyFields};
+
+const SECOND: TimeDelta = TimeDelta::seconds(1);
+
+fn day(n: i64) -> TimeDelta {
+    TimeDelta::days(n)
+}
+
+/// The moment around which the tests turn.
+fn noon() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+}
+
+fn policy() -> Policy {
+    Policy::new(KeyKind::User, PolicyFields::default()).unwrap()
+}
+
+/// A key of 90 days that expires `ahead` from noon.
+fn expiring(ahead: TimeDelta, told: Option<u16>) -> Key {
+    Key {
+        kind: KeyKind::User,
+        state: KeyState::Active { expires_at: Some(noon() + ahead) },
+        issued_at: noon() + ahead - day(90),
+        access_ends_at: None,
+        review_at: None,
+        last_stage: told.map(|days| Stage::Expiring { days }),
+        is_held: false,
+    }
+}
+
+/// A key whose window ends `ahead` from noon.
+fn in_window(ahead: TimeDelta, last_stage: Stage) -> Key {
+    let (expires_at, window_ends_at) = (noon() + ahead - day(7), noon() + ahead);
+    let state = KeyState::Window { expires_at, window_ends_at };
+    Key { state, last_stage: Some(last_stage), ..expiring(ahead - day(7), None) }
+}
+
+/// One decision in a line: the step, what it makes pointless, and the next look.
+fn line(key: &Key) -> String {
+    line_under(key, &policy())
+}
+
+fn line_under(key: &Key, policy: &Policy) -> String {
+    let Decision { step, superseded, next } = next_step(key, policy, noon());
+    let mut line = match step {
+        Step::Keep => "keep".to_owned(),
+        Step::Notify { stage } => format!("tell {stage}"),
+        Step::Review { .. } => "ask for a review".to_owned(),
+        Step::Expire { window_ends_at } => format!("expire, window {}", window_ends_at - noon()),
+        Step::End { purge_at } => format!("end, undo {}", purge_at - noon()),
+    };
+    for stage in superseded {
+        line += &format!(", not {stage}");
+    }
+    line + &match next {
+        None => "; never again".to_owned(),
+        Some(Next::Sweep(at)) => format!("; look in {}", at - noon()),
+        Some(Next::Purge(at)) => format!("; purge in {}", at - noon()),
+    }
+}
+
+#[test]
+fn every_reminder_falls_on_the_exact_second() {
+    let check = |ahead, told, expected: &str| assert_eq!(line(&expiring(ahead, told)), expected);
+    check(day(30) + SECOND, None, "keep; look in PT1S");
+    check(day(30), None, "tell expiring-30d; look in PT1987200S");
+    check(day(30) - SECOND, None, "tell expiring-30d; look in PT1987199S");
+    check(day(30), Some(30), "keep; look in PT1987200S");
+    check(day(7) + SECOND, Some(30), "keep; look in PT1S");
+    check(day(7), Some(30), "tell expiring-7d; look in PT518400S");
+    check(day(7), Some(7), "keep; look in PT518400S");
+    check(day(1) + SECOND, Some(7), "keep; look in PT1S");
+    check(day(1), Some(7), "tell expiring-1d; look in PT86400S");
+    check(day(1), Some(1), "keep; look in PT86400S");
+    check(SECOND, Some(1), "keep; look in PT1S");
+    check(TimeDelta::zero(), Some(1), "expire, window PT604800S; look in PT518400S");
+    check(-SECOND, Some(1), "expire, window PT604800S; look in PT518400S");
+}
+
+#[test]
+fn after_an_outage_only_the_most_urgent_reminder_is_told() {
+    assert_eq!(
+        line(&expiring(SECOND, None)),
+        "tell expiring-1d, not expiring-30d, not expiring-7d; look in PT1S"
+    );
+    assert_eq!(
+        line(&expiring(day(3), Some(30))),
+        "tell expiring-7d; look in PT172800S",
+        "a reminder that was told is not superseded"
+    );
+    assert_eq!(
+        line(&expiring(-day(3), Some(30))),
+        "expire, window PT604800S, not expiring-7d, not expiring-1d; look in PT518400S",
+        "the window is whole, however late it opens"
+    );
+}
+
+#[test]
+fn a_reminder_as_long_as_the_life_is_none() {
+    let born = |life: i64| Key { issued_at: noon(), ..expiring(day(life), None) };
+    assert_eq!(line(&born(7)), "keep; look in PT518400S", "7 days: only the last day's");
+    assert_eq!(line(&born(8)), "keep; look in PT86400S", "8 days: the week's after a day");
+    assert_eq!(line(&born(1)), "keep; look in PT86400S", "a day: straight to the expiry");
+}
+
+#[test]
+fn the_window_has_a_last_day_and_an_end() {
+    let check = |ahead, told, expected: &str| assert_eq!(line(&in_window(ahead, told)), expected);
+    check(day(1) + SECOND, Stage::Expired, "keep; look in PT1S");
+    check(day(1), Stage::Expired, "tell closing; purge in PT86400S");
+    check(SECOND, Stage::Expired, "tell closing; purge in PT1S");
+    check(SECOND, Stage::Closing, "keep; purge in PT1S");
+    check(TimeDelta::zero(), Stage::Closing, "keep; purge in PT0.001S");
+    check(-day(3), Stage::Expired, "keep, not closing; purge in PT0.001S");
+}
+
+#[test]
+fn a_policy_without_window_leaves_nothing_to_bring_back() {
+    let fields = PolicyFields { window_days: 0, ..PolicyFields::default() };
+    let policy = Policy::new(KeyKind::User, fields).unwrap();
+    let expired = expiring(TimeDelta::zero(), Some(1));
+    assert_eq!(line_under(&expired, &policy), "expire, window P0D; purge in PT0.001S");
+}
+
+#[test]
+fn ended_access_has_no_window() {
+    let key = expiring(TimeDelta::zero(), Some(1));
+    let contractor = Key { access_ends_at: Some(noon()), ..key };
+    assert_eq!(line(&contractor), "end, undo PT259200S; purge in PT259200S");
+    let later = Key { access_ends_at: Some(noon() + SECOND), ..key };
+    assert_eq!(line(&later), "expire, window PT604800S; look in PT518400S");
+}
+
+#[test]
+fn a_revoked_key_waits_for_its_purge() {
+    let key = |ahead| Key {
+        state: KeyState::Revoked { purge_at: noon() + ahead },
+        ..expiring(day(5), None)
+    };
+    assert_eq!(line(&key(day(3))), "keep; purge in PT259200S");
+    assert_eq!(line(&key(TimeDelta::zero())), "keep; purge in PT0.001S");
+}
+
+#[test]
+fn a_held_key_expires_but_is_never_handed_to_the_purge() {
+    let held = |key: Key| Key { is_held: true, ..key };
+    assert_eq!(
+        line(&held(expiring(TimeDelta::zero(), Some(1)))),
+        "expire, window PT604800S; look in PT518400S"
+    );
+    assert_eq!(line(&held(in_window(day(1), Stage::Expired))), "tell closing; never again");
+    let revoked = Key { state: KeyState::Revoked { purge_at: noon() }, ..expiring(day(5), None) };
+    assert_eq!(line(&held(revoked)), "keep; never again");
+}
+
+#[test]
+fn a_key_without_expiry_is_only_ever_reviewed() {
+    let fields = PolicyFields {
+        default_ttl_days: None,
+        max_ttl_days: None,
+        review_days: Some(180),
+        ..PolicyFields::default()
+    };
+    let policy = Policy::new(KeyKind::Application, fields).unwrap();
+    let never = Key {
+        kind: KeyKind::Application,
+        state: KeyState::Active { expires_at: None },
+        ..expiring(day(1), None)
+    };
+    let review = |at| Key { review_at: Some(at), ..never };
+    assert_eq!(line_under(&never, &policy), "keep; never again");
+    assert_eq!(line_under(&review(noon() + SECOND), &policy), "keep; look in PT1S");
+    assert_eq!(
+        line_under(&review(noon()), &policy),
+        "ask for a review; look in PT15552000S",
+        "and again after 180 days"
+    );
+}
+
+#[test]
+fn a_key_that_is_due_at_once_is_looked_at_now_and_not_before() {
+    assert_eq!(first_look(&expiring(-day(3), None), &policy(), noon()), Some(Next::Sweep(noon())));
+    assert_eq!(
+        first_look(&expiring(day(31), None), &policy(), noon()),
+        Some(Next::Sweep(noon() + day(1)))
+    );
+}
+
+#[test]
+fn a_baseline_takes_what_lies_behind_as_told() {
+    let check = |ahead, expected: Option<u16>| {
+        let key = expiring(ahead, None);
+        let told = baseline(&key, &policy(), noon());
+        assert_eq!(told, expected.map(|days| Stage::Expiring { days }));
+        let known = Key { last_stage: told, ..key };
+        assert_eq!(next_step(&known, &policy(), noon()).step, Step::Keep);
+    };
+    check(day(31), None);
+    check(day(30), Some(30));
+    check(day(6), Some(7));
+    check(SECOND, Some(1));
+    let expired = expiring(-SECOND, None);
+    assert_eq!(baseline(&expired, &policy(), noon()), None, "an expiry is always told");
+}
+
+prop_compose! {
+    fn any_policy()(
+        reminder_days in prop::collection::vec(1_u16..400, 1..6),
+        window_days in 0_u16..=90,
+        closing in 0_u16..90,
+        review_days in prop::option::of(1_u16..400),
+        undo_hours in 0_u16..200,
+    ) -> Policy {
+        let closing_days = if closing < window_days { closing } else { 0 };
+        let fields = PolicyFields {
+            reminder_days, window_days, closing_days, review_days, undo_hours,
+            default_ttl_days: None, max_ttl_days: None,
+        };
+        Policy::new(KeyKind::Application, fields).unwrap()
+    }
+}
+
+/// An instant within `span` days of noon, to the millisecond.
+fn near(span: i64) -> impl Strategy<Value = DateTime<Utc>> {
+    let span = span * 86_400_000;
+    (-span..span).prop_map(|ms| noon() + TimeDelta::milliseconds(ms))
+}
+
+fn any_state() -> impl Strategy<Value = KeyState> {
+    prop_oneof![
+        4 => near(120).prop_map(|at| KeyState::Active { expires_at: Some(at) }),
+        1 => Just(KeyState::Active { expires_at: None }),
+        3 => (near(30), 0_i64..91).prop_map(|(expires_at, days)| KeyState::Window {
+            expires_at, window_ends_at: expires_at + day(days),
+        }),
+        1 => near(30).prop_map(|purge_at| KeyState::Revoked { purge_at }),
+    ]
+}
+
+prop_compose! {
+    fn any_key()(
+        state in any_state(),
+        life_ms in 1_i64..400 * 86_400_000,
+        told in prop::option::of(prop::sample::select(vec![400_i16, 30, 7, 1, 0, -1])),
+        access_ends_at in prop::option::of(near(120)),
+        review_at in prop::option::of(near(120)),
+        is_held in any::<bool>(),
+    ) -> Key {
+        let mut key = Key {
+            kind: KeyKind::Application, state, issued_at: noon(), access_ends_at, review_at,
+            last_stage: told.and_then(Stage::from_code), is_held,
+        };
+        key.issued_at = key.expires_at().unwrap_or(noon()) - TimeDelta::milliseconds(life_ms);
+        key
+    }
+}
+
+/// Carries out `step`, as the sweep does.
+fn after(key: &Key, step: Step, superseded: &[Stage]) -> Key {
+    let mut key = *key;
+    if let Some(stage) = superseded.last() {
+        key.last_stage = Some(*stage);
+    }
+    match step {
+        Step::Keep => {}
+        Step::Notify { stage } => key.last_stage = Some(stage),
+        Step::Review { next_review_at } => key.review_at = next_review_at,
+        Step::Expire { window_ends_at } => {
+            let expires_at = key.expires_at().unwrap();
+            key.state = KeyState::Window { expires_at, window_ends_at };
+            key.last_stage = Some(Stage::Expired);
+        }
+        Step::End { purge_at } => {
+            key.state = KeyState::Revoked { purge_at };
+            key.last_stage = Some(Stage::Expired);
+        }
+    }
+    key
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn the_next_look_is_always_ahead(key in any_key(), policy in any_policy()) {
+        let next = next_step(&key, &policy, noon()).next;
+        prop_assert!(next.is_none_or(|next| noon() < next.at()));
+    }
+
+    #[test]
+    fn nothing_is_handed_to_the_purge_before_its_time(key in any_key(), policy in any_policy()) {
+        let Decision { step, next, .. } = next_step(&key, &policy, noon());
+        if let Some(Next::Purge(at)) = next {
+            match after(&key, step, &[]).state {
+                KeyState::Active { .. } => prop_assert!(false, "an active key"),
+                KeyState::Window { window_ends_at, .. } => prop_assert!(window_ends_at <= at),
+                KeyState::Revoked { purge_at } => prop_assert!(purge_at <= at),
+            }
+            prop_assert!(!key.is_held);
+        }
+    }
+
+    #[test]
+    fn a_key_without_expiry_never_ends(mut key in any_key(), policy in any_policy()) {
+        key.state = KeyState::Active { expires_at: None };
+        let Decision { step, next, .. } = next_step(&key, &policy, noon());
+        prop_assert!(matches!(step, Step::Keep | Step::Review { .. }), "{step:?}");
+        prop_assert!(!matches!(next, Some(Next::Purge(_))));
+    }
+
+    #[test]
+    fn a_second_look_at_the_same_instant_does_nothing(key in any_key(), policy in any_policy()) {
+        let first = next_step(&key, &policy, noon());
+        let again = next_step(&after(&key, first.step, &first.superseded), &policy, noon());
+        prop_assert_eq!(again.step, Step::Keep);
+        prop_assert_eq!(again.superseded, vec![]);
+        prop_assert_eq!(again.next, first.next);
+    }
+
+    #[test]
+    fn no_reminder_is_told_at_birth(policy in any_policy(), life_ms in 1_i64..400 * 86_400_000) {
+        let life = TimeDelta::milliseconds(life_ms);
+        let key = Key { issued_at: noon(), ..expiring(life, None) };
+        let Decision { step, superseded, next } = next_step(&key, &policy, noon());
+        prop_assert_eq!(step, Step::Keep);
+        prop_assert!(superseded.is_empty());
+        prop_assert!(next.unwrap().at() <= noon() + life);
+    }
+
+    #[test]
+    fn what_is_told_is_more_urgent_than_all_before(key in any_key(), policy in any_policy()) {
+        let Decision { step, superseded, .. } = next_step(&key, &policy, noon());
+        let told = key.last_stage.map_or(i16::MAX, Stage::code);
+        prop_assert!(superseded.iter().all(|stage| stage.code() < told));
+        if let Step::Notify { stage } = step {
+            prop_assert!(stage.code() < told);
+            prop_assert!(superseded.iter().all(|wider| stage.code() < wider.code()));
+        }
+    }
+
+    #[test]
+    fn a_whole_life_tells_each_stage_once_and_ends(
+        policy in any_policy(), life_days in 1_i64..400, late_ms in 0_i64..40 * 86_400_000,
+    ) {
+        let mut key = Key { issued_at: noon(), ..expiring(day(life_days), None) };
+        let (mut now, mut told, mut window) = (noon(), Vec::new(), None);
+        loop {
+            let Decision { step, superseded, next } = next_step(&key, &policy, now);
+            if let Step::Notify { stage } = step { told.push(stage.code()); }
+            if let Step::Expire { window_ends_at } = step { told.push(0); window = Some(window_ends_at); }
+            key = after(&key, step, &superseded);
+            match next.unwrap() {
+                Next::Sweep(at) => now = at + TimeDelta::milliseconds(late_ms),
+                Next::Purge(at) => { prop_assert!(window.unwrap() <= at); break }
+            }
+        }
+        prop_assert!(told.is_sorted_by(|a, b| a > b), "{told:?}");
+        prop_assert!(told.contains(&0));
+    }
+}
