@@ -1,3 +1,5 @@
 //! `lapsed` looks after API keys until they end.
 
+pub mod clock;
 pub mod domain;
+pub mod store;

@@ -1,1 +1,27 @@
-//! The schema.
+//! The schema of `lapsed`, for SQLite, PostgreSQL and MariaDB/MySQL from one source.
+//!
+//! Times are UTC epoch milliseconds in `BIGINT`; enumerations are `SMALLINT` codes, which the
+//! store room names. A migration that has landed is never edited: add a file, and a line below.
+
+use sea_orm_migration::prelude::*;
+
+mod columns;
+mod m20261123_000001_people;
+mod m20261123_000002_keys;
+mod m20261123_000003_outbox;
+mod m20261123_000004_upkeep;
+
+/// All migrations, in the order in which they are applied.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261123_000001_people::Migration),
+            Box::new(m20261123_000002_keys::Migration),
+            Box::new(m20261123_000003_outbox::Migration),
+            Box::new(m20261123_000004_upkeep::Migration),
+        ]
+    }
+}

@@ -1,0 +1,235 @@
+//! One database on one of three engines, and its transactions.
+
+use std::{ops::Deref, path::Path, sync::Arc, time::Duration};
+
+use sea_orm::{
+    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::{clock::Clock, store::StoreError};
+
+/// The engines there are. They differ in a few statements, and in what they can promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Embedded: one machine, one daemon, one writer at a time.
+    Sqlite,
+    /// PostgreSQL 14 or later.
+    Postgres,
+    /// MariaDB 10.6 or later, or MySQL 8.
+    MariaDb,
+}
+
+impl Engine {
+    /// Reads the scheme of `url`.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] for any other scheme.
+    pub fn of_url(url: &str) -> Result<Self, StoreError> {
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => Ok(Self::Sqlite),
+            Some("postgres" | "postgresql") => Ok(Self::Postgres),
+            Some("mysql" | "mariadb") => Ok(Self::MariaDb),
+            _ => Err(StoreError::Url(
+                "must begin with `sqlite:`, `postgres:`, `mysql:` or `mariadb:`".to_owned(),
+            )),
+        }
+    }
+}
+
+/// How to reach the database.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it is, without the password.
+    pub url: String,
+    /// The password, if the server wants one.
+    pub password: Option<SecretString>,
+    /// The most connections held at a time.
+    pub max_connections: u32,
+    /// How long a statement waits for a free connection.
+    pub acquire_timeout: Duration,
+}
+
+/// The database, as everybody holds it. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    conn: DatabaseConnection,
+    engine: Engine,
+    /// The clock that decides where the engine has none, or where a test wants its own.
+    clock: Option<Arc<dyn Clock>>,
+    /// SQLite has one writer at a time. Those who wait for it in this process queue here, in
+    /// order, instead of asking again and again.
+    writer: Arc<Mutex<()>>,
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The connection's own Debug may hold the URL.
+        f.debug_struct("Db").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+impl Db {
+    /// Connects. `clock` decides on SQLite; a server's own clock decides otherwise, unless the
+    /// clock is `forced` (tests, `lapsed demo`).
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] for a URL that cannot be used, else as the database answers.
+    pub async fn connect(
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        is_forced: bool,
+    ) -> Result<Self, StoreError> {
+        let engine = Engine::of_url(&settings.url)?;
+        let mut options = ConnectOptions::new(full_url(settings)?);
+        options
+            .max_connections(settings.max_connections.max(1))
+            .min_connections(1)
+            .acquire_timeout(settings.acquire_timeout)
+            .max_lifetime(Duration::from_secs(1800))
+            .test_before_acquire_if_idle_for(Duration::from_secs(5))
+            .sqlx_logging(false);
+        tune(&mut options);
+        let conn = Database::connect(options).await.map_err(StoreError::during("connect"))?;
+        let clock = (is_forced || engine == Engine::Sqlite).then_some(clock);
+        Ok(Self { conn, engine, clock, writer: Arc::default() })
+    }
+
+    /// For reads, and for single statements that need no transaction.
+    pub fn conn(&self) -> &DatabaseConnection {
+        &self.conn
+    }
+
+    /// Which engine it is.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// The clock to go by, where the database's own is not.
+    pub(super) fn host_clock(&self) -> Option<&dyn Clock> {
+        self.clock.as_deref()
+    }
+
+    /// Begins a transaction that writes.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        let mut options = TransactionOptions::default();
+        let mut turn = None;
+        if self.engine == Engine::Sqlite {
+            turn = Some(self.writer.clone().lock_owned().await);
+            // A transaction that begins by reading and then writes fails at once when somebody
+            // else has written meanwhile; this one takes the write lock first, and waits for it.
+            options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+        }
+        let tx = self.conn.begin_with_options(options).await;
+        let tx = tx.map_err(StoreError::during("begin a transaction"))?;
+        Ok(Tx { tx, _turn: turn })
+    }
+
+    /// Closes all connections, after what is under way.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.conn.clone().close().await.map_err(StoreError::during("close the database"))
+    }
+}
+
+/// A transaction that writes. Dropped without [`Tx::commit`], it leaves nothing.
+pub struct Tx {
+    tx: DatabaseTransaction,
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl Tx {
+    /// Makes everything in it true at once.
+    ///
+    /// # Errors
+    /// After [`StoreError::Unavailable`] it is unknown whether it was made true.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        self.tx.commit().await.map_err(StoreError::during("commit"))
+    }
+}
+
+impl Deref for Tx {
+    type Target = DatabaseTransaction;
+
+    fn deref(&self) -> &DatabaseTransaction {
+        &self.tx
+    }
+}
+
+/// The engine of a connection, for statements.
+pub(super) fn engine_of(backend: DbBackend) -> Engine {
+    match backend {
+        DbBackend::Sqlite => Engine::Sqlite,
+        DbBackend::Postgres => Engine::Postgres,
+        _ => Engine::MariaDb,
+    }
+}
+
+/// The URL with the password in its place; for SQLite, with its folder made.
+fn full_url(settings: &Settings) -> Result<String, StoreError> {
+    let url = settings.url.as_str();
+    if Engine::of_url(url)? == Engine::Sqlite {
+        let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+        let path = path.split('?').next().unwrap_or_default();
+        if let Some(folder) = Path::new(path).parent().filter(|_| !path.starts_with(':')) {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                StoreError::Url(format!("needs the folder {}: {error}", folder.display()))
+            })?;
+        }
+        return Ok(url.to_owned());
+    }
+    let url = url.replacen("mariadb:", "mysql:", 1);
+    let Some(password) = &settings.password else { return Ok(url) };
+    let (scheme, rest) = url
+        .split_once("://")
+        .ok_or_else(|| StoreError::Url("has no `//` after its scheme".to_owned()))?;
+    let (user, rest) = rest.split_once('@').ok_or_else(|| {
+        StoreError::Url("has no user name, but database.password_file is set".to_owned())
+    })?;
+    Ok(format!("{scheme}://{user}:{}@{rest}", percent_encode(password.expose_secret())))
+}
+
+/// Everything but unreserved characters as `%XX` (RFC 3986 section 2.1).
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded += &format!("%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+/// What each engine needs so that nothing waits for ever and nothing committed is lost.
+fn tune(options: &mut ConnectOptions) {
+    options
+        .map_sqlx_sqlite_opts(|options| {
+            options
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                // A commit that was answered survives a power cut: the outbox promises that.
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(Duration::from_secs(5))
+                .foreign_keys(true)
+                .pragma("journal_size_limit", "67108864")
+                .pragma("cache_size", "-16384")
+                .optimize_on_close(true, None)
+        })
+        .map_sqlx_postgres_opts(|options| {
+            options.application_name("lapsed").options([
+                ("statement_timeout", "30000"),
+                ("lock_timeout", "5000"),
+                ("idle_in_transaction_session_timeout", "10000"),
+            ])
+        });
+}

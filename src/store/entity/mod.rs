@@ -1,0 +1,14 @@
+//! The rows as sea-orm sees them: private to this room.
+
+pub(crate) mod api_keys;
+pub(crate) mod audit_events;
+pub(crate) mod environments;
+pub(crate) mod flags;
+pub(crate) mod job_runs;
+pub(crate) mod key_secrets;
+pub(crate) mod leases;
+pub(crate) mod messages;
+pub(crate) mod notices;
+pub(crate) mod owners;
+pub(crate) mod tenants;
+pub(crate) mod tombstones;

@@ -1,0 +1,20 @@
+//! The database: the only room with SQL.
+//!
+//! One file per table or per hot statement. *SQL narrows, the domain decides, the `WHERE` guards*:
+//! a read returns what may be due, a write repeats its condition and says how many rows it met.
+//! Batches are written by set-based statements ([`sql`]) whose text never changes with the batch.
+//!
+//! A future of this room must not be dropped half-way: a cancelled `begin` leaves an open
+//! transaction behind (sqlx 0.9.0). Callers run to the end, in tasks that nobody aborts.
+
+mod codes;
+mod connect;
+mod entity;
+mod error;
+pub mod sql;
+mod time;
+
+pub use codes::{MessageStatus, NoticeStatus};
+pub use connect::{Db, Engine, Settings, Tx};
+pub use error::StoreError;
+pub(crate) use time::{from_ms, to_ms};
