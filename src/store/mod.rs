@@ -11,10 +11,12 @@ mod codes;
 mod connect;
 mod entity;
 mod error;
+pub(crate) mod row;
 pub mod sql;
 mod time;
 
 pub use codes::{MessageStatus, NoticeStatus};
 pub use connect::{Db, Engine, Settings, Tx};
 pub use error::StoreError;
+pub use row::CorruptKey;
 pub(crate) use time::{from_ms, to_ms};

@@ -1,0 +1,195 @@
+//! From the columns of a key to the key: the only place where it is done.
+
+use chrono::{DateTime, Utc};
+use thiserror::Error;
+
+use crate::{
+    domain::{
+        identity::KeyKind,
+        key::{Key, KeyId, KeyState},
+        stage::Stage,
+    },
+    store::{
+        codes::{Coded, StateCode},
+        entity::api_keys,
+        from_ms,
+    },
+};
+
+/// The first instant of the year 10,000. A time from then on, or before 1970, is taken for damage;
+/// between the two, no sum of a time and a policy's period can overflow.
+const END_OF_TIME_MS: i64 = 253_402_300_800_000;
+
+/// The columns of `api_keys` that a decision depends on, as they are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyColumns {
+    pub(crate) state: i16,
+    pub(crate) kind: i16,
+    pub(crate) issued_at: i64,
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) access_ends_at: Option<i64>,
+    pub(crate) review_at: Option<i64>,
+    pub(crate) window_ends_at: Option<i64>,
+    pub(crate) last_stage: Option<i16>,
+    /// Whether `hold` has a text.
+    pub(crate) is_held: bool,
+}
+
+impl From<&api_keys::Model> for KeyColumns {
+    fn from(row: &api_keys::Model) -> Self {
+        Self {
+            state: row.state,
+            kind: row.kind,
+            issued_at: row.issued_at,
+            expires_at: row.expires_at,
+            access_ends_at: row.access_ends_at,
+            review_at: row.review_at,
+            window_ends_at: row.window_ends_at,
+            last_stage: row.last_stage,
+            is_held: row.hold.is_some(),
+        }
+    }
+}
+
+/// A row of `api_keys` that makes no sense. It is parked with this text, and stops nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("key {}: {what}", .id.0)]
+pub struct CorruptKey {
+    /// Which row.
+    pub id: KeyId,
+    /// What is wrong with it, beginning with the column's name.
+    pub what: String,
+}
+
+/// Reads a whole row.
+pub(crate) fn to_key(row: &api_keys::Model) -> Result<Key, CorruptKey> {
+    key_of(KeyColumns::from(row)).map_err(|what| CorruptKey { id: KeyId(row.id), what })
+}
+
+/// Reads the columns of one row. The error says what is wrong, beginning with the column's name.
+pub(crate) fn key_of(columns: KeyColumns) -> Result<Key, String> {
+    let kind = KeyKind::of_code(columns.kind)
+        .ok_or_else(|| format!("kind is {}, which is no kind of key", columns.kind))?;
+    let expires_at = maybe_time("expires_at", columns.expires_at)?;
+    let window_ends_at = maybe_time("window_ends_at", columns.window_ends_at)?;
+    let access_ends_at = maybe_time("access_ends_at", columns.access_ends_at)?;
+    Ok(Key {
+        kind,
+        state: state_of(columns.state, expires_at, window_ends_at, access_ends_at)?,
+        issued_at: time("issued_at", columns.issued_at)?,
+        access_ends_at,
+        review_at: maybe_time("review_at", columns.review_at)?,
+        last_stage: columns.last_stage.map(stage).transpose()?,
+        is_held: columns.is_held,
+    })
+}
+
+fn state_of(
+    code: i16,
+    expires_at: Option<DateTime<Utc>>,
+    window_ends_at: Option<DateTime<Utc>>,
+    access_ends_at: Option<DateTime<Utc>>,
+) -> Result<KeyState, String> {
+    match StateCode::of_code(code) {
+        // Such a key would outlive its owner's access, and no sweep would ever look at it.
+        Some(StateCode::Active) if expires_at.is_none() && access_ends_at.is_some() => {
+            Err("expires_at is missing, though access_ends_at is set".to_owned())
+        }
+        Some(StateCode::Active) => Ok(KeyState::Active { expires_at }),
+        Some(StateCode::Window) => {
+            let expires_at =
+                expires_at.ok_or("expires_at is missing, though the key is expired")?;
+            let window_ends_at =
+                window_ends_at.ok_or("window_ends_at is missing, though the key is expired")?;
+            Ok(KeyState::Window { expires_at, window_ends_at })
+        }
+        Some(StateCode::Revoked) => {
+            let purge_at =
+                window_ends_at.ok_or("window_ends_at is missing, though the key is revoked")?;
+            Ok(KeyState::Revoked { purge_at })
+        }
+        None => Err(format!("state is {code}, which is no state of a key")),
+    }
+}
+
+fn stage(code: i16) -> Result<Stage, String> {
+    Stage::from_code(code).ok_or_else(|| format!("last_stage is {code}, which is no stage"))
+}
+
+fn maybe_time(column: &str, ms: Option<i64>) -> Result<Option<DateTime<Utc>>, String> {
+    ms.map(|ms| time(column, ms)).transpose()
+}
+
+fn time(column: &str, ms: i64) -> Result<DateTime<Utc>, String> {
+    (0..END_OF_TIME_MS)
+        .contains(&ms)
+        .then(|| from_ms(ms))
+        .flatten()
+        .ok_or_else(|| format!("{column} is {ms} ms, which is no time from 1970 to 9999"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACTIVE: KeyColumns = KeyColumns {
+        state: 1,
+        kind: 1,
+        issued_at: 1_800_000_000_000,
+        expires_at: Some(1_807_776_000_000),
+        access_ends_at: None,
+        review_at: None,
+        window_ends_at: None,
+        last_stage: Some(30),
+        is_held: false,
+    };
+
+    #[test]
+    fn a_row_becomes_the_key_it_stands_for() {
+        let key = key_of(ACTIVE).unwrap();
+        assert_eq!(key.state, KeyState::Active { expires_at: from_ms(1_807_776_000_000) });
+        assert_eq!(key.last_stage, Some(Stage::Expiring { days: 30 }));
+
+        let window = KeyColumns { state: 2, window_ends_at: Some(1_808_380_800_000), ..ACTIVE };
+        assert!(matches!(key_of(window).unwrap().state, KeyState::Window { .. }));
+        let revoked = KeyColumns { state: 3, expires_at: None, ..window };
+        assert!(matches!(key_of(revoked).unwrap().state, KeyState::Revoked { .. }));
+    }
+
+    #[test]
+    fn damage_is_named_by_its_column() {
+        for (damaged, text) in [
+            (KeyColumns { kind: 9, ..ACTIVE }, "kind is 9, which is no kind of key"),
+            (KeyColumns { state: 0, ..ACTIVE }, "state is 0, which is no state of a key"),
+            (
+                KeyColumns { state: 2, ..ACTIVE },
+                "window_ends_at is missing, though the key is expired",
+            ),
+            (
+                KeyColumns { state: 2, expires_at: None, ..ACTIVE },
+                "expires_at is missing, though the key is expired",
+            ),
+            (
+                KeyColumns { state: 3, ..ACTIVE },
+                "window_ends_at is missing, though the key is revoked",
+            ),
+            (
+                KeyColumns { expires_at: None, access_ends_at: Some(1), ..ACTIVE },
+                "expires_at is missing, though access_ends_at is set",
+            ),
+            (KeyColumns { last_stage: Some(-3), ..ACTIVE }, "last_stage is -3, which is no stage"),
+            (
+                KeyColumns { issued_at: -1, ..ACTIVE },
+                "issued_at is -1 ms, which is no time from 1970 to 9999",
+            ),
+            (
+                KeyColumns { expires_at: Some(END_OF_TIME_MS), ..ACTIVE },
+                "expires_at is 253402300800000 ms, which is no time from 1970 to 9999",
+            ),
+        ] {
+            assert_eq!(key_of(damaged), Err(text.to_owned()));
+        }
+        let last = KeyColumns { expires_at: Some(END_OF_TIME_MS - 1), ..ACTIVE };
+        assert!(key_of(last).is_ok(), "the last instant of 9999 is a time");
+    }
+}
