@@ -7,11 +7,21 @@
 //! A future of this room must not be dropped half-way: a cancelled `begin` leaves an open
 //! transaction behind (sqlx 0.9.0). Callers run to the end, in tasks that nobody aborts.
 
+pub mod audit;
 mod codes;
 mod connect;
+pub mod due;
 mod entity;
 mod error;
+pub mod flags;
+pub mod letters;
+pub mod messages;
+pub mod notices;
+pub mod outbox;
+pub mod purge;
 pub(crate) mod row;
+pub mod runs;
+pub mod schema;
 pub mod sql;
 mod time;
 

@@ -65,7 +65,8 @@ impl Db {
         }
         let names = Statement::from_string(backend, "SELECT version FROM seaql_migrations");
         let rows = self.conn().query_all_raw(names).await.map_err(during())?;
-        let names: Result<_, _> = rows.iter().map(|row| row.try_get_by_index::<String>(0)).collect();
+        let names: Result<_, _> =
+            rows.iter().map(|row| row.try_get_by_index::<String>(0)).collect();
         names.map_err(during())
     }
 
