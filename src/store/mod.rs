@@ -11,6 +11,7 @@ mod codes;
 mod connect;
 mod entity;
 mod error;
+pub mod policies;
 pub(crate) mod row;
 pub mod sql;
 mod time;
