@@ -111,6 +111,21 @@ impl Cells {
     }
 }
 
+/// A set-based update: see [`Sql::update_from`].
+#[derive(Clone, Copy, Debug)]
+pub struct Update<'a> {
+    /// The table that is changed.
+    pub table: &'a str,
+    /// Columns and their new values.
+    pub sets: &'a [(&'a str, &'a str)],
+    /// More tables, beginning with a blank, such as ` JOIN messages ON messages.id = v.id`.
+    pub joins: &'a str,
+    /// What ties a row of the table to a row of the batch.
+    pub on: &'a str,
+    /// The condition under which the change is right.
+    pub guard: &'a str,
+}
+
 /// A statement under construction: text and values, in order.
 #[derive(Debug)]
 pub struct Sql {
@@ -208,33 +223,26 @@ impl Sql {
         self.text.push_str(")) AS v");
     }
 
-    /// Begins `UPDATE table SET …` with values from `batch` (`v`), row by row where
-    /// `table.id = v.id`; `guard` repeats the condition under which it is right.
+    /// `UPDATE table SET sets … WHERE on AND guard`, with the values of `batch` as `v`, for each
+    /// row of the table that `on` ties to a row of the batch; `guard` repeats the condition under
+    /// which the change is right. `joins` may bring in more tables.
     ///
-    /// In the `sets` and the guard the table is called by its name.
-    pub fn update_from(
-        self,
-        table: &str,
-        sets: &[(&str, &str)],
-        batch: &Batch,
-        guard: &str,
-    ) -> Self {
-        let mut list = String::new();
-        for (n, (column, value)) in sets.iter().enumerate() {
-            let comma = if n > 0 { ", " } else { "" };
-            let owner = if self.engine == Engine::MariaDb { table } else { "" };
-            let dot = if owner.is_empty() { "" } else { "." };
-            let _ = write!(list, "{comma}{owner}{dot}{column} = {value}");
-        }
+    /// Columns of the table are called by its name, except on the left of `sets`.
+    pub fn update_from(self, update: &Update<'_>, batch: &Batch) -> Self {
+        let Update { table, sets, joins, on, guard } = update;
+        let owner = if self.engine == Engine::MariaDb { format!("{table}.") } else { String::new() };
+        let list: Vec<String> =
+            sets.iter().map(|(column, value)| format!("{owner}{column} = {value}")).collect();
+        let list = list.join(", ");
         if self.engine == Engine::MariaDb {
             return self
                 .push(&format!("UPDATE {table} JOIN "))
                 .batch(batch)
-                .push(&format!(" ON {table}.id = v.id SET {list} WHERE {guard}"));
+                .push(&format!(" ON {on}{joins} SET {list} WHERE {guard}"));
         }
         self.push(&format!("UPDATE {table} SET {list} FROM "))
             .batch(batch)
-            .push(&format!(" WHERE {table}.id = v.id AND {guard}"))
+            .push(&format!("{joins} WHERE {on} AND {guard}"))
     }
 
     /// Ends `INSERT … SELECT …` so that a row whose `columns` are there already is passed over.

@@ -1,0 +1,246 @@
+//! The keys that are due, and what a sweep writes about them.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+
+use crate::{
+    domain::{
+        key::{Key, KeyId, KeyState},
+        lifecycle::Next,
+        stage::Stage,
+    },
+    store::{
+        StoreError,
+        codes::{Coded, JobCode, StateCode},
+        row::{KeyColumns, key_of},
+        sql::{Batch, Sql, Update},
+        to_ms,
+    },
+};
+
+/// A key whose turn has come, locked by the transaction that claimed it.
+#[derive(Clone, Debug)]
+pub struct DueKey {
+    /// The key's number.
+    pub id: KeyId,
+    /// The version every write about it is guarded by.
+    pub version: i64,
+    /// Its tenant's number.
+    pub tenant_id: i64,
+    /// Its environment's number.
+    pub environment_id: i64,
+    /// Its owner's number.
+    pub owner_id: i64,
+    /// When it became due.
+    pub due_at: DateTime<Utc>,
+    /// What the decision depends on.
+    pub key: Key,
+}
+
+/// A row that is no key. It is put aside with the reason, so that it stops only itself.
+#[derive(Clone, Debug)]
+pub struct CorruptKey {
+    /// The key's number.
+    pub id: KeyId,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What a claim brought: at most as many rows as were asked for, earliest first.
+#[derive(Debug, Default)]
+pub struct Claim {
+    /// The keys to decide about.
+    pub keys: Vec<DueKey>,
+    /// The rows to put aside.
+    pub corrupt: Vec<CorruptKey>,
+}
+
+impl Claim {
+    /// How many rows were claimed.
+    pub fn len(&self) -> usize {
+        self.keys.len() + self.corrupt.len()
+    }
+
+    /// Whether nothing is due.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The columns of a claim, in the order in which [`to_due`] reads them.
+const COLUMNS: &str = "id, version, tenant_id, environment_id, owner_id, next_action_at, state, \
+     kind, issued_at, expires_at, access_ends_at, review_at, window_ends_at, last_stage, \
+     CASE WHEN hold IS NULL THEN 0 ELSE 1 END";
+
+/// The text of the claim, for those who want to see its plan.
+pub fn claim_statement(
+    conn: &impl ConnectionTrait,
+    from: DateTime<Utc>,
+    now: DateTime<Utc>,
+    limit: usize,
+) -> Sql {
+    Sql::new(conn, "claim due keys")
+        .push("SELECT ")
+        .push(COLUMNS)
+        // The literal lets the planner see that the partial index applies.
+        .push(" FROM api_keys WHERE next_job = 1 AND next_action_at >= ")
+        .bind(to_ms(from))
+        .push(" AND next_action_at <= ")
+        .bind(to_ms(now))
+        .push(" ORDER BY next_action_at, id LIMIT ")
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .skip_locked()
+}
+
+/// Claims up to `limit` keys the sweep has to look at: due at `now`, earliest first, and not held
+/// by another replica. They stay locked until the transaction ends.
+///
+/// `from` is a lower bound on the due time: right after a big sweep the index is full of dead
+/// entries below it, and reading them again each minute would cost more than the work.
+///
+/// # Errors
+/// As the database answers.
+pub async fn claim(
+    conn: &impl ConnectionTrait,
+    from: DateTime<Utc>,
+    now: DateTime<Utc>,
+    limit: usize,
+) -> Result<Claim, StoreError> {
+    let rows = claim_statement(conn, from, now, limit).all(conn).await?;
+    let mut claim = Claim { keys: Vec::with_capacity(rows.len()), corrupt: Vec::new() };
+    for row in &rows {
+        let id = row.try_get_by_index::<i64>(0).map_err(StoreError::during("claim due keys"))?;
+        match to_due(row) {
+            Ok(key) => claim.keys.push(key),
+            Err(reason) => claim.corrupt.push(CorruptKey { id: KeyId(id), reason }),
+        }
+    }
+    Ok(claim)
+}
+
+fn to_due(row: &QueryResult) -> Result<DueKey, String> {
+    let unreadable = |error: DbErr| error.to_string();
+    let number = |index| row.try_get_by_index::<i64>(index).map_err(unreadable);
+    let maybe = |index| row.try_get_by_index::<Option<i64>>(index).map_err(unreadable);
+    let code = |index| row.try_get_by_index::<i16>(index).map_err(unreadable);
+    let key = key_of(KeyColumns {
+        state: code(6)?,
+        kind: code(7)?,
+        issued_at: number(8)?,
+        expires_at: maybe(9)?,
+        access_ends_at: maybe(10)?,
+        review_at: maybe(11)?,
+        window_ends_at: maybe(12)?,
+        last_stage: row.try_get_by_index::<Option<i16>>(13).map_err(unreadable)?,
+        is_held: row.try_get_by_index::<i32>(14).map_err(unreadable)? != 0,
+    })?;
+    Ok(DueKey {
+        id: KeyId(number(0)?),
+        version: number(1)?,
+        tenant_id: number(2)?,
+        environment_id: number(3)?,
+        owner_id: number(4)?,
+        due_at: DateTime::from_timestamp_millis(number(5)?).unwrap_or_default(),
+        key,
+    })
+}
+
+/// How a key is left.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyChange {
+    /// Which key.
+    pub id: KeyId,
+    /// The version it had when it was read; the change raises it by one.
+    pub version: i64,
+    /// Where it stands now.
+    pub state: KeyState,
+    /// The most urgent stage told for its expiry.
+    pub last_stage: Option<Stage>,
+    /// When a key without expiry is reviewed next.
+    pub review_at: Option<DateTime<Utc>>,
+    /// When somebody has to look at it again.
+    pub next: Option<Next>,
+}
+
+/// Writes how the keys are left, and counts those that still were as they had been read.
+///
+/// # Errors
+/// As the database answers.
+pub async fn write(conn: &impl ConnectionTrait, changes: &[KeyChange]) -> Result<u64, StoreError> {
+    let batch = Batch::new()
+        .numbers("id", changes.iter().map(|change| change.id.0))
+        .numbers("version", changes.iter().map(|change| change.version))
+        .numbers("state", changes.iter().map(|change| i64::from(state_code(change.state).code())))
+        .maybe_numbers("ends", changes.iter().map(|change| ends_at(change.state)))
+        .numbers("job", changes.iter().map(|change| i64::from(next_job(change.next))))
+        .maybe_numbers("at", changes.iter().map(|change| change.next.map(|next| to_ms(next.at()))))
+        .maybe_numbers(
+            "stage",
+            changes.iter().map(|change| change.last_stage.map(|stage| i64::from(stage.code()))),
+        )
+        .maybe_numbers("review", changes.iter().map(|change| change.review_at.map(to_ms)));
+    let update = Update {
+        table: "api_keys",
+        sets: &[
+            ("state", "v.state"),
+            ("window_ends_at", "v.ends"),
+            ("next_job", "v.job"),
+            ("next_action_at", "v.at"),
+            ("last_stage", "v.stage"),
+            ("review_at", "v.review"),
+            ("version", "v.version + 1"),
+        ],
+        joins: "",
+        on: "api_keys.id = v.id",
+        guard: "api_keys.version = v.version",
+    };
+    Sql::new(conn, "write swept keys").update_from(&update, &batch).execute(conn).await
+}
+
+/// Puts rows aside that are no keys: they leave the due set, and wait for an operator.
+///
+/// # Errors
+/// As the database answers.
+pub async fn park(conn: &impl ConnectionTrait, corrupt: &[CorruptKey]) -> Result<u64, StoreError> {
+    if corrupt.is_empty() {
+        return Ok(0);
+    }
+    let batch = Batch::new()
+        .numbers("id", corrupt.iter().map(|key| key.id.0))
+        .texts("reason", corrupt.iter().map(|key| key.reason.clone()));
+    let update = Update {
+        table: "api_keys",
+        sets: &[("parked", "v.reason"), ("next_job", "0"), ("next_action_at", "NULL")],
+        joins: "",
+        on: "api_keys.id = v.id",
+        guard: "api_keys.next_action_at IS NOT NULL",
+    };
+    Sql::new(conn, "put rows aside").update_from(&update, &batch).execute(conn).await
+}
+
+/// The code of a state.
+pub(crate) fn state_code(state: KeyState) -> StateCode {
+    match state {
+        KeyState::Active { .. } => StateCode::Active,
+        KeyState::Window { .. } => StateCode::Window,
+        KeyState::Revoked { .. } => StateCode::Revoked,
+    }
+}
+
+/// The instant from which a key in `state` may be purged, as stored.
+pub(crate) fn ends_at(state: KeyState) -> Option<i64> {
+    match state {
+        KeyState::Active { .. } => None,
+        KeyState::Window { window_ends_at, .. } => Some(to_ms(window_ends_at)),
+        KeyState::Revoked { purge_at } => Some(to_ms(purge_at)),
+    }
+}
+
+/// The code of the job that looks next; 0 for none.
+pub(crate) fn next_job(next: Option<Next>) -> i16 {
+    match next {
+        None => 0,
+        Some(Next::Sweep(_)) => JobCode::Sweep.code(),
+        Some(Next::Purge(_)) => JobCode::Purge.code(),
+    }
+}
