@@ -153,6 +153,19 @@ impl Policy {
         })
     }
 
+    /// The fields as they were given, to be changed and checked again.
+    pub fn fields(&self) -> PolicyFields {
+        PolicyFields {
+            reminder_days: self.reminder_days.clone(),
+            window_days: self.window_days,
+            closing_days: self.closing_days,
+            default_ttl_days: self.default_ttl_days,
+            max_ttl_days: self.max_ttl_days,
+            review_days: self.review_days,
+            undo_hours: u16::try_from(self.undo.num_hours()).unwrap_or(u16::MAX),
+        }
+    }
+
     /// The rungs of the reminder ladder in days before the expiry, nearest first.
     pub fn reminder_days(&self) -> &[u16] {
         &self.reminder_days

@@ -19,6 +19,7 @@ pub mod messages;
 pub mod notices;
 pub mod outbox;
 pub mod purge;
+pub mod policies;
 pub(crate) mod row;
 pub mod runs;
 pub mod schema;

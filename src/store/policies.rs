@@ -1,0 +1,243 @@
+//! The rules as tenants and environments have changed them.
+//!
+//! The configuration has rules for the whole installation; a tenant and an environment may each
+//! set fields of their own, kept as JSON in their rows. An environment is laid over its tenant,
+//! and a tenant over the installation. A layer that makes no sense is passed over, so that its
+//! keys go on living under the layer below, and is reported.
+
+use std::collections::HashMap;
+
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+use thiserror::Error;
+
+use crate::{
+    domain::{
+        identity::KeyKind,
+        policy::{Policies, Policy},
+    },
+    store::{
+        Db, StoreError,
+        entity::{environments, tenants},
+    },
+};
+
+mod layer;
+
+pub use layer::{Limit, PolicyChange, PolicyLayer};
+
+/// A layer that is passed over, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the policy of {of}: {what}")]
+pub struct PolicyProblem {
+    /// Whose policy: ``tenant `acme` ``, ``environment `acme/production` ``.
+    pub of: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// All rules there are, in memory: a row only for each tenant or environment that sets any.
+#[derive(Clone, Debug)]
+pub struct PolicyBook {
+    base: Policies,
+    tenants: HashMap<i64, Entry>,
+    environments: HashMap<i64, Entry>,
+    problems: Vec<PolicyProblem>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    layer: PolicyLayer,
+    effective: Policies,
+}
+
+impl PolicyBook {
+    /// The rules of an installation where nobody has changed any.
+    pub fn new(base: Policies) -> Self {
+        Self { base, tenants: HashMap::new(), environments: HashMap::new(), problems: Vec::new() }
+    }
+
+    /// Reads what tenants and environments have changed about `base`.
+    ///
+    /// # Errors
+    /// As the database answers. A policy that makes no sense is no error, but a
+    /// [problem](Self::problems).
+    pub async fn load(db: &Db, base: Policies) -> Result<Self, StoreError> {
+        let op = "read the policies";
+        let tenants: Vec<(i64, String, Option<String>)> = tenants::Entity::find()
+            .select_only()
+            .columns([tenants::Column::Id, tenants::Column::Slug, tenants::Column::Policy])
+            .filter(tenants::Column::Policy.is_not_null())
+            .into_tuple()
+            .all(db.conn())
+            .await
+            .map_err(StoreError::during(op))?;
+        let environments: Vec<(i64, i64, String, Option<String>)> = environments::Entity::find()
+            .select_only()
+            .columns([
+                environments::Column::Id,
+                environments::Column::TenantId,
+                environments::Column::Slug,
+                environments::Column::Policy,
+            ])
+            .filter(environments::Column::Policy.is_not_null())
+            .into_tuple()
+            .all(db.conn())
+            .await
+            .map_err(StoreError::during(op))?;
+
+        let mut book = Self::new(base);
+        for (id, slug, json) in tenants {
+            book.lay_tenant(id, &slug, json.as_deref().unwrap_or_default());
+        }
+        for (id, tenant_id, slug, json) in environments {
+            book.lay_environment(id, tenant_id, &slug, json.as_deref().unwrap_or_default());
+        }
+        Ok(book)
+    }
+
+    /// The rules for keys of `kind` in this environment of this tenant.
+    pub fn of(&self, tenant_id: i64, environment_id: i64, kind: KeyKind) -> &Policy {
+        self.environments
+            .get(&environment_id)
+            .map_or_else(|| self.of_tenant(tenant_id), |entry| &entry.effective)
+            .of(kind)
+    }
+
+    /// The rules of the installation.
+    pub fn base(&self) -> &Policies {
+        &self.base
+    }
+
+    /// What this tenant sets, if it sets anything.
+    pub fn tenant_layer(&self, tenant_id: i64) -> Option<&PolicyLayer> {
+        self.tenants.get(&tenant_id).map(|entry| &entry.layer)
+    }
+
+    /// What this environment sets, if it sets anything.
+    pub fn environment_layer(&self, environment_id: i64) -> Option<&PolicyLayer> {
+        self.environments.get(&environment_id).map(|entry| &entry.layer)
+    }
+
+    /// The layers that were passed over because they make no sense.
+    pub fn problems(&self) -> &[PolicyProblem] {
+        &self.problems
+    }
+
+    fn of_tenant(&self, tenant_id: i64) -> &Policies {
+        self.tenants.get(&tenant_id).map_or(&self.base, |entry| &entry.effective)
+    }
+
+    fn lay_tenant(&mut self, id: i64, slug: &str, json: &str) {
+        match lay(json, &self.base) {
+            Ok(entry) => drop(self.tenants.insert(id, entry)),
+            Err(what) => self.report(format!("tenant `{slug}`"), what),
+        }
+    }
+
+    fn lay_environment(&mut self, id: i64, tenant_id: i64, slug: &str, json: &str) {
+        match lay(json, self.of_tenant(tenant_id)) {
+            Ok(entry) => drop(self.environments.insert(id, entry)),
+            Err(what) => self.report(format!("environment `{slug}` (tenant {tenant_id})"), what),
+        }
+    }
+
+    fn report(&mut self, of: String, what: String) {
+        self.problems.push(PolicyProblem { of, what });
+    }
+}
+
+fn lay(json: &str, parents: &Policies) -> Result<Entry, String> {
+    let layer = PolicyLayer::parse(json).map_err(|error| error.to_string())?;
+    let effective =
+        layer.over(parents).map_err(|(kind, error)| format!("for {kind} keys, {error}"))?;
+    Ok(Entry { layer, effective })
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::domain::policy::PolicyFields;
+
+    fn base() -> Policies {
+        let application = PolicyFields {
+            default_ttl_days: None,
+            max_ttl_days: None,
+            review_days: Some(180),
+            ..PolicyFields::default()
+        };
+        let of = |kind, fields| Policy::new(kind, fields).unwrap();
+        Policies {
+            user: of(KeyKind::User, PolicyFields::default()),
+            application: of(KeyKind::Application, application),
+            service: of(KeyKind::Service, PolicyFields::default()),
+        }
+    }
+
+    fn window(book: &PolicyBook, tenant: i64, environment: i64) -> i64 {
+        book.of(tenant, environment, KeyKind::User).window().num_days()
+    }
+
+    #[test]
+    fn an_environment_wins_over_its_tenant_and_a_tenant_over_the_installation() {
+        let mut book = PolicyBook::new(base());
+        book.lay_tenant(1, "acme", r#"{"window_days": 14, "undo_hours": 1}"#);
+        book.lay_environment(10, 1, "production", r#"{"window_days": 3}"#);
+        assert_eq!((window(&book, 2, 20), window(&book, 1, 11), window(&book, 1, 10)), (7, 14, 3));
+        let production = book.of(1, 10, KeyKind::User);
+        assert_eq!(production.undo(), TimeDelta::hours(1), "what it does not set is its tenant's");
+        assert_eq!(book.problems(), []);
+    }
+
+    #[test]
+    fn a_kind_wins_over_all_kinds() {
+        let mut book = PolicyBook::new(base());
+        let json = r#"{"reminder_days": [5], "application": {"reminder_days": [60], "max_ttl_days": 180}}"#;
+        book.lay_tenant(1, "acme", json);
+        assert_eq!(book.of(1, 10, KeyKind::User).reminder_days(), [5]);
+        let application = book.of(1, 10, KeyKind::Application);
+        assert_eq!(application.reminder_days(), [60]);
+        assert_eq!(application.default_ttl(), Some(TimeDelta::days(180)), "never gives way");
+    }
+
+    #[test]
+    fn what_is_inherited_gives_way_to_what_is_set() {
+        let mut book = PolicyBook::new(base());
+        book.lay_tenant(1, "acme", r#"{"max_ttl_days": 30, "window_days": 1}"#);
+        assert_eq!(book.problems(), []);
+        let user = book.of(1, 10, KeyKind::User);
+        assert_eq!((user.default_ttl(), user.closing()), (Some(TimeDelta::days(30)), None));
+    }
+
+    #[test]
+    fn a_layer_that_makes_no_sense_is_passed_over_and_reported() {
+        let mut book = PolicyBook::new(base());
+        book.lay_tenant(1, "acme", r#"{"window_days": 14}"#);
+        for (id, json) in [
+            (10, r#"{"window_day": 3}"#),
+            (11, r#"{"max_ttl_days": "never"}"#),
+            (12, r#"{"max_ttl_days": "nevr"}"#),
+            (13, "not json"),
+            (14, r#"{"user": {"reminder_days": []}}"#),
+        ] {
+            book.lay_environment(id, 1, "production", json);
+            assert_eq!(window(&book, 1, id), 14, "the tenant's rules stand");
+        }
+        let problems: Vec<_> = book.problems().iter().map(ToString::to_string).collect();
+        assert_eq!(problems.len(), 5);
+        assert!(problems[0].contains("unknown field `window_day`"), "{}", problems[0]);
+        assert_eq!(
+            problems[1],
+            "the policy of environment `production` (tenant 1): for user keys, max_ttl_days is \
+             missing, but keys of people must expire"
+        );
+    }
+
+    #[test]
+    fn a_layer_is_written_as_it_is_read() {
+        let json = r#"{"window_days":3,"max_ttl_days":"never","user":{"max_ttl_days":90}}"#;
+        let layer = PolicyLayer::parse(json).unwrap();
+        assert_eq!(serde_json::to_string(&layer).unwrap(), json);
+    }
+}

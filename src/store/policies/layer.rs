@@ -1,0 +1,180 @@
+//! What one tenant or environment changes about the rules.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    identity::KeyKind,
+    policy::{Policies, Policy, PolicyError, PolicyFields},
+};
+
+/// A length in days, or no end: `90` or `"never"` in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "LimitText", into = "LimitText")]
+pub enum Limit {
+    /// So many days.
+    Days(u16),
+    /// For ever, or not at all.
+    Never,
+}
+
+impl Limit {
+    /// As the domain has it.
+    pub fn days(self) -> Option<u16> {
+        match self {
+            Self::Days(days) => Some(days),
+            Self::Never => None,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum LimitText {
+    Days(u16),
+    Word(String),
+}
+
+impl TryFrom<LimitText> for Limit {
+    type Error = String;
+
+    fn try_from(text: LimitText) -> Result<Self, String> {
+        match text {
+            LimitText::Days(days) => Ok(Self::Days(days)),
+            LimitText::Word(word) if word == "never" => Ok(Self::Never),
+            LimitText::Word(word) => Err(format!("`{word}` is neither days nor `never`")),
+        }
+    }
+}
+
+impl From<Limit> for LimitText {
+    fn from(limit: Limit) -> Self {
+        match limit {
+            Limit::Days(days) => Self::Days(days),
+            Limit::Never => Self::Word("never".to_owned()),
+        }
+    }
+}
+
+/// The fields of a policy that one layer sets for some kind of key. An absent field is inherited.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyChange {
+    /// Days before the expiry at which the owner is reminded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reminder_days: Option<Vec<u16>>,
+    /// Days after the expiry in which the owner can still rotate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_days: Option<u16>,
+    /// Days before the window's end at which the owner is told once more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closing_days: Option<u16>,
+    /// Days a key lives if nobody says otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_ttl_days: Option<Limit>,
+    /// Days a key may live at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_ttl_days: Option<Limit>,
+    /// Days after which a key without expiry has to be looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review_days: Option<Limit>,
+    /// Hours between the end of a key without a window, and its purge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo_hours: Option<u16>,
+}
+
+impl PolicyChange {
+    /// `parent` with these fields changed.
+    ///
+    /// An inherited field gives way to one that is set here: an inherited default length that is
+    /// beyond a limit set here becomes that limit, and an inherited last day that a window set
+    /// here has no room for is brought into it.
+    ///
+    /// # Errors
+    /// What makes no sense, named by its field.
+    pub fn over(&self, parent: &Policy, kind: KeyKind) -> Result<Policy, PolicyError> {
+        let old = parent.fields();
+        let window_days = self.window_days.unwrap_or(old.window_days);
+        let max_ttl_days = self.max_ttl_days.map_or(old.max_ttl_days, Limit::days);
+        let inherited_ttl = match (old.default_ttl_days, max_ttl_days) {
+            (Some(ttl), Some(max)) => Some(ttl.min(max)),
+            (None, Some(max)) => Some(max),
+            (ttl, None) => ttl,
+        };
+        let inherited_closing = old.closing_days.min(window_days.saturating_sub(1));
+        Policy::new(
+            kind,
+            PolicyFields {
+                reminder_days: self.reminder_days.clone().unwrap_or(old.reminder_days),
+                window_days,
+                closing_days: self.closing_days.unwrap_or(inherited_closing),
+                default_ttl_days: self.default_ttl_days.map_or(inherited_ttl, Limit::days),
+                max_ttl_days,
+                review_days: self.review_days.map_or(old.review_days, Limit::days),
+                undo_hours: self.undo_hours.unwrap_or(old.undo_hours),
+            },
+        )
+    }
+}
+
+/// What one tenant or environment sets: fields for keys of every kind, and for one kind alone,
+/// which win. `{"window_days": 3, "application": {"max_ttl_days": 180}}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PolicyLayer {
+    /// For keys of every kind.
+    #[serde(flatten)]
+    pub all: PolicyChange,
+    /// For people's keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<PolicyChange>,
+    /// For servers' and functions' keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application: Option<PolicyChange>,
+    /// For administrators' tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<PolicyChange>,
+}
+
+impl PolicyLayer {
+    /// Reads the JSON of a row.
+    ///
+    /// # Errors
+    /// What is wrong with it, such as a field that nobody knows.
+    pub fn parse(json: &str) -> Result<Self, serde_json::Error> {
+        // By hand, because serde cannot refuse unknown fields beside a flattened struct.
+        let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json)?;
+        let mut part = |kind: KeyKind| {
+            object.remove(kind.as_str()).map(serde_json::from_value::<PolicyChange>).transpose()
+        };
+        let user = part(KeyKind::User)?;
+        let application = part(KeyKind::Application)?;
+        let service = part(KeyKind::Service)?;
+        let all = serde_json::from_value(object.into())?;
+        Ok(Self { all, user, application, service })
+    }
+
+    /// The fields set for keys of `kind` alone.
+    pub fn of(&self, kind: KeyKind) -> Option<&PolicyChange> {
+        match kind {
+            KeyKind::User => self.user.as_ref(),
+            KeyKind::Application => self.application.as_ref(),
+            KeyKind::Service => self.service.as_ref(),
+        }
+    }
+
+    /// `parents` with this layer laid over them.
+    ///
+    /// # Errors
+    /// What makes no sense, with the kind of key it makes no sense for.
+    pub fn over(&self, parents: &Policies) -> Result<Policies, (KeyKind, PolicyError)> {
+        let lay = |kind| {
+            let policy = self.all.over(parents.of(kind), kind)?;
+            self.of(kind).map_or(Ok(policy.clone()), |change| change.over(&policy, kind))
+        };
+        let checked = |kind| lay(kind).map_err(|error| (kind, error));
+        Ok(Policies {
+            user: checked(KeyKind::User)?,
+            application: checked(KeyKind::Application)?,
+            service: checked(KeyKind::Service)?,
+        })
+    }
+}
