@@ -1,3 +1,4 @@
 //! `lapsed` looks after API keys until they end.
 
 pub mod domain;
+pub mod mail;
