@@ -3,5 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod domain;
-pub mod store;
+pub mod jobs;
 pub mod mail;
+pub mod shutdown;
+pub mod store;
