@@ -65,11 +65,9 @@ impl FromStr for CronLine {
             .year(Year::Disallowed)
             .dom_and_dow(true)
             .build();
-        let cron =
-            parser.parse(text).map_err(|error| NotACronLine::Syntax(error.to_string()))?;
+        let cron = parser.parse(text).map_err(|error| NotACronLine::Syntax(error.to_string()))?;
         // Any start will do: without a year, what comes at all comes within a few decades.
-        cron.find_next_occurrence(&DateTime::UNIX_EPOCH, false)
-            .map_err(|_| NotACronLine::Never)?;
+        cron.find_next_occurrence(&DateTime::UNIX_EPOCH, false).map_err(|_| NotACronLine::Never)?;
         Ok(Self { text: text.to_owned(), cron })
     }
 }
@@ -88,9 +86,9 @@ pub(super) fn check(text: &str) -> Result<(), Misfit> {
         return Ok(());
     }
     text.parse::<CronLine>().map(drop).map_err(|error| match error {
-        NotACronLine::NoSeconds => Misfit::hint(format!(
-            "the first field is the second; every minute of a crontab line is `0 {text}`"
-        )),
+        NotACronLine::NoSeconds => {
+            Misfit::hint(format!("put a field for the seconds at the beginning: `0 {text}`"))
+        }
         NotACronLine::Never => Misfit {
             says: Some(format!("is {text:?}, which names a time that never comes")),
             hint: Some("an empty text switches a job off".to_owned()),
@@ -109,7 +107,8 @@ mod tests {
 
     #[test]
     fn a_line_has_six_fields_and_fires() {
-        for text in ["0 * * * * *", "*/15 * * * * *", "0 17 3 * * *", "0 0 0 29 2 *", "0 0 9 L * *"] {
+        for text in ["0 * * * * *", "*/15 * * * * *", "0 17 3 * * *", "0 0 0 29 2 *", "0 0 9 L * *"]
+        {
             assert_eq!(parse(text).as_deref(), Ok(text));
         }
         assert_eq!(parse("17 3 * * *"), Err(NotACronLine::NoSeconds));

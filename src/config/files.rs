@@ -22,7 +22,9 @@ impl Loaded {
     pub fn check_files(&mut self, credentials: Option<&Path>) -> Result<(), ConfigErrors> {
         let mut problems = Vec::new();
         for (option, rule) in schema::options() {
-            let Some(text) = self.values.get(option).and_then(toml::Value::as_str) else { continue };
+            let Some(text) = self.values.get(option).and_then(toml::Value::as_str) else {
+                continue;
+            };
             if text.is_empty() {
                 continue;
             }
@@ -62,8 +64,13 @@ fn secret(
     // The rule of the option has admitted the text.
     let Ok(file) = text.parse::<SecretFile>() else { return Ok(None) };
     let path = file.path(option, credentials).map_err(|error| {
-        let hint = "systemd sets it for a service with LoadCredential=";
-        (error.to_string(), Some(hint.to_owned()))
+        let hint = match &file {
+            SecretFile::Credential(name) => {
+                Some(format!("systemd sets it for a service with `LoadCredential={name}:PATH`"))
+            }
+            SecretFile::Path(_) => None,
+        };
+        (error.to_string(), hint)
     })?;
     readable(option, &path)?;
     let mode = fs::metadata(&path).map_or(0, |metadata| metadata.permissions().mode());
@@ -77,7 +84,9 @@ fn readable(option: &str, path: &Path) -> Result<(), Finding> {
     match File::open(path).and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.is_dir() => Err(misses(option, path, "is a folder")),
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(misses(option, path, "does not exist")),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(misses(option, path, "does not exist"))
+        }
         Err(error) => Err(misses(option, path, &format!("cannot be read: {error}"))),
     }
 }
@@ -85,8 +94,12 @@ fn readable(option: &str, path: &Path) -> Result<(), Finding> {
 fn folder(option: &str, path: &Path) -> Result<(), Finding> {
     match fs::read_dir(path) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(misses(option, path, "does not exist")),
-        Err(error) if error.kind() == ErrorKind::NotADirectory => Err(misses(option, path, "is not a folder")),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(misses(option, path, "does not exist"))
+        }
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            Err(misses(option, path, "is not a folder"))
+        }
         Err(error) => Err(misses(option, path, &format!("cannot be read: {error}"))),
     }
 }
@@ -108,9 +121,11 @@ mod tests {
     fn check(folder: &Path, text: &str) -> (String, Vec<String>) {
         let here = folder.display().to_string();
         let mut loaded = load(&text.replace('@', &here)).unwrap();
-        let errors = loaded.check_files(None).map_or_else(|errors| errors.to_string(), |()| String::new());
+        let errors =
+            loaded.check_files(None).map_or_else(|errors| errors.to_string(), |()| String::new());
         loaded.check_files(None).ok();
-        let warnings = loaded.warnings.iter().map(|warning| warning.to_string().replace(&here, "@"));
+        let warnings =
+            loaded.warnings.iter().map(|warning| warning.to_string().replace(&here, "@"));
         (errors.replace(&here, "@"), warnings.collect())
     }
 
@@ -123,7 +138,15 @@ mod tests {
             "keys.master_key_file = '@/key'\nmail.templates = '@/file'\nsmtp.ca_file = '@'\n\
              smtp.username = 'u'\nsmtp.password_file = 'credential:smtp'\n",
         );
-        insta::assert_snapshot!(errors, @r#""#);
+        let expected = [
+            r#"lapsed.toml:1:24: keys.master_key_file is "@/key", which does not exist"#,
+            r#"lapsed.toml:2:18: mail.templates is "@/file", which is not a folder"#,
+            r#"lapsed.toml:3:16: smtp.ca_file is "@", which is a folder"#,
+            "lapsed.toml:5:22: smtp.password_file names a credential, \
+             but CREDENTIALS_DIRECTORY is not set",
+            "  hint: systemd sets it for a service with `LoadCredential=smtp:PATH`",
+        ];
+        assert_eq!(errors, expected.join("\n"));
         assert_eq!(warnings, [""; 0]);
     }
 
