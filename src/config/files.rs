@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::ErrorKind,
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use crate::config::{ConfigErrors, Loaded, Problem, SecretFile, rule::Rule, schema};
@@ -105,10 +105,8 @@ fn folder(option: &str, path: &Path) -> Result<(), Finding> {
 }
 
 fn misses(option: &str, path: &Path, how: &str) -> Finding {
-    let hint = path.is_relative().then(|| {
-        let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-        format!("a relative path starts at the working directory, {}", here.display())
-    });
+    let hint = "a relative path starts at the working directory of lapsed";
+    let hint = path.is_relative().then(|| hint.to_owned());
     (format!("{option} is {path:?}, which {how}"), hint)
 }
 

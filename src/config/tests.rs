@@ -18,7 +18,7 @@ pub(super) fn load(text: &str) -> Result<Loaded, ConfigErrors> {
 fn load_with(text: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
     let env = env.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
     let file = super::file::parse(text, Path::new("lapsed.toml"));
-    super::load::merge([super::load::defaults(), file, super::environment::read(env)])
+    super::load::over_defaults(file, env)
 }
 
 #[test]
