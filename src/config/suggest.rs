@@ -55,14 +55,9 @@ pub(super) fn option(section: &str, option: &str) -> Option<&'static str> {
     };
     known_by()
         .or_else(|| names().find(|name| *name == full))
-<<<<<<< HEAD
-        .or_else(in_section)
-        .or_else(elsewhere)
-=======
         // The very name, in another section, says more than one that is only like it.
         .or_else(elsewhere)
         .or_else(in_section)
->>>>>>> wt-config
         .or_else(|| nearest(&full, names()))
 }
 
