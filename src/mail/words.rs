@@ -30,7 +30,12 @@ pub mod label {
     /// A past end.
     pub const EXPIRED: &str = "Expired";
     /// The end of an open window, or of the one to come.
-    pub const BACK_UNTIL: &str = "Back until";
+    pub const BACK: &str = "Can be brought back";
+}
+
+/// The value of [`label::BACK`], from the words for an instant.
+pub fn until(instant: &str) -> String {
+    format!("until {instant}")
 }
 
 /// The value of a fact that there is no instant for.
