@@ -77,7 +77,7 @@ pub fn place(tenant: &str, environment: &str) -> String {
 
 /// An instant as its reader sees it: from `now`, in a time zone.
 ///
-/// Times and their zones are held together by no-break spaces.
+/// Dates, and times and their zones, are held together by no-break spaces.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     /// The instant.
@@ -124,7 +124,7 @@ impl Moment {
 
     /// The reader's date, like "30 Nov 2026".
     pub fn day(self) -> String {
-        self.at.with_timezone(&self.zone).format("%-d %b %Y").to_string()
+        self.at.with_timezone(&self.zone).format("%-d\u{a0}%b\u{a0}%Y").to_string()
     }
 
     /// The reader's date and time with the zone's letters, like "Mon 30 Nov 2026, 10:00 CET".
@@ -159,7 +159,7 @@ impl Moment {
     }
 
     fn weekday(self) -> String {
-        self.at.with_timezone(&self.zone).format("%a %-d %b %Y").to_string()
+        self.at.with_timezone(&self.zone).format("%a %-d\u{a0}%b\u{a0}%Y").to_string()
     }
 
     fn is_utc(self) -> bool {
