@@ -83,7 +83,7 @@ impl Relay {
 
     async fn dial(&self) -> Result<TcpStream, String> {
         let SmtpSettings { host, port, .. } = &self.settings;
-        let failed = |err: std::io::Error| format!("connect to `{host}:{port}`: {err}");
+        let failed = |err: std::io::Error| format!("`{host}:{port}`: {err}");
         let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(failed)?;
         // Without this the kernel holds the end of each mail back for 40 ms.
         tcp.set_nodelay(true).map_err(failed)?;

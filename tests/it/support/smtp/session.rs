@@ -27,6 +27,8 @@ struct Session<'a> {
     from: Option<String>,
     to: Vec<String>,
     last_rcpt: String,
+    /// The script wants us to go, now that we have answered.
+    goes: bool,
 }
 
 /// Serves one client until it goes, or the script wants us to.
@@ -49,10 +51,11 @@ pub(super) async fn hold(
         from: None,
         to: Vec::new(),
         last_rcpt: String::new(),
+        goes: false,
     };
     session.answer(Step::Connect, "", "220 fault.example").await?;
     let mut may_starttls = plan.starttls.is_some();
-    loop {
+    while !session.goes {
         let line = session.line().await?;
         seen.lock().unwrap().commands.push((number, line.clone()));
         let verb = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
@@ -75,6 +78,7 @@ pub(super) async fn hold(
             _ => session.say("500 5.5.2 pardon?").await?,
         }
     }
+    Ok(())
 }
 
 impl Session<'_> {
@@ -174,20 +178,17 @@ impl Session<'_> {
     }
 
     async fn carry_out(&mut self, action: Action, usual: &str) -> io::Result<u16> {
-        let (said, goes) = match action {
-            Action::Default => (usual.to_owned(), false),
-            Action::Reply(text) => (text, false),
-            Action::ReplyThenClose(text) => (text, true),
-            Action::Garbage => ("once upon a time".to_owned(), false),
+        self.goes = matches!(action, Action::ReplyThenClose(_));
+        let said = match action {
+            Action::Default => usual.to_owned(),
+            Action::Reply(text) | Action::ReplyThenClose(text) => text,
+            Action::Garbage => "once upon a time".to_owned(),
             Action::Stall => std::future::pending().await,
             Action::Close | Action::AcceptThenClose => {
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
         };
         self.say(&said).await?;
-        if goes {
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        }
         Ok(said.get(..3).and_then(|code| code.parse().ok()).unwrap_or(0))
     }
 
