@@ -61,6 +61,8 @@ impl Lane {
 
     async fn work(&mut self, hand: &mut Hand, reports: &mut Reports) -> Result<(), NobodyListens> {
         let shared = Arc::clone(&self.shared);
+        // What a dialogue that was broken off has left behind.
+        reports.make().await?;
         while shared.inbox.fill(&mut hand.mails).await {
             while !hand.mails.is_empty() {
                 if shared.cancel.is_cancelled() {

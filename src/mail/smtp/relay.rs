@@ -37,7 +37,8 @@ impl Relay {
         prepared.unwrap_or_else(|err| Err(trouble(SmtpStage::Tls)(err.to_string())))
     }
 
-    fn new(settings: SmtpSettings) -> Result<Self, Outcome> {
+    fn new(mut settings: SmtpSettings) -> Result<Self, Outcome> {
+        settings.mails_per_connection = settings.mails_per_connection.max(1);
         let tls = match settings.security {
             Security::Insecure => None,
             Security::ImplicitTls | Security::StartTls => {
