@@ -2,3 +2,7 @@
 
 pub mod app;
 pub mod db;
+//! What the tests share.
+
+pub mod proxy;
+pub mod smtp;
