@@ -1,10 +1,6 @@
 //! What options must be together. What each must be alone stands in its rule.
 
-use crate::config::{
-    Config, Engine, TlsMode, Transport,
-    mailbox::is_address,
-    url::web_host,
-};
+use crate::config::{Config, Engine, TlsMode, Transport, mailbox::is_address, url::web_host};
 
 /// Options that do not fit together, or hardly so.
 #[derive(Debug, PartialEq, Eq)]

@@ -65,11 +65,9 @@ impl FromStr for CronLine {
             .year(Year::Disallowed)
             .dom_and_dow(true)
             .build();
-        let cron =
-            parser.parse(text).map_err(|error| NotACronLine::Syntax(error.to_string()))?;
+        let cron = parser.parse(text).map_err(|error| NotACronLine::Syntax(error.to_string()))?;
         // Any start will do: without a year, what comes at all comes within a few decades.
-        cron.find_next_occurrence(&DateTime::UNIX_EPOCH, false)
-            .map_err(|_| NotACronLine::Never)?;
+        cron.find_next_occurrence(&DateTime::UNIX_EPOCH, false).map_err(|_| NotACronLine::Never)?;
         Ok(Self { text: text.to_owned(), cron })
     }
 }
@@ -109,7 +107,8 @@ mod tests {
 
     #[test]
     fn a_line_has_six_fields_and_fires() {
-        for text in ["0 * * * * *", "*/15 * * * * *", "0 17 3 * * *", "0 0 0 29 2 *", "0 0 9 L * *"] {
+        for text in ["0 * * * * *", "*/15 * * * * *", "0 17 3 * * *", "0 0 0 29 2 *", "0 0 9 L * *"]
+        {
             assert_eq!(parse(text).as_deref(), Ok(text));
         }
         assert_eq!(parse("17 3 * * *"), Err(NotACronLine::NoSeconds));

@@ -53,10 +53,7 @@ pub(super) const RULES: Rules = &[
     ),
     ("database.password_file", Rule::Secret),
     ("database.max_connections", Rule::Whole(1, 500)),
-    (
-        "database.acquire_timeout",
-        Rule::Time(Duration::from_millis(100), Duration::from_secs(600)),
-    ),
+    ("database.acquire_timeout", Rule::Time(Duration::from_millis(100), Duration::from_secs(600))),
     ("database.migrate", Rule::Flag),
 ];
 

@@ -22,7 +22,9 @@ impl Loaded {
     pub fn check_files(&mut self, credentials: Option<&Path>) -> Result<(), ConfigErrors> {
         let mut problems = Vec::new();
         for (option, rule) in schema::options() {
-            let Some(text) = self.values.get(option).and_then(toml::Value::as_str) else { continue };
+            let Some(text) = self.values.get(option).and_then(toml::Value::as_str) else {
+                continue;
+            };
             if text.is_empty() {
                 continue;
             }
@@ -77,7 +79,9 @@ fn readable(option: &str, path: &Path) -> Result<(), Finding> {
     match File::open(path).and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.is_dir() => Err(misses(option, path, "is a folder")),
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(misses(option, path, "does not exist")),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(misses(option, path, "does not exist"))
+        }
         Err(error) => Err(misses(option, path, &format!("cannot be read: {error}"))),
     }
 }
@@ -85,8 +89,12 @@ fn readable(option: &str, path: &Path) -> Result<(), Finding> {
 fn folder(option: &str, path: &Path) -> Result<(), Finding> {
     match fs::read_dir(path) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(misses(option, path, "does not exist")),
-        Err(error) if error.kind() == ErrorKind::NotADirectory => Err(misses(option, path, "is not a folder")),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(misses(option, path, "does not exist"))
+        }
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            Err(misses(option, path, "is not a folder"))
+        }
         Err(error) => Err(misses(option, path, &format!("cannot be read: {error}"))),
     }
 }
@@ -108,9 +116,11 @@ mod tests {
     fn check(folder: &Path, text: &str) -> (String, Vec<String>) {
         let here = folder.display().to_string();
         let mut loaded = load(&text.replace('@', &here)).unwrap();
-        let errors = loaded.check_files(None).map_or_else(|errors| errors.to_string(), |()| String::new());
+        let errors =
+            loaded.check_files(None).map_or_else(|errors| errors.to_string(), |()| String::new());
         loaded.check_files(None).ok();
-        let warnings = loaded.warnings.iter().map(|warning| warning.to_string().replace(&here, "@"));
+        let warnings =
+            loaded.warnings.iter().map(|warning| warning.to_string().replace(&here, "@"));
         (errors.replace(&here, "@"), warnings.collect())
     }
 

@@ -57,10 +57,7 @@ pub(super) const RULES: Rules = &[
     ),
     (
         "mail.from",
-        Rule::Text {
-            allowed: MAILBOX,
-            check: |text| Misfit::unless(mailbox::is_mailbox(text)),
-        },
+        Rule::Text { allowed: MAILBOX, check: |text| Misfit::unless(mailbox::is_mailbox(text)) },
     ),
     (
         "mail.reply_to",

@@ -46,7 +46,7 @@ pub use self::{
     http::HttpConfig,
     jobs::{JobsConfig, RetentionConfig},
     keys::{KeysConfig, MasterKey},
-    lifecycle::{Lifetime, LifecycleConfig, OptionError, PurgeConfig},
+    lifecycle::{LifecycleConfig, Lifetime, OptionError, PurgeConfig},
     load::Loaded,
     log::{LogConfig, LogFormat},
     mail::{MailConfig, Transport},

@@ -35,10 +35,8 @@ pub fn reference() -> String {
 }
 
 fn entry(section: &Table, name: &str, option: &str, value: &toml_edit::Item) -> String {
-    let about = section
-        .key(option)
-        .map(|key| comment(key.leaf_decor().prefix()))
-        .unwrap_or_default();
+    let about =
+        section.key(option).map(|key| comment(key.leaf_decor().prefix())).unwrap_or_default();
     let allowed = schema::find(name).map(|(_, rule)| rule.allowed()).unwrap_or_default();
     let mut text = String::new();
     // Writing to a String cannot fail.

@@ -72,11 +72,11 @@ impl Rule {
                 Misfit::unless(within(*number, *least, *most))
             }
             (Self::WholeOrNever(..), Value::String(text)) => Misfit::unless(text == "never"),
-            (Self::Wholes(least, most), Value::Array(numbers)) => Misfit::unless(
-                numbers.iter().all(|number| {
+            (Self::Wholes(least, most), Value::Array(numbers)) => {
+                Misfit::unless(numbers.iter().all(|number| {
                     number.as_integer().is_some_and(|number| within(number, *least, *most))
-                }),
-            ),
+                }))
+            }
             (Self::Flag, Value::Boolean(_)) => Ok(()),
             (Self::Choice(words), Value::String(text)) => {
                 Misfit::unless(words.contains(&text.as_str()))
@@ -86,10 +86,9 @@ impl Rule {
             ),
             (Self::Text { check, .. }, Value::String(text)) => check(text),
             (Self::Texts { check, .. }, Value::Array(texts)) => texts.iter().try_for_each(|text| {
-                text.as_str().filter(|text| !text.contains(char::is_control)).map_or(
-                    Err(Misfit::default()),
-                    check,
-                )
+                text.as_str()
+                    .filter(|text| !text.contains(char::is_control))
+                    .map_or(Err(Misfit::default()), check)
             }),
             (Self::Secret, Value::String(text)) => {
                 Misfit::unless(text.is_empty() || text.parse::<SecretFile>().is_ok())
@@ -207,7 +206,10 @@ mod tests {
     #[test]
     fn limits_belong_to_the_range() {
         let fits = |number| Rule::Whole(1, 90).check(&Value::Integer(number)).is_ok();
-        assert_eq!([0, 1, 90, 91, -1, i64::MAX].map(fits), [false, true, true, false, false, false]);
+        assert_eq!(
+            [0, 1, 90, 91, -1, i64::MAX].map(fits),
+            [false, true, true, false, false, false]
+        );
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! Which options exist, in the order of `default.toml`, and what each may be.
 
-use crate::config::{
-    database, http, jobs, keys, lifecycle, log, mail, rule::Rule, schedule, smtp,
-};
+use crate::config::{database, http, jobs, keys, lifecycle, log, mail, rule::Rule, schedule, smtp};
 
 /// Options of one section: the full name and the rule of each.
 pub(super) type Rules = &'static [(&'static str, Rule)];

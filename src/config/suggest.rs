@@ -32,9 +32,7 @@ pub(super) fn nearest<'a>(
 ) -> Option<&'a str> {
     let wanted = wanted.to_lowercase();
     candidates
-        .map(|candidate| {
-            (strsim::jaro_winkler(&wanted, &candidate.to_lowercase()), candidate)
-        })
+        .map(|candidate| (strsim::jaro_winkler(&wanted, &candidate.to_lowercase()), candidate))
         .filter(|(likeness, _)| ALIKE <= *likeness)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)
@@ -55,7 +53,10 @@ pub(super) fn option(section: &str, option: &str) -> Option<&'static str> {
         nearest(option, same_section.clone().map(last))
             .and_then(|near| same_section.clone().find(|name| last(name) == near))
     };
-    known_by().or_else(|| names().find(|name| *name == full)).or_else(in_section).or_else(elsewhere)
+    known_by()
+        .or_else(|| names().find(|name| *name == full))
+        .or_else(in_section)
+        .or_else(elsewhere)
         .or_else(|| nearest(&full, names()))
 }
 

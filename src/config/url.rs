@@ -18,9 +18,7 @@ impl Engine {
     pub(super) fn of(url: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once(':')?;
         match scheme {
-            "sqlite" => {
-                (sqlite_file(url).is_some() || is_memory(url)).then_some(Self::Sqlite)
-            }
+            "sqlite" => (sqlite_file(url).is_some() || is_memory(url)).then_some(Self::Sqlite),
             "postgres" | "postgresql" if has_host(rest) => Some(Self::Postgres),
             "mysql" if has_host(rest) => Some(Self::Mysql),
             _ => None,
@@ -109,10 +107,9 @@ pub(super) fn web_host(url: &str) -> Option<&str> {
         return None;
     }
     // The colons of an IPv6 address stand inside its brackets.
-    let end_of_host = authority.find(']').map_or_else(
-        || authority.find(':').unwrap_or(authority.len()),
-        |bracket| bracket + 1,
-    );
+    let end_of_host = authority
+        .find(']')
+        .map_or_else(|| authority.find(':').unwrap_or(authority.len()), |bracket| bracket + 1);
     let (host, port) = authority.split_at(end_of_host);
     let port_fits = port.is_empty()
         || port.strip_prefix(':').is_some_and(|port| port.parse().is_ok_and(|port: u16| port != 0));
@@ -222,7 +219,8 @@ mod tests {
 
     #[test]
     fn hosts_are_names_or_addresses() {
-        for host in ["localhost", "mail.example.com", "10.0.0.1", "::1", "müller.example", "a_b."] {
+        for host in ["localhost", "mail.example.com", "10.0.0.1", "::1", "müller.example", "a_b."]
+        {
             assert!(is_host(host), "{host}");
         }
         for wrong in ["", ".", "a..b", "-a", "a b", "smtp://a", "a:25", "[::1]"] {

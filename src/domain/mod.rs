@@ -3,6 +3,7 @@
 
 pub mod identity;
 pub mod key;
+pub mod life;
 pub mod lifecycle;
 pub mod plan;
 pub mod policy;

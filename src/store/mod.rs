@@ -7,12 +7,17 @@
 //! A future of this room must not be dropped half-way: a cancelled `begin` leaves an open
 //! transaction behind (sqlx 0.9.0). Callers run to the end, in tasks that nobody aborts.
 
+pub mod audit;
 mod codes;
 mod connect;
 mod entity;
 mod error;
+pub mod flags;
+pub mod notices;
 pub mod policies;
 pub(crate) mod row;
+pub mod runs;
+pub mod schema;
 pub mod sql;
 mod time;
 

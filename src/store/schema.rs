@@ -1,7 +1,8 @@
 //! The schema's version: bringing it up to date, once, though several daemons start together.
 
-use migrations::{Migrator, MigratorTrait};
+use migrations::Migrator;
 use sea_orm::{ConnectionTrait, Statement, TransactionTrait};
+use sea_orm_migration::MigratorTrait;
 
 use crate::store::{Db, Engine, StoreError};
 
@@ -65,7 +66,8 @@ impl Db {
         }
         let names = Statement::from_string(backend, "SELECT version FROM seaql_migrations");
         let rows = self.conn().query_all_raw(names).await.map_err(during())?;
-        let names: Result<_, _> = rows.iter().map(|row| row.try_get_by_index::<String>(0)).collect();
+        let names: Result<_, _> =
+            rows.iter().map(|row| row.try_get_by_index::<String>(0)).collect();
         names.map_err(during())
     }
 

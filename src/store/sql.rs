@@ -230,7 +230,8 @@ impl Sql {
     /// Columns of the table are called by its name, except on the left of `sets`.
     pub fn update_from(self, update: &Update<'_>, batch: &Batch) -> Self {
         let Update { table, sets, joins, on, guard } = update;
-        let owner = if self.engine == Engine::MariaDb { format!("{table}.") } else { String::new() };
+        let owner =
+            if self.engine == Engine::MariaDb { format!("{table}.") } else { String::new() };
         let list: Vec<String> =
             sets.iter().map(|(column, value)| format!("{owner}{column} = {value}")).collect();
         let list = list.join(", ");
