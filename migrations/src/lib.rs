@@ -3,6 +3,7 @@
 //! Times are UTC epoch milliseconds in `BIGINT`; enumerations are `SMALLINT` codes, which the
 //! store room names. A migration that has landed is never edited: add a file, and a line below.
 
+pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 
 mod columns;

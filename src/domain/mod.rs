@@ -7,6 +7,7 @@ pub mod life;
 pub mod lifecycle;
 pub mod plan;
 pub mod policy;
+pub mod purge;
 pub mod retry;
 pub mod stage;
 pub mod token;

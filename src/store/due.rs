@@ -12,7 +12,7 @@ use crate::{
     store::{
         StoreError,
         codes::{Coded, JobCode, StateCode},
-        row::{KeyColumns, key_of},
+        row::{CorruptKey, KeyColumns, key_of},
         sql::{Batch, Sql, Update},
         to_ms,
     },
@@ -35,15 +35,6 @@ pub struct DueKey {
     pub due_at: DateTime<Utc>,
     /// What the decision depends on.
     pub key: Key,
-}
-
-/// A row that is no key. It is put aside with the reason, so that it stops only itself.
-#[derive(Clone, Debug)]
-pub struct CorruptKey {
-    /// The key's number.
-    pub id: KeyId,
-    /// What is wrong with it.
-    pub reason: String,
 }
 
 /// What a claim brought: at most as many rows as were asked for, earliest first.
@@ -112,7 +103,7 @@ pub async fn claim(
         let id = row.try_get_by_index::<i64>(0).map_err(StoreError::during("claim due keys"))?;
         match to_due(row) {
             Ok(key) => claim.keys.push(key),
-            Err(reason) => claim.corrupt.push(CorruptKey { id: KeyId(id), reason }),
+            Err(what) => claim.corrupt.push(CorruptKey { id: KeyId(id), what }),
         }
     }
     Ok(claim)
@@ -207,7 +198,7 @@ pub async fn park(conn: &impl ConnectionTrait, corrupt: &[CorruptKey]) -> Result
     }
     let batch = Batch::new()
         .numbers("id", corrupt.iter().map(|key| key.id.0))
-        .texts("reason", corrupt.iter().map(|key| key.reason.clone()));
+        .texts("reason", corrupt.iter().map(|key| key.what.clone()));
     let update = Update {
         table: "api_keys",
         sets: &[("parked", "v.reason"), ("next_job", "0"), ("next_action_at", "NULL")],

@@ -10,11 +10,16 @@
 pub mod audit;
 mod codes;
 mod connect;
+pub mod due;
 mod entity;
 mod error;
 pub mod flags;
+pub mod letters;
+pub mod messages;
 pub mod notices;
+pub mod outbox;
 pub mod policies;
+pub mod purge;
 pub(crate) mod row;
 pub mod runs;
 pub mod schema;

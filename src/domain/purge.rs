@@ -1,0 +1,134 @@
+//! Whether a key may be purged: the last question about it, asked when its turn has come.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// How long a purge is put off for a reason that may pass at any time.
+const PATIENCE: TimeDelta = TimeDelta::hours(1);
+
+/// What the answer depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// When its window closed, or its time for an undo was over.
+    pub ends_at: Option<DateTime<Utc>>,
+    /// When a mail server took over the notice that it had expired.
+    pub told_at: Option<DateTime<Utc>>,
+    /// Whether its owner must have been told: not for a key that somebody revoked.
+    pub needs_notice: bool,
+    /// Whether somebody asked that it be kept.
+    pub is_held: bool,
+}
+
+/// The answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may go.
+    Purge,
+    /// Not before then.
+    Defer {
+        /// When to ask again; always after `now`.
+        until: DateTime<Utc>,
+        /// Why not.
+        reason: Reason,
+    },
+}
+
+/// Why a purge has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Its window is open, or was never set.
+    NotEnded,
+    /// It is held.
+    Held,
+    /// Nobody has been told that it expired.
+    Untold,
+    /// Its owner was told too short a time ago.
+    ToldTooLately,
+}
+
+impl Reason {
+    /// The word people read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotEnded => "its window is open",
+            Self::Held => "it is held",
+            Self::Untold => "nobody has been told that it expired",
+            Self::ToldTooLately => "its owner was told only lately",
+        }
+    }
+}
+
+/// Decides whether a key may be purged at `now`: its window is over, nobody holds it, and its
+/// owner (or, where that fails, the contacts) was told at least `min_notice` ago.
+pub fn verdict(ended: &Ended, min_notice: TimeDelta, now: DateTime<Utc>) -> Verdict {
+    let defer = |until, reason| Verdict::Defer { until, reason };
+    let Some(ends_at) = ended.ends_at else { return defer(now + PATIENCE, Reason::NotEnded) };
+    if now < ends_at {
+        return defer(ends_at, Reason::NotEnded);
+    }
+    if ended.is_held {
+        return defer(now + PATIENCE, Reason::Held);
+    }
+    if !ended.needs_notice {
+        return Verdict::Purge;
+    }
+    match ended.told_at {
+        None => defer(now + PATIENCE, Reason::Untold),
+        Some(told_at) if now < told_at + min_notice => {
+            defer(told_at + min_notice, Reason::ToldTooLately)
+        }
+        Some(_) => Verdict::Purge,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: TimeDelta = TimeDelta::seconds(1);
+
+    fn noon() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+
+    fn ended() -> Ended {
+        Ended {
+            ends_at: Some(noon()),
+            told_at: Some(noon() - TimeDelta::days(7)),
+            needs_notice: true,
+            is_held: false,
+        }
+    }
+
+    fn ask(ended: Ended) -> Verdict {
+        verdict(&ended, TimeDelta::hours(72), noon())
+    }
+
+    fn wait(delta: TimeDelta, reason: Reason) -> Verdict {
+        Verdict::Defer { until: noon() + delta, reason }
+    }
+
+    #[test]
+    fn a_key_goes_when_its_window_is_over_and_its_owner_was_told_in_time() {
+        assert_eq!(ask(ended()), Verdict::Purge);
+        let open = Ended { ends_at: Some(noon() + SECOND), ..ended() };
+        assert_eq!(ask(open), wait(SECOND, Reason::NotEnded));
+        let told = |ago| Ended { told_at: Some(noon() - ago), ..ended() };
+        assert_eq!(ask(told(TimeDelta::hours(72))), Verdict::Purge);
+        let lately = told(TimeDelta::hours(72) - SECOND);
+        assert_eq!(ask(lately), wait(SECOND, Reason::ToldTooLately));
+    }
+
+    #[test]
+    fn a_key_nobody_was_told_of_stays() {
+        let untold = Ended { told_at: None, ..ended() };
+        assert_eq!(ask(untold), wait(PATIENCE, Reason::Untold));
+        let revoked = Ended { needs_notice: false, ..untold };
+        assert_eq!(ask(revoked), Verdict::Purge, "whoever revoked it knows");
+    }
+
+    #[test]
+    fn a_held_key_stays_and_so_does_one_without_an_end() {
+        assert_eq!(ask(Ended { is_held: true, ..ended() }), wait(PATIENCE, Reason::Held));
+        assert_eq!(ask(Ended { ends_at: None, ..ended() }), wait(PATIENCE, Reason::NotEnded));
+    }
+}

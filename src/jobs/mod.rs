@@ -1,0 +1,133 @@
+//! What the daemon does, job by job: plan, check, apply.
+//!
+//! A job is a file in this folder and a line in [`JOBS`]. All of them run through one guarded
+//! [`runner`], whoever asks: the schedule, the command line, the API.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    domain::policy::Policies,
+    jobs::{deliver::Mailer, sweep::Swept},
+    store::Db,
+};
+
+pub mod deliver;
+pub mod prune;
+pub mod purge;
+pub mod runner;
+pub mod sweep;
+
+/// A job: one of the few things the daemon does.
+pub struct Job {
+    /// What it is called, everywhere.
+    pub name: &'static str,
+    /// What it does, for people.
+    pub about: &'static str,
+    /// Whether it destroys: a pause of purges holds it.
+    pub is_destructive: bool,
+    run: fn(Context) -> BoxFuture<'static, anyhow::Result<Outcome>>,
+}
+
+/// Every job there is, in the order of a full pass.
+pub static JOBS: &[Job] = &[
+    Job {
+        name: "sweep",
+        about: "writes the notices that are due, and moves expired keys into their window",
+        is_destructive: false,
+        run: |ctx| Box::pin(sweep::run(ctx)),
+    },
+    Job {
+        name: "deliver",
+        about: "gathers notices into mails, and sends what is due",
+        is_destructive: false,
+        run: |ctx| Box::pin(deliver::run(ctx)),
+    },
+    Job {
+        name: "purge",
+        about: "purges keys whose window is over and whose owners were told",
+        is_destructive: true,
+        run: |ctx| Box::pin(purge::run(ctx)),
+    },
+    Job {
+        name: "prune",
+        about: "deletes history that has been kept long enough",
+        is_destructive: false,
+        run: |ctx| Box::pin(prune::run(ctx)),
+    },
+];
+
+/// The job called `name`.
+pub fn find(name: &str) -> Option<&'static Job> {
+    JOBS.iter().find(|job| job.name == name)
+}
+
+/// What every run of every job shares.
+#[derive(Clone)]
+pub struct Deps {
+    /// The database.
+    pub db: Db,
+    /// The time of this machine, for measuring and for the history of runs.
+    pub clock: Arc<dyn Clock>,
+    /// The rules where neither tenant nor environment has its own.
+    pub policies: Arc<Policies>,
+    /// How much, how long.
+    pub limits: Limits,
+    /// The way out for mails.
+    pub mailer: Arc<Mailer>,
+    /// Up to where the due keys have been swept.
+    pub swept: Arc<Swept>,
+    /// This daemon's name among its replicas.
+    pub instance: Arc<str>,
+}
+
+/// How much is done at a time, and how long things are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Keys in one transaction.
+    pub batch: usize,
+    /// How long before a purge its owner must have been told.
+    pub min_notice: TimeDelta,
+    /// How long a message belongs to a daemon that does not answer.
+    pub lease: Duration,
+    /// How long tombstones are kept.
+    pub keep_tombstones: TimeDelta,
+    /// How long the history of runs is kept.
+    pub keep_runs: TimeDelta,
+    /// How long messages and their notices are kept after their end.
+    pub keep_messages: TimeDelta,
+    /// How long the audit trail is kept; `None`: for ever.
+    pub keep_audit: Option<TimeDelta>,
+}
+
+/// What one run gets.
+#[derive(Clone)]
+pub struct Context {
+    /// What all runs share.
+    pub deps: Deps,
+    /// Set when the run shall stop; looked at between batches, never in the middle of one.
+    pub cancel: CancellationToken,
+}
+
+/// What one run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Items it looked at.
+    pub n_examined: u64,
+    /// Items it changed.
+    pub n_changed: u64,
+    /// Items that failed. They stopped nothing else.
+    pub n_failed: u64,
+}
+
+impl std::ops::AddAssign for Outcome {
+    fn add_assign(&mut self, other: Self) {
+        self.n_examined += other.n_examined;
+        self.n_changed += other.n_changed;
+        self.n_failed += other.n_failed;
+    }
+}

@@ -1,0 +1,259 @@
+//! The sweep: what is due is looked at, decided, and written, a batch at a time.
+//!
+//! One transaction claims a batch in the order of `next_action_at`, asks the domain about each
+//! key, and writes keys, notices and audit together. Every claimed row leaves the due set in that
+//! transaction: done, put off, or put aside with the reason. So nothing can clog the window, and
+//! a crash at any point leaves either all of a batch or none of it.
+
+use std::sync::Mutex;
+
+use anyhow::Context as _;
+use chrono::{DateTime, TimeDelta, Utc};
+use tracing::warn;
+
+use crate::{
+    domain::{
+        key::KeyState,
+        lifecycle::{Decision, Step, next_step},
+        stage::Stage,
+    },
+    jobs::{Context, Outcome},
+    store::{
+        NoticeStatus, StoreError,
+        audit::{self, NewEvent},
+        due::{self, Claim, DueKey, KeyChange},
+        notices::{self, NewNotice},
+        policies::PolicyBook,
+    },
+};
+
+/// Looks at every key that is due.
+///
+/// # Errors
+/// If the database fails; what was committed before stays done.
+pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
+    let deps = &ctx.deps;
+    let book = PolicyBook::load(&deps.db, (*deps.policies).clone()).await.context("read policies")?;
+    let mut outcome = Outcome::default();
+    let mut n_busy = 0;
+    let mut from = None;
+    while !ctx.cancel.is_cancelled() {
+        match sweep_batch(&ctx, &book, &mut from).await {
+            Ok(batch) => {
+                n_busy = 0;
+                outcome += batch.outcome;
+                if batch.is_last {
+                    deps.swept.drained(batch.now);
+                    break;
+                }
+            }
+            // Another replica holds what this batch needs. It was undone, and begins anew.
+            Err(StoreError::Busy { .. }) if n_busy < 5 => n_busy += 1,
+            Err(error) => return Err(error).context("sweep a batch"),
+        }
+    }
+    Ok(outcome)
+}
+
+/// What one transaction did.
+struct Batch {
+    now: DateTime<Utc>,
+    outcome: Outcome,
+    is_last: bool,
+}
+
+async fn sweep_batch(
+    ctx: &Context,
+    book: &PolicyBook,
+    from: &mut Option<DateTime<Utc>>,
+) -> Result<Batch, StoreError> {
+    let (db, limit) = (&ctx.deps.db, ctx.deps.limits.batch);
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
+    let from = *from.get_or_insert_with(|| ctx.deps.swept.floor(now));
+    let claim = due::claim(&*tx, from, now, limit).await?;
+    let is_last = claim.len() < limit;
+    if claim.is_empty() {
+        return Ok(Batch { now, outcome: Outcome::default(), is_last });
+    }
+    let writes = decide(&claim, book, now);
+    let n_changed = due::write(&*tx, &writes.changes).await?;
+    notices::insert(&*tx, &writes.notices, now).await?;
+    audit::insert(&*tx, "daemon", &writes.events, now).await?;
+    due::park(&*tx, &claim.corrupt).await?;
+    tx.commit().await?;
+    for key in &claim.corrupt {
+        warn!(key.id = key.id.0, "Put a key aside: {}", key.what);
+    }
+    let outcome = Outcome {
+        n_examined: claim.len() as u64,
+        n_changed,
+        n_failed: claim.corrupt.len() as u64,
+    };
+    Ok(Batch { now, outcome, is_last })
+}
+
+/// What one batch writes.
+#[derive(Debug, Default)]
+struct Writes {
+    changes: Vec<KeyChange>,
+    notices: Vec<NewNotice>,
+    events: Vec<NewEvent>,
+}
+
+/// Asks the domain about each key. Nothing here waits or fails.
+fn decide(claim: &Claim, book: &PolicyBook, now: DateTime<Utc>) -> Writes {
+    let mut writes = Writes::default();
+    for due in &claim.keys {
+        let policy = book.of(due.tenant_id, due.environment_id, due.key.kind);
+        let decision = next_step(&due.key, policy, now);
+        writes.add(due, &decision, now);
+    }
+    writes
+}
+
+impl Writes {
+    fn add(&mut self, due: &DueKey, decision: &Decision, now: DateTime<Utc>) {
+        let mut change = KeyChange {
+            id: due.id,
+            version: due.version,
+            state: due.key.state,
+            last_stage: decision.superseded.last().copied().or(due.key.last_stage),
+            review_at: due.key.review_at,
+            next: decision.next,
+        };
+        for stage in &decision.superseded {
+            self.tell(due, *stage, NoticeStatus::Superseded);
+        }
+        match decision.step {
+            Step::Keep => {}
+            Step::Notify { stage } => {
+                change.last_stage = Some(stage);
+                self.tell(due, stage, NoticeStatus::Pending);
+            }
+            Step::Review { next_review_at } => {
+                change.review_at = next_review_at;
+                self.notice(due, Stage::ReviewDue, due.due_at, NoticeStatus::Pending);
+            }
+            Step::Expire { window_ends_at } => {
+                let expires_at = due.key.expires_at().unwrap_or(now);
+                change.state = KeyState::Window { expires_at, window_ends_at };
+                change.last_stage = Some(Stage::Expired);
+                self.tell(due, Stage::Expired, NoticeStatus::Pending);
+                let detail = format!(r#"{{"window_ends_at":"{}"}}"#, iso(window_ends_at));
+                self.happened(due, "key.expired", detail);
+            }
+            Step::End { purge_at } => {
+                change.state = KeyState::Revoked { purge_at };
+                change.last_stage = Some(Stage::Expired);
+                self.tell(due, Stage::Expired, NoticeStatus::Pending);
+                let detail = format!(r#"{{"purge_at":"{}"}}"#, iso(purge_at));
+                self.happened(due, "key.access_ended", detail);
+            }
+        }
+        self.changes.push(change);
+    }
+
+    /// Adds a notice about the key's expiry.
+    fn tell(&mut self, due: &DueKey, stage: Stage, status: NoticeStatus) {
+        let about = due.key.expires_at().unwrap_or(due.due_at);
+        self.notice(due, stage, about, status);
+    }
+
+    fn notice(&mut self, due: &DueKey, stage: Stage, about: DateTime<Utc>, status: NoticeStatus) {
+        self.notices.push(NewNotice {
+            key_id: due.id,
+            tenant_id: due.tenant_id,
+            owner_id: due.owner_id,
+            stage,
+            about,
+            status,
+            due_at: due.due_at,
+        });
+    }
+
+    fn happened(&mut self, due: &DueKey, action: &'static str, detail: String) {
+        self.events.push(NewEvent {
+            action,
+            tenant_id: Some(due.tenant_id),
+            key_id: Some(due.id),
+            owner_id: Some(due.owner_id),
+            detail,
+        });
+    }
+}
+
+/// An instant as JSON has it.
+fn iso(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// Up to where the due keys have been swept, so that an idle sweep need not read the dead index
+/// entries that the last big one left behind.
+///
+/// A transaction may commit a due time that has gone by while it ran, so the floor stays a good
+/// deal below the last drained instant; and once an hour a sweep looks at everything all the same.
+#[derive(Debug, Default)]
+pub struct Swept {
+    state: Mutex<Option<SweptState>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SweptState {
+    floor: DateTime<Utc>,
+    whole_at: DateTime<Utc>,
+}
+
+/// Longer than any transaction may last.
+const SLACK: TimeDelta = TimeDelta::minutes(5);
+/// How often a sweep looks at everything.
+const WHOLE_EVERY: TimeDelta = TimeDelta::hours(1);
+
+impl Swept {
+    /// The instant below which nothing can be due at `now`.
+    fn floor(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let state = *self.lock();
+        match state {
+            // A clock that was set back makes the floor meaningless.
+            Some(state) if now < state.whole_at + WHOLE_EVERY && state.floor < now => state.floor,
+            _ => DateTime::UNIX_EPOCH,
+        }
+    }
+
+    /// Notes that everything due at `now` has been swept.
+    fn drained(&self, now: DateTime<Utc>) {
+        let mut state = self.lock();
+        let is_whole = state.is_none_or(|state| {
+            state.whole_at + WHOLE_EVERY <= now || now <= state.floor
+        });
+        let whole_at = state.filter(|_| !is_whole).map_or(now, |state| state.whole_at);
+        *state = Some(SweptState { floor: now - SLACK, whole_at });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<SweptState>> {
+        // What is in there is whole at any time, so a panic elsewhere spoils nothing.
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_floor_follows_the_sweeps_and_falls_away_once_an_hour() {
+        let noon = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let swept = Swept::default();
+        assert_eq!(swept.floor(noon), DateTime::UNIX_EPOCH, "nothing is known yet");
+        swept.drained(noon);
+        let minute = TimeDelta::minutes(1);
+        assert_eq!(swept.floor(noon + minute), noon - SLACK);
+        swept.drained(noon + minute * 59);
+        assert_eq!(swept.floor(noon + minute * 59), noon + minute * 54);
+        assert_eq!(swept.floor(noon + minute * 60), DateTime::UNIX_EPOCH, "a whole look");
+        swept.drained(noon + minute * 60);
+        assert_eq!(swept.floor(noon + minute * 61), noon + minute * 55);
+        let yesterday = noon - TimeDelta::days(1);
+        assert_eq!(swept.floor(yesterday), DateTime::UNIX_EPOCH, "the clock was set back");
+    }
+}

@@ -1,0 +1,211 @@
+//! What one mail says, as plain data: no words, no layout, no address of anybody but its readers.
+
+use std::{cmp::Reverse, fmt, str::FromStr};
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use thiserror::Error;
+
+use crate::{
+    domain::{
+        identity::{KeyKind, PublicId},
+        stage::Stage,
+    },
+    mail::address::EmailAddress,
+};
+
+/// Everything one mail tells one owner, or those who are told instead.
+///
+/// Names in here may be as hostile as a database allows: they are cleaned when they are rendered
+/// and again when the mail is built.
+#[derive(Clone)]
+pub struct Digest {
+    /// The Message-ID without its angle brackets. The same for every attempt.
+    pub message_id: String,
+    /// Whom the mail goes to; at least one address.
+    pub to: Vec<EmailAddress>,
+    /// The name to greet. Only an owner is greeted by name.
+    pub to_name: Option<String>,
+    /// Who reads it.
+    pub audience: Audience,
+    /// The reader's time zone.
+    pub time_zone: Tz,
+    /// The keys it is about, in any order; at least one.
+    pub items: Vec<Item>,
+}
+
+/// Who reads a mail.
+#[derive(Clone)]
+pub enum Audience {
+    /// The owner of the keys.
+    Owner,
+    /// The tenant's contacts, told instead of an owner who cannot be reached.
+    Contacts {
+        /// Whose keys these are.
+        owner_name: String,
+        /// The owner's address as it may be shown, like `a***@e***.org`.
+        owner_mail_masked: String,
+        /// Why the owner cannot be reached, as the end of "could not be reached: …".
+        reason: String,
+    },
+}
+
+/// One key, and what is to be said about it.
+#[derive(Clone)]
+pub struct Item {
+    /// What people call the key.
+    pub public_id: PublicId,
+    /// The name its owner gave it.
+    pub name: String,
+    /// The tenant's slug or name.
+    pub tenant: String,
+    /// The environment's slug or name.
+    pub environment: String,
+    /// What the key is for.
+    pub kind: KeyKind,
+    /// What is told about it.
+    pub stage: Stage,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When its secret stops or stopped to work. `None` for a key that never expires.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Until when it can be brought back after its expiry: the frozen end of an open window, or
+    /// the end to be expected for a key still in use. `None` means that there is no way back.
+    pub window_ends_at: Option<DateTime<Utc>>,
+    /// Whether it ends because its owner's access does.
+    pub ends_with_access: bool,
+    /// When it was last seen in use.
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// The reader's own link to the key's page, if there are pages. It opens a door: not for logs.
+    pub link: Option<String>,
+}
+
+/// What a mail is about: the templates are named after these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// The rotation window is about to close. The most urgent: after it the key is gone.
+    Closing,
+    /// The key has expired, and perhaps can still be brought back.
+    Expired,
+    /// The key is about to expire.
+    Expiring,
+    /// The key is about to end for good, with its owner's access.
+    Ending,
+    /// A key that never expires is due for a review.
+    Review,
+    /// The key has a new secret.
+    Rotated,
+    /// A key was made.
+    Created,
+    /// The key is gone.
+    Purged,
+}
+
+impl Topic {
+    /// Every topic, the most urgent first.
+    pub const ALL: [Self; 8] = [
+        Self::Closing,
+        Self::Expired,
+        Self::Expiring,
+        Self::Ending,
+        Self::Review,
+        Self::Rotated,
+        Self::Created,
+        Self::Purged,
+    ];
+
+    /// The topic's word: what people type for `lapsed mail preview`, and its template's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closing => "closing",
+            Self::Expired => "expired",
+            Self::Expiring => "expiring",
+            Self::Ending => "ending",
+            Self::Review => "review",
+            Self::Rotated => "rotated",
+            Self::Created => "created",
+            Self::Purged => "purged",
+        }
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A word that names no topic.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{0}` is none of `closing`, `expired`, `expiring`, `ending`, `review`, `rotated`, `created`, `purged`")]
+pub struct UnknownTopic(String);
+
+impl FromStr for Topic {
+    type Err = UnknownTopic;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTopic> {
+        let topic = Self::ALL.into_iter().find(|topic| topic.as_str() == text);
+        topic.ok_or_else(|| UnknownTopic(text.to_owned()))
+    }
+}
+
+impl Item {
+    /// What is to be said about the key at `now`.
+    ///
+    /// A reminder that leaves so late that the key has expired meanwhile says so, instead of
+    /// announcing the past.
+    pub fn topic(&self, now: DateTime<Utc>) -> Topic {
+        match self.stage {
+            Stage::Expiring { .. } if self.expires_at.is_some_and(|at| at <= now) => Topic::Expired,
+            Stage::Expiring { .. } if self.ends_with_access => Topic::Ending,
+            Stage::Expiring { .. } => Topic::Expiring,
+            Stage::Expired => Topic::Expired,
+            Stage::Closing => Topic::Closing,
+            Stage::Purged => Topic::Purged,
+            Stage::Created => Topic::Created,
+            Stage::Rotated => Topic::Rotated,
+            Stage::ReviewDue => Topic::Review,
+        }
+    }
+
+    /// The instant its reader has to act by, if there is one.
+    fn deadline(&self, topic: Topic) -> Option<DateTime<Utc>> {
+        match topic {
+            Topic::Closing | Topic::Expired => self.window_ends_at,
+            Topic::Expiring | Topic::Ending => self.expires_at,
+            Topic::Review | Topic::Rotated | Topic::Created | Topic::Purged => None,
+        }
+    }
+}
+
+impl Digest {
+    /// The items with their topics at `now`, the most urgent first: by topic, then by deadline,
+    /// then by name, so that every attempt at one mail lists them alike.
+    pub fn by_urgency(&self, now: DateTime<Utc>) -> Vec<(Topic, &Item)> {
+        let mut items: Vec<_> = self.items.iter().map(|item| (item.topic(now), item)).collect();
+        items.sort_by_key(|(topic, item)| {
+            let deadline = item.deadline(*topic);
+            // What ends with its owner's access is as urgent as what expires on the same day.
+            let rank = if *topic == Topic::Ending { Topic::Expiring } else { *topic };
+            (rank, Reverse(deadline.is_some()), deadline, item.name.as_str(), item.public_id)
+        });
+        items
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { message_id, to, items, .. } = self;
+        f.debug_struct("Digest")
+            .field("message_id", message_id)
+            .field("to", to)
+            .field("items", items)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.public_id, self.stage)
+    }
+}

@@ -1,0 +1,206 @@
+//! Digests to letters: the words and the layout of a mail.
+//!
+//! What is said is written once, in `text/*.txt`; `layout.txt` and `layout.html` show it, so the
+//! two halves of a mail cannot tell different things. Names of keys and people are only ever
+//! values: a template in one is text like any other.
+
+mod load;
+mod view;
+mod wrap;
+
+use std::{fmt, path::PathBuf};
+
+use chrono::{DateTime, Utc};
+use minijinja::{Environment, Value, context};
+use thiserror::Error;
+
+pub use load::TemplateError;
+use view::{Surroundings, View};
+
+use crate::mail::{address::clean_name, digest::Digest};
+
+/// What the template of every topic says, block by block.
+const TOPIC_BLOCKS: [&str; 5] = ["subject", "headline", "intro", "advice", "button"];
+
+/// What `common.txt` says, block by block.
+const COMMON_BLOCKS: [&str; 11] = [
+    "greeting",
+    "preface",
+    "subject_prefix",
+    "hint",
+    "advice_title",
+    "columns",
+    "also_title",
+    "more",
+    "link_note",
+    "why_title",
+    "why",
+];
+
+/// What an operator decides about the words of mails.
+#[derive(Clone, Debug, Default)]
+pub struct TemplateSettings {
+    /// A folder with templates to use instead of ours.
+    pub operator_folder: Option<PathBuf>,
+    /// Where people find the overview of their keys, if pages are served.
+    pub public_url: Option<String>,
+    /// Whether somebody reads what is sent to the mails' reply address.
+    pub answers_are_read: bool,
+}
+
+/// The words of every mail, checked once, at the start.
+pub struct Templates {
+    environment: Environment<'static>,
+    surroundings: Surroundings,
+}
+
+/// One mail's words.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// One clean line of at most 120 characters.
+    pub subject: String,
+    /// Plain text, readable alone. Lines end in LF and have at most 78 characters, unless there
+    /// is an address of the web in them.
+    pub text: String,
+    /// The same as a page without anything to load.
+    pub html: String,
+}
+
+/// Why a digest could not be written.
+#[derive(Debug, Error)]
+pub enum RenderError {
+    /// There is no key to tell about.
+    #[error("a mail about no key")]
+    NoKeys,
+    /// A template could not be rendered.
+    #[error("render a mail")]
+    Template(#[from] minijinja::Error),
+}
+
+impl Templates {
+    /// Reads the templates, the operator's before ours, and renders samples of every mail, so
+    /// that a broken template stops the start and not a reminder.
+    pub fn new(settings: &TemplateSettings) -> Result<Self, TemplateError> {
+        let surroundings = Surroundings {
+            public_url: settings.public_url.clone(),
+            answers_are_read: settings.answers_are_read,
+        };
+        let folder = settings.operator_folder.as_deref();
+        let templates = Self { environment: load::environment(folder)?, surroundings };
+        if let Some(folder) = folder {
+            load::check(&templates, folder)?;
+        }
+        Ok(templates)
+    }
+
+    /// Writes the mail about `digest` as of `now`.
+    pub fn render(&self, digest: &Digest, now: DateTime<Utc>) -> Result<Letter, RenderError> {
+        let view = View::new(digest, &self.surroundings, now).ok_or(RenderError::NoKeys)?;
+        let context = view.context();
+        let common = self.blocks("common.txt", COMMON_BLOCKS, &context)?;
+        let [greeting, preface, prefix, hint, title, columns, also_title, more, note, why_title, why] =
+            common;
+        let lead = self.blocks(&format!("{}.txt", view.topic), TOPIC_BLOCKS, &context)?;
+        let [subject, headline, intro, advice, button] = lead;
+        let (rows, also) = self.rows(&view, &context)?;
+
+        let subject = clean_name(&format!("{prefix} {subject}"));
+        let page = context! {
+            subject => &subject,
+            greeting => one_line(&greeting),
+            headline => one_line(&headline),
+            preface => paragraphs(&preface),
+            intro => paragraphs(&intro),
+            columns => lines(&columns),
+            rows,
+            advice_title => one_line(&title),
+            hint => paragraphs(&hint),
+            advice => paragraphs(&advice),
+            button => one_line(&button),
+            link_note => one_line(&note),
+            also_title => one_line(&also_title),
+            also,
+            more => paragraphs(&more),
+            why_title => one_line(&why_title),
+            why => paragraphs(&why),
+            ..context! { ..view.page(), ..context }
+        };
+        let text = self.environment.get_template("layout.txt")?.render(&page)?;
+        let html = self.environment.get_template("layout.html")?.render(&page)?;
+        Ok(Letter { subject, text: wrap::tidy_text(&text), html: wrap::tidy_html(&html) })
+    }
+
+    /// The table of the lead's keys and that of the others, each key with its own sentence.
+    fn rows(
+        &self,
+        view: &View<'_>,
+        context: &Value,
+    ) -> Result<(Vec<Value>, Vec<Value>), minijinja::Error> {
+        let sentence = self.environment.get_template("row.txt")?;
+        let (mut rows, mut also) = (Vec::new(), Vec::new());
+        for (is_lead, topic, key) in view.rows() {
+            let topic = topic.as_str();
+            let status = sentence.render(context! { topic, key => &key, ..context.clone() })?;
+            let row = context! { status => lines(&status), ..key };
+            if is_lead { rows.push(row) } else { also.push(row) }
+        }
+        Ok((rows, also))
+    }
+
+    /// What the named blocks of a template say.
+    fn blocks<const N: usize>(
+        &self,
+        template: &str,
+        names: [&str; N],
+        context: &Value,
+    ) -> Result<[String; N], minijinja::Error> {
+        let mut rendered = self.environment.get_template(template)?.render_captured(context)?;
+        let mut blocks = [const { String::new() }; N];
+        for (block, name) in blocks.iter_mut().zip(names) {
+            *block = rendered.with_state_mut(|state| state.render_block(name))?;
+        }
+        Ok(blocks)
+    }
+}
+
+/// `text` on one line. Blanks that must not become the end of a line stay what they are.
+fn one_line(text: &str) -> String {
+    text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The lines of `text` that have something in them.
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(one_line).filter(|line| !line.is_empty()).map(Value::from).collect()
+}
+
+/// The paragraphs of `text`, which empty lines divide. One that is indented is a command to type.
+fn paragraphs(text: &str) -> Vec<Value> {
+    let mut paragraphs = Vec::new();
+    let mut rest = text.trim_matches('\n');
+    while !rest.is_empty() {
+        let (paragraph, following) = rest.split_once("\n\n").unwrap_or((rest, ""));
+        rest = following.trim_start_matches('\n');
+        let line = one_line(paragraph);
+        if !line.is_empty() {
+            let is_code = paragraph.starts_with("    ");
+            paragraphs.push(context! { text => line, is_code });
+        }
+    }
+    paragraphs
+}
+
+/// A letter may contain links that open doors, so none of it is for logs.
+impl fmt::Debug for Letter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Letter").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Templates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Templates").field("surroundings", &self.surroundings).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Where templates come from: embedded, and from a folder of the operator's.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use chrono::DateTime;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, syntax::SyntaxConfig};
+use thiserror::Error;
+
+use crate::mail::{
+    preview,
+    render::{Letter, RenderError, Templates, wrap},
+};
+
+/// Lists the embedded templates: their names are their files' names.
+macro_rules! embedded {
+    ($($name:literal),+ $(,)?) => {
+        &[$(($name, concat!("default/", $name), include_str!(concat!("../text/", $name)))),+]
+    };
+}
+
+/// Every template, by the name an operator replaces it by, the name ours keeps then, and its text.
+const EMBEDDED: &[(&str, &str, &str)] = embedded![
+    "ask.txt",
+    "closing.txt",
+    "common.txt",
+    "created.txt",
+    "ending.txt",
+    "expired.txt",
+    "expiring.txt",
+    "layout.html",
+    "layout.txt",
+    "purged.txt",
+    "review.txt",
+    "rotated.txt",
+    "row.txt",
+];
+
+/// Why the templates cannot be used. Names the file, and the line where there is one.
+#[derive(Debug, Error)]
+pub enum TemplateError {
+    /// The folder or a file in it cannot be read.
+    #[error("read `{}`", path.display())]
+    Unreadable {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that replaces nothing, and so would silently do nothing.
+    #[error("`{}` is not the name of a template\nhint: did you mean `{nearest}`?", path.display())]
+    Unknown {
+        /// Which one.
+        path: PathBuf,
+        /// The template's name that looks most like it.
+        nearest: &'static str,
+    },
+    /// A template that cannot be read as one, or that fails with a sample mail.
+    #[error("`{place}`: {problem}")]
+    Broken {
+        /// The file and, if it is known, the line, like `folder/expired.txt:12`.
+        place: String,
+        /// What is wrong there.
+        problem: String,
+    },
+}
+
+/// The embedded templates, with those of `folder` in their place.
+///
+/// Ours stay to be had as `default/…`, so that an operator's template can extend one and change
+/// a single block of it.
+pub(super) fn environment(
+    folder: Option<&Path>,
+) -> Result<Environment<'static>, TemplateError> {
+    let ours = |error: minijinja::Error| broken(&error, Path::new("(embedded)"));
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    let mut environment = Environment::new();
+    environment.set_syntax(syntax.map_err(ours)?);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|name| match name.ends_with(".html") {
+        true => AutoEscape::Html,
+        false => AutoEscape::None,
+    });
+    environment.add_filter("wrap", |text: &str, label: Option<&str>, indent: Option<usize>| {
+        wrap::wrap(text, label.unwrap_or_default(), indent.unwrap_or_default())
+    });
+    for (name, default_name, source) in EMBEDDED {
+        for name in [name, default_name] {
+            environment.add_template(name, source).map_err(ours)?;
+        }
+    }
+    for path in folder.map_or(Ok(Vec::new()), files_in)? {
+        add_override(&mut environment, &path)?;
+    }
+    Ok(environment)
+}
+
+/// The files of a folder, in the order of their names. Hidden ones are left out: editors leave
+/// them, and a Kubernetes volume keeps its data in one.
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>, TemplateError> {
+    let unreadable = |source| TemplateError::Unreadable { path: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn add_override(
+    environment: &mut Environment<'static>,
+    path: &Path,
+) -> Result<(), TemplateError> {
+    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+    let Some((name, ..)) = EMBEDDED.iter().find(|(name, ..)| *name == file_name) else {
+        let nearest = EMBEDDED
+            .iter()
+            .map(|(name, ..)| *name)
+            .min_by_key(|name| strsim::damerau_levenshtein(name, &file_name))
+            .unwrap_or_default();
+        return Err(TemplateError::Unknown { path: path.to_owned(), nearest });
+    };
+    let source = fs::read_to_string(path)
+        .map_err(|source| TemplateError::Unreadable { path: path.to_owned(), source })?;
+    let folder = path.parent().unwrap_or(path);
+    environment.add_template_owned(*name, source).map_err(|error| broken(&error, folder))
+}
+
+/// Renders every sample mail. Nobody wants to learn from a missing reminder that a template names
+/// a variable that does not exist.
+pub(super) fn check(templates: &Templates, folder: &Path) -> Result<(), TemplateError> {
+    // Any instant will do: samples are made relative to it.
+    let now = DateTime::UNIX_EPOCH;
+    for digest in preview::all(now) {
+        match templates.render(&digest, now) {
+            Ok(letter) => check_letter(&letter, folder)?,
+            Err(RenderError::Template(error)) => return Err(broken(&error, folder)),
+            Err(RenderError::NoKeys) => (),
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what renders and yet is no mail.
+fn check_letter(letter: &Letter, folder: &Path) -> Result<(), TemplateError> {
+    let empty = if letter.subject.is_empty() {
+        "a subject"
+    } else if letter.text.is_empty() {
+        "a text"
+    } else if letter.html.is_empty() {
+        "a page"
+    } else {
+        return Ok(());
+    };
+    let place = folder.display().to_string();
+    Err(TemplateError::Broken { place, problem: format!("{empty} comes out empty") })
+}
+
+/// A template's error, with the file and the line it is about.
+fn broken(error: &minijinja::Error, folder: &Path) -> TemplateError {
+    // Errors in a block or an included file arrive wrapped; the innermost says where it is.
+    let mut innermost = error;
+    while let Some(source) = std::error::Error::source(innermost) {
+        let Some(source) = source.downcast_ref() else { break };
+        innermost = source;
+    }
+    let file = folder.join(innermost.name().unwrap_or_default());
+    let place = match innermost.line() {
+        Some(line) => format!("{}:{line}", file.display()),
+        None => file.display().to_string(),
+    };
+    let problem = match innermost.detail() {
+        Some(detail) => format!("{}: {detail}", innermost.kind()),
+        None => innermost.kind().to_string(),
+    };
+    TemplateError::Broken { place, problem }
+}

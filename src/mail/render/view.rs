@@ -1,0 +1,255 @@
+//! A digest as templates see it: cleaned, sorted, with every date and distance in words.
+
+use chrono::{DateTime, Utc};
+use minijinja::{Value, context};
+
+use crate::mail::{
+    address::{clean_name, shorten},
+    digest::{Audience, Digest, Item, Topic},
+    words::{self, Moment, label},
+};
+
+/// Keys that one mail lists. More would be clipped by mail programs, and read by nobody.
+pub(super) const MAX_KEYS: usize = 50;
+
+/// Characters of a key's name in a subject: with the longest words around it, 120 in all.
+const MAX_IN_SUBJECT: usize = 40;
+/// Characters of an owner's name before a subject.
+const MAX_OWNER_IN_SUBJECT: usize = 20;
+/// Characters of a tenant or environment: names of the operator's making, usually slugs.
+const MAX_PLACE: usize = 60;
+
+/// What is the same in every mail of this installation.
+#[derive(Clone, Debug)]
+pub(super) struct Surroundings {
+    pub(super) public_url: Option<String>,
+    pub(super) answers_are_read: bool,
+}
+
+/// One mail's digest, sorted and divided.
+pub(super) struct View<'a> {
+    digest: &'a Digest,
+    now: DateTime<Utc>,
+    surroundings: &'a Surroundings,
+    /// What the mail is mainly about: the topic of its most urgent key.
+    pub(super) topic: Topic,
+    /// The keys of that topic, the most urgent first.
+    lead: Vec<&'a Item>,
+    /// The others, as they follow.
+    also: Vec<(Topic, &'a Item)>,
+}
+
+impl<'a> View<'a> {
+    /// `None` for a digest without keys.
+    pub(super) fn new(
+        digest: &'a Digest,
+        surroundings: &'a Surroundings,
+        now: DateTime<Utc>,
+    ) -> Option<Self> {
+        let items = digest.by_urgency(now);
+        let (topic, _) = *items.first()?;
+        let (lead, also): (Vec<_>, Vec<_>) = items.into_iter().partition(|(of, _)| *of == topic);
+        let lead = lead.into_iter().map(|(_, item)| item).collect();
+        Some(Self { digest, now, surroundings, topic, lead, also })
+    }
+
+    /// What the sentences are made of: counts, who reads, and the most urgent key.
+    pub(super) fn context(&self) -> Value {
+        let is_owner = matches!(self.digest.audience, Audience::Owner);
+        let (whose_upper, whose_lower) = words::whose(is_owner);
+        let n_unused = self.lead.iter().filter(|item| self.unused_days(item).is_some()).count();
+        context! {
+            n => self.lead.len(),
+            one => self.lead.len() == 1,
+            total => self.digest.items.len(),
+            n_more => self.digest.items.len().saturating_sub(MAX_KEYS),
+            n_unused,
+            may_be_left => self.may_be_left(),
+            unused_limit => words::UNUSED_DAYS,
+            key => self.lead.first().map(|item| self.key(self.topic, item)),
+            is_owner,
+            Your => whose_upper,
+            your => whose_lower,
+            has_page => self.lead.iter().any(|item| item.link.is_some()),
+            answers => self.surroundings.answers_are_read,
+            overview_url => &self.surroundings.public_url,
+            zone => self.digest.time_zone.name(),
+            ..self.reader(),
+        }
+    }
+
+    /// What a layout shows besides sentences: the table of keys, and where its button leads.
+    pub(super) fn page(&self) -> Value {
+        let is_single = self.lead.len() == 1;
+        let tone = match self.topic {
+            Topic::Closing | Topic::Expired => "urgent",
+            Topic::Expiring | Topic::Ending | Topic::Review => "warn",
+            Topic::Rotated | Topic::Created | Topic::Purged => "calm",
+        };
+        context! {
+            lang => "en",
+            dir => "ltr",
+            tone,
+            button_url => self.button_url(),
+            facts => match self.lead.first() {
+                Some(item) if is_single => self.facts(item),
+                _ => Vec::new(),
+            },
+        }
+    }
+
+    /// The listed keys, as (whether it is one of the lead's, its topic, its variables). A lead
+    /// of one key is not among them: all its facts are told.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (bool, Topic, Value)> {
+        let n_told = usize::from(self.lead.len() == 1);
+        let lead = self.lead.iter().map(|item| (true, self.topic, *item));
+        let also = self.also.iter().map(|(topic, item)| (false, *topic, *item));
+        let listed = lead.chain(also).take(MAX_KEYS).skip(n_told);
+        listed.map(|(is_lead, topic, item)| (is_lead, topic, self.key(topic, item)))
+    }
+
+    /// One key's variables.
+    fn key(&self, topic: Topic, item: &Item) -> Value {
+        let name = display_name(item);
+        let needs_dates = !matches!(
+            topic,
+            Topic::Review | Topic::Rotated | Topic::Created | Topic::Purged
+        );
+        // A window that has closed meanwhile is no way back any more.
+        let window = item.window_ends_at.filter(|at| topic == Topic::Closing || *at > self.now);
+        context! {
+            id => item.public_id.as_str(),
+            short_name => shorten(&name, MAX_IN_SUBJECT),
+            name,
+            tenant => clean_place(&item.tenant),
+            place => place(item),
+            kind => words::kind(item.kind),
+            expires => self.moment_or(item.expires_at, needs_dates),
+            window_ends => self.moment_or(window, topic == Topic::Closing),
+            last_used => self.last_used(item),
+            unused_days => self.unused_days(item),
+            is_never_used => item.last_used_at.is_none(),
+            // One button for all of them, or a link for each.
+            link => item.link.as_ref().filter(|_| self.common_link().is_none()),
+        }
+    }
+
+    /// What is told about a single key, as pairs of label and value.
+    fn facts(&self, item: &Item) -> Vec<Value> {
+        let fact = |label: &str, value: String| context! { label, value, is_code => false };
+        let mut facts = vec![
+            fact(label::NAME, display_name(item)),
+            context! { label => label::ID, value => item.public_id.as_str(), is_code => true },
+            fact(label::PLACE, place(item)),
+            fact(label::KIND, words::kind(item.kind).to_owned()),
+            fact(label::CREATED, self.at(item.created_at).full()),
+        ];
+        facts.push(match item.expires_at.map(|at| self.at(at)) {
+            Some(expiry) if expiry.is_past() => fact(label::EXPIRED, expiry.full()),
+            Some(expiry) => fact(label::EXPIRES, format!("{}: {}", expiry.ahead(), expiry.full())),
+            None => fact(label::EXPIRES, words::NEVER.to_owned()),
+        });
+        // The end of a window that is months away is no news.
+        if let Some(window) = item.window_ends_at.filter(|at| *at > self.now && self.may_be_left()) {
+            facts.push(fact(label::BACK_UNTIL, self.at(window).full()));
+        }
+        facts.push(fact(label::LAST_USED, self.last_used(item)));
+        facts
+    }
+
+    /// Who is greeted, and for whom the mail is meant.
+    fn reader(&self) -> Value {
+        match &self.digest.audience {
+            Audience::Owner => {
+                let name = self.digest.to_name.as_deref().map(clean_name).unwrap_or_default();
+                context! { to_name => name, owner => "you" }
+            }
+            Audience::Contacts { owner_name, owner_mail_masked, reason } => {
+                let owner = or_no_name(clean_name(owner_name));
+                context! {
+                    to_name => "",
+                    short_owner_name => shorten(&owner, MAX_OWNER_IN_SUBJECT),
+                    owner_name => &owner,
+                    owner,
+                    owner_mail => clean_name(owner_mail_masked),
+                    reason => clean_name(reason),
+                }
+            }
+        }
+    }
+
+    /// Where the one button leads: to the page that all keys share, else to the overview, if
+    /// there are pages at all.
+    fn button_url(&self) -> Option<&str> {
+        let has_links = self.lead.iter().any(|item| item.link.is_some());
+        let overview = self.surroundings.public_url.as_deref().filter(|_| has_links);
+        self.common_link().or(overview)
+    }
+
+    /// The link of all keys of the lead, if it is the same one.
+    fn common_link(&self) -> Option<&str> {
+        let first = self.lead.first()?.link.as_deref()?;
+        self.lead.iter().all(|item| item.link.as_deref() == Some(first)).then_some(first)
+    }
+
+    /// Whether doing nothing is a sensible answer to this mail: the key then ends by itself.
+    fn may_be_left(&self) -> bool {
+        matches!(self.topic, Topic::Closing | Topic::Expired | Topic::Expiring | Topic::Ending)
+    }
+
+    /// For how many days a key has not been used, if it is long enough to mention.
+    fn unused_days(&self, item: &Item) -> Option<i64> {
+        let days = (self.now - item.last_used_at.unwrap_or(item.created_at)).num_days();
+        (days >= words::UNUSED_DAYS).then_some(days)
+    }
+
+    fn last_used(&self, item: &Item) -> String {
+        item.last_used_at.map_or_else(|| words::NEVER.to_owned(), |at| self.at(at).ago())
+    }
+
+    fn at(&self, at: DateTime<Utc>) -> Moment {
+        Moment { at, now: self.now, zone: self.digest.time_zone }
+    }
+
+    /// An instant's words; for one that is missing nothing, or a stopgap if sentences need one.
+    fn moment_or(&self, at: Option<DateTime<Utc>>, is_needed: bool) -> Option<Value> {
+        match at.map(|at| self.at(at)) {
+            Some(moment) => Some(context! {
+                ahead => moment.ahead(),
+                ago => moment.ago(),
+                day => moment.day(),
+                local => moment.local(),
+                full => moment.full(),
+                is_near => moment.is_near(),
+            }),
+            None if is_needed => {
+                let unknown = words::UNKNOWN_DATE;
+                Some(context! {
+                    ahead => words::SOON,
+                    ago => unknown,
+                    day => unknown,
+                    local => unknown,
+                    full => unknown,
+                    is_near => true,
+                })
+            }
+            None => None,
+        }
+    }
+}
+
+fn display_name(item: &Item) -> String {
+    or_no_name(clean_name(&item.name))
+}
+
+fn or_no_name(name: String) -> String {
+    if name.is_empty() { words::NO_NAME.to_owned() } else { name }
+}
+
+fn clean_place(name: &str) -> String {
+    shorten(&clean_name(name), MAX_PLACE)
+}
+
+fn place(item: &Item) -> String {
+    words::place(&clean_place(&item.tenant), &clean_place(&item.environment))
+}

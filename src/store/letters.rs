@@ -1,0 +1,191 @@
+//! What a message says: its notices with their keys, looked up just before it is sent.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+
+use crate::{
+    domain::{
+        identity::{KeyKind, PublicId},
+        stage::Stage,
+    },
+    store::{
+        StoreError,
+        codes::{Coded, StateCode},
+        sql::{Batch, Sql},
+    },
+};
+
+/// A notice with what is to be said about its key.
+#[derive(Clone, Debug)]
+pub struct NoticeText {
+    /// The notice's number.
+    pub id: i64,
+    /// The message that carries it.
+    pub message_id: i64,
+    /// What is told.
+    pub stage: Stage,
+    /// Whether the key still stands as the notice says. If not, the notice is void.
+    pub is_true: bool,
+    /// The key's public id.
+    pub public_id: PublicId,
+    /// The key's name.
+    pub name: String,
+    /// What the key is for.
+    pub kind: KeyKind,
+    /// The tenant's name.
+    pub tenant: String,
+    /// The environment's name.
+    pub environment: String,
+    /// When the key was made.
+    pub created_at: DateTime<Utc>,
+    /// When it ends or ended.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When its window closes or closed.
+    pub window_ends_at: Option<DateTime<Utc>>,
+    /// Whether it ends with its owner's access.
+    pub ends_with_access: bool,
+    /// When it was last used.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// The owner a message is about.
+#[derive(Clone, Debug)]
+pub struct Addressee {
+    /// The owner's number.
+    pub owner_id: i64,
+    /// The owner's address, as it was entered.
+    pub email: String,
+    /// The owner's name.
+    pub name: String,
+    /// The owner's time zone, as it was entered.
+    pub time_zone: String,
+    /// What the owner's server said of the address, if it refused it.
+    pub refusal: Option<String>,
+}
+
+/// Looks up the owners with these numbers.
+///
+/// # Errors
+/// As the database answers.
+pub async fn addressees(
+    conn: &impl ConnectionTrait,
+    owner_ids: &[i64],
+) -> Result<Vec<Addressee>, StoreError> {
+    let batch = Batch::new().numbers("id", owner_ids.iter().copied());
+    let rows = Sql::new(conn, "look up owners")
+        .push(
+            "SELECT owners.id, owners.email, owners.name, owners.time_zone, \
+             owners.mail_status_reason FROM ",
+        )
+        .batch(&batch)
+        .push(" JOIN owners ON owners.id = v.id")
+        .all(conn)
+        .await?;
+    let addressee = |row: &QueryResult| {
+        Ok(Addressee {
+            owner_id: row.try_get_by_index(0)?,
+            email: row.try_get_by_index(1)?,
+            name: row.try_get_by_index(2)?,
+            time_zone: row.try_get_by_index(3)?,
+            refusal: row.try_get_by_index(4)?,
+        })
+    };
+    let addressees: Result<_, DbErr> = rows.iter().map(addressee).collect();
+    addressees.map_err(StoreError::during("look up owners"))
+}
+
+/// Looks up what the messages with these numbers have to say at `now`.
+///
+/// A notice whose row cannot be read is left out: it never stops the others.
+///
+/// # Errors
+/// As the database answers.
+pub async fn texts(
+    conn: &impl ConnectionTrait,
+    message_ids: &[i64],
+    now: DateTime<Utc>,
+) -> Result<Vec<NoticeText>, StoreError> {
+    let batch = Batch::new().numbers("id", message_ids.iter().copied());
+    let rows = Sql::new(conn, "look up notices")
+        .push(
+            "SELECT n.id, n.message_id, n.stage, n.expires_at, \
+             COALESCE(k.public_id, t.public_id), COALESCE(k.name, t.name), \
+             COALESCE(k.kind, t.kind), tenants.name, environments.name, \
+             COALESCE(k.created_at, t.created_at), COALESCE(k.expires_at, t.expires_at), \
+             COALESCE(k.window_ends_at, t.window_ends_at), k.access_ends_at, \
+             COALESCE(k.last_used_at, t.last_used_at), k.state FROM ",
+        )
+        .batch(&batch)
+        .push(
+            " JOIN notices n ON n.message_id = v.id AND n.status = 2 \
+             LEFT JOIN api_keys k ON k.id = n.key_id \
+             LEFT JOIN tombstones t ON t.key_id = n.key_id AND k.id IS NULL \
+             JOIN tenants ON tenants.id = n.tenant_id \
+             LEFT JOIN environments \
+             ON environments.id = COALESCE(k.environment_id, t.environment_id) ORDER BY n.id",
+        )
+        .all(conn)
+        .await?;
+    Ok(rows.iter().filter_map(|row| to_text(row, now).ok().flatten()).collect())
+}
+
+fn to_text(row: &QueryResult, now: DateTime<Utc>) -> Result<Option<NoticeText>, DbErr> {
+    let time = |index| {
+        let ms = row.try_get_by_index::<Option<i64>>(index)?;
+        Ok::<_, DbErr>(ms.and_then(DateTime::from_timestamp_millis))
+    };
+    let public_id: Option<String> = row.try_get_by_index(4)?;
+    let kind: Option<i16> = row.try_get_by_index(6)?;
+    let state = row.try_get_by_index::<Option<i16>>(14)?.and_then(StateCode::of_code);
+    let parsed = (
+        Stage::from_code(row.try_get_by_index(2)?),
+        public_id.and_then(|id| id.parse().ok()),
+        kind.and_then(KeyKind::of_code),
+        time(9)?,
+    );
+    let (Some(stage), Some(public_id), Some(kind), Some(created_at)) = parsed else {
+        return Ok(None);
+    };
+    let (about, expires_at, access_ends_at) = (time(3)?, time(10)?, time(12)?);
+    Ok(Some(NoticeText {
+        id: row.try_get_by_index(0)?,
+        message_id: row.try_get_by_index(1)?,
+        stage,
+        is_true: is_true(stage, state, about, expires_at, now),
+        public_id,
+        name: row.try_get_by_index::<Option<String>>(5)?.unwrap_or_default(),
+        kind,
+        tenant: row.try_get_by_index(7)?,
+        environment: row.try_get_by_index::<Option<String>>(8)?.unwrap_or_default(),
+        created_at,
+        expires_at,
+        window_ends_at: time(11)?,
+        ends_with_access: matches!((expires_at, access_ends_at), (Some(end), Some(access)) if access <= end),
+        last_used_at: time(13)?,
+    }))
+}
+
+/// Whether a notice still says the truth. A key that was rotated, extended, revoked or purged
+/// since has other notices; a reminder whose expiry has come says too little.
+fn is_true(
+    stage: Stage,
+    state: Option<StateCode>,
+    about: Option<DateTime<Utc>>,
+    expires_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> bool {
+    let is_same_expiry = about == expires_at;
+    match stage {
+        Stage::Expiring { .. } => {
+            state == Some(StateCode::Active)
+                && is_same_expiry
+                && expires_at.is_some_and(|expires_at| now < expires_at)
+        }
+        Stage::Expired => {
+            matches!(state, Some(StateCode::Window | StateCode::Revoked)) && is_same_expiry
+        }
+        Stage::Closing => state == Some(StateCode::Window) && is_same_expiry,
+        Stage::Purged => true,
+        Stage::Created | Stage::Rotated | Stage::ReviewDue => state.is_some(),
+    }
+}

@@ -1,0 +1,211 @@
+//! From notices to messages: a recipient's pending notices become one mail.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+
+use crate::store::{
+    StoreError,
+    sql::{Batch, Sql, Update},
+    to_ms,
+};
+
+/// A notice that waits for a message, locked by the transaction that claimed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingNotice {
+    /// The notice's number.
+    pub id: i64,
+    /// To whom.
+    pub owner_id: i64,
+}
+
+/// Whom a mail can go to, for one owner.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// The owner's number.
+    pub owner_id: i64,
+    /// The owner's tenant's number.
+    pub tenant_id: i64,
+    /// The owner's address, as it was entered.
+    pub email: String,
+    /// `false` once a server has said that the address is no good.
+    pub is_reachable: bool,
+    /// Who is told instead: a JSON list of addresses.
+    pub contacts: String,
+}
+
+/// Whom a message goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// The owner of the keys.
+    Owner,
+    /// The tenant's contacts, because the owner cannot be reached.
+    Contacts,
+}
+
+impl Audience {
+    /// The stored code.
+    pub(crate) fn code(self) -> i16 {
+        match self {
+            Self::Owner => 1,
+            Self::Contacts => 2,
+        }
+    }
+
+    /// The audience of a stored code.
+    pub(crate) fn of_code(code: i16) -> Self {
+        if code == 2 { Self::Contacts } else { Self::Owner }
+    }
+}
+
+/// A message to be written.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Its Message-ID without brackets, drawn at random once and for all.
+    pub header_id: String,
+    /// Whose tenant's number.
+    pub tenant_id: i64,
+    /// About whose keys.
+    pub owner_id: i64,
+    /// To whom.
+    pub audience: Audience,
+    /// To which addresses.
+    pub recipients: Vec<String>,
+    /// The notices it carries, for good.
+    pub notices: Vec<i64>,
+}
+
+/// Claims up to `limit` pending notices, all of one owner before the next one's.
+///
+/// # Errors
+/// As the database answers.
+pub async fn claim_pending(
+    conn: &impl ConnectionTrait,
+    limit: usize,
+) -> Result<Vec<PendingNotice>, StoreError> {
+    let rows = Sql::new(conn, "claim pending notices")
+        .push("SELECT id, owner_id FROM notices WHERE status = 1 ORDER BY owner_id, id LIMIT ")
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .skip_locked()
+        .all(conn)
+        .await?;
+    let notice = |row: &QueryResult| {
+        Ok(PendingNotice { id: row.try_get_by_index(0)?, owner_id: row.try_get_by_index(1)? })
+    };
+    let notices: Result<_, DbErr> = rows.iter().map(notice).collect();
+    notices.map_err(StoreError::during("claim pending notices"))
+}
+
+/// Looks up whom mails for `owner_ids` can go to.
+///
+/// # Errors
+/// As the database answers.
+pub async fn recipients(
+    conn: &impl ConnectionTrait,
+    owner_ids: &[i64],
+) -> Result<Vec<Recipient>, StoreError> {
+    let batch = Batch::new().numbers("id", owner_ids.iter().copied());
+    let rows = Sql::new(conn, "look up recipients")
+        .push(
+            "SELECT owners.id, owners.tenant_id, owners.email, owners.mail_status, tenants.contacts \
+             FROM ",
+        )
+        .batch(&batch)
+        .push(
+            " JOIN owners ON owners.id = v.id JOIN tenants ON tenants.id = owners.tenant_id",
+        )
+        .all(conn)
+        .await?;
+    let recipient = |row: &QueryResult| {
+        Ok(Recipient {
+            owner_id: row.try_get_by_index(0)?,
+            tenant_id: row.try_get_by_index(1)?,
+            email: row.try_get_by_index(2)?,
+            is_reachable: row.try_get_by_index::<i16>(3)? == 1,
+            contacts: row.try_get_by_index(4)?,
+        })
+    };
+    let recipients: Result<_, DbErr> = rows.iter().map(recipient).collect();
+    recipients.map_err(StoreError::during("look up recipients"))
+}
+
+/// Writes messages, and ties their notices to them.
+///
+/// # Errors
+/// As the database answers.
+pub async fn form(
+    conn: &impl ConnectionTrait,
+    messages: &[NewMessage],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let batch = Batch::new()
+        .texts("header_id", messages.iter().map(|message| message.header_id.clone()))
+        .numbers("tenant_id", messages.iter().map(|message| message.tenant_id))
+        .numbers("owner_id", messages.iter().map(|message| message.owner_id))
+        .numbers("audience", messages.iter().map(|message| i64::from(message.audience.code())))
+        .texts("recipients", messages.iter().map(|message| json_list(&message.recipients)));
+    Sql::new(conn, "write messages")
+        .push(
+            "INSERT INTO messages (header_id, tenant_id, owner_id, audience, recipients, status, \
+             attempts, crashes, ambiguous, created_at, next_attempt_at) \
+             SELECT v.header_id, v.tenant_id, v.owner_id, v.audience, v.recipients, 1, 0, 0, 0, ",
+        )
+        .bind(to_ms(now))
+        .push(", ")
+        .bind(to_ms(now))
+        .push(" FROM ")
+        .batch(&batch)
+        .push(" WHERE true")
+        .execute(conn)
+        .await?;
+    let carried =
+        || messages.iter().flat_map(|message| message.notices.iter().map(move |id| (message, *id)));
+    let batch = Batch::new()
+        .numbers("id", carried().map(|(_, id)| id))
+        .texts("header_id", carried().map(|(message, _)| message.header_id.clone()));
+    let update = Update {
+        table: "notices",
+        sets: &[("message_id", "messages.id"), ("status", "2")],
+        joins: " JOIN messages ON messages.header_id = v.header_id",
+        on: "notices.id = v.id",
+        guard: "notices.status = 1",
+    };
+    Sql::new(conn, "tie notices to messages").update_from(&update, &batch).execute(conn).await?;
+    Ok(())
+}
+
+/// Gives up on notices that nobody can be sent, with the reason.
+///
+/// # Errors
+/// As the database answers.
+pub async fn give_up(
+    conn: &impl ConnectionTrait,
+    notices: &[(i64, String)],
+) -> Result<u64, StoreError> {
+    if notices.is_empty() {
+        return Ok(0);
+    }
+    let batch = Batch::new()
+        .numbers("id", notices.iter().map(|(id, _)| *id))
+        .texts("reason", notices.iter().map(|(_, reason)| reason.clone()));
+    let update = Update {
+        table: "notices",
+        sets: &[("status", "7"), ("reason", "v.reason")],
+        joins: "",
+        on: "notices.id = v.id",
+        guard: "notices.status = 1",
+    };
+    Sql::new(conn, "give up on notices").update_from(&update, &batch).execute(conn).await
+}
+
+/// A list of texts as it is stored.
+pub(crate) fn json_list(texts: &[String]) -> String {
+    serde_json::Value::from(texts).to_string()
+}
+
+/// A stored list of texts; what is no list is an empty one.
+pub(crate) fn read_list(json: &str) -> Vec<String> {
+    serde_json::from_str(json).unwrap_or_default()
+}

@@ -1,0 +1,258 @@
+//! The last statement about a key. Every purge repeats the whole condition under which it is
+//! right, so that a rotation at the same instant wins whole or loses whole.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+
+use crate::{
+    domain::key::KeyId,
+    store::{
+        StoreError,
+        codes::Coded,
+        codes::StateCode,
+        sql::{Batch, Sql, Update},
+        to_ms,
+    },
+};
+
+/// A key that may be purged, locked by the transaction that claimed it.
+#[derive(Clone, Copy, Debug)]
+pub struct EndedKey {
+    /// The key's number.
+    pub id: KeyId,
+    /// The version the purge is guarded by.
+    pub version: i64,
+    /// Its tenant's number.
+    pub tenant_id: i64,
+    /// Its owner's number.
+    pub owner_id: i64,
+    /// Why it ended.
+    pub reason: EndReason,
+    /// When its window closed, or its time for an undo was over.
+    pub ends_at: Option<DateTime<Utc>>,
+    /// When somebody's mail server took over the notice that it had expired.
+    pub told_at: Option<DateTime<Utc>>,
+    /// Whether it must be kept.
+    pub is_held: bool,
+}
+
+/// Why a key is purged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// Its window closed, and nobody brought it back.
+    WindowClosed,
+    /// Somebody revoked it.
+    Revoked,
+    /// Its owner's access ended.
+    AccessEnded,
+}
+
+impl EndReason {
+    /// The word people and programs read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WindowClosed => "window_closed",
+            Self::Revoked => "revoked",
+            Self::AccessEnded => "access_ended",
+        }
+    }
+
+    /// The stored code.
+    pub(crate) fn code(self) -> i16 {
+        match self {
+            Self::WindowClosed => 1,
+            Self::Revoked => 2,
+            Self::AccessEnded => 3,
+        }
+    }
+}
+
+/// Claims up to `limit` keys whose turn to be purged has come at `now`, earliest first.
+///
+/// # Errors
+/// As the database answers.
+pub async fn claim(
+    conn: &impl ConnectionTrait,
+    now: DateTime<Utc>,
+    limit: usize,
+) -> Result<Vec<EndedKey>, StoreError> {
+    let rows = claim_statement(conn, now, limit).all(conn).await?;
+    let keys: Result<_, DbErr> = rows.iter().map(to_ended).collect();
+    keys.map_err(StoreError::during("claim ended keys"))
+}
+
+/// The text of the claim, for those who want to see its plan.
+pub fn claim_statement(conn: &impl ConnectionTrait, now: DateTime<Utc>, limit: usize) -> Sql {
+    Sql::new(conn, "claim ended keys")
+        .push(
+            "SELECT k.id, k.version, k.tenant_id, k.owner_id, k.state, k.window_ends_at, \
+             CASE WHEN k.hold IS NULL THEN 0 ELSE 1 END, \
+             (SELECT MAX(n.told_at) FROM notices n WHERE n.key_id = k.id \
+              AND n.expires_at = k.expires_at AND n.stage = 0), \
+             CASE WHEN k.access_ends_at <= k.expires_at THEN 1 ELSE 0 END \
+             FROM api_keys k WHERE k.next_job = 2 AND k.next_action_at <= ",
+        )
+        .bind(to_ms(now))
+        .push(" ORDER BY k.next_action_at, k.id LIMIT ")
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .skip_locked()
+}
+
+fn to_ended(row: &QueryResult) -> Result<EndedKey, DbErr> {
+    let time = |index| {
+        let ms = row.try_get_by_index::<Option<i64>>(index)?;
+        Ok::<_, DbErr>(ms.and_then(DateTime::from_timestamp_millis))
+    };
+    let ended_with_access = row.try_get_by_index::<i32>(8)? != 0;
+    let reason = match StateCode::of_code(row.try_get_by_index(4)?) {
+        Some(StateCode::Revoked) if ended_with_access => EndReason::AccessEnded,
+        Some(StateCode::Revoked) => EndReason::Revoked,
+        _ => EndReason::WindowClosed,
+    };
+    Ok(EndedKey {
+        id: KeyId(row.try_get_by_index(0)?),
+        version: row.try_get_by_index(1)?,
+        tenant_id: row.try_get_by_index(2)?,
+        owner_id: row.try_get_by_index(3)?,
+        reason,
+        ends_at: time(5)?,
+        told_at: time(7)?,
+        is_held: row.try_get_by_index::<i32>(6)? != 0,
+    })
+}
+
+/// What must hold of a row for it to be purged: nothing in it is a negation, so that a NULL
+/// anywhere keeps the key.
+const MAY_BE_PURGED: &str = "api_keys.version = v.version AND api_keys.state IN (2, 3) \
+     AND api_keys.next_job = 2 AND api_keys.hold IS NULL AND api_keys.window_ends_at <= v.now";
+
+/// Purges `keys` at `now`: a tombstone for each, its secrets and the key itself gone, its unsent
+/// reminders void. Counts the keys that were purged; one that changed since it was claimed is not.
+///
+/// `policy` says in JSON under which rules they went.
+///
+/// # Errors
+/// As the database answers.
+pub async fn purge(
+    conn: &impl ConnectionTrait,
+    keys: &[EndedKey],
+    policy: &str,
+    now: DateTime<Utc>,
+) -> Result<u64, StoreError> {
+    if keys.is_empty() {
+        return Ok(0);
+    }
+    let batch = Batch::new()
+        .numbers("id", keys.iter().map(|key| key.id.0))
+        .numbers("version", keys.iter().map(|key| key.version))
+        .numbers("reason", keys.iter().map(|key| i64::from(key.reason.code())))
+        .numbers("now", keys.iter().map(|_| to_ms(now)));
+    bury(conn, &batch, policy, now).await?;
+    let update = Update {
+        table: "notices",
+        sets: &[("status", "5"), ("reason", "'the key was purged'")],
+        joins: "",
+        on: "notices.key_id = v.id",
+        guard: "notices.status IN (1, 2) AND notices.stage >= -1",
+    };
+    Sql::new(conn, "void reminders").update_from(&update, &batch).execute(conn).await?;
+    delete(conn, "key_secrets", "key_secrets.key_id", &batch).await?;
+    delete(conn, "api_keys", "api_keys.id", &batch).await
+}
+
+/// Leaves a tombstone for each key that may be purged.
+async fn bury(
+    conn: &impl ConnectionTrait,
+    batch: &Batch,
+    policy: &str,
+    now: DateTime<Utc>,
+) -> Result<u64, StoreError> {
+    Sql::new(conn, "leave tombstones")
+        .push(
+            "INSERT INTO tombstones (key_id, public_id, tenant_id, environment_id, owner_id, kind, \
+             name, created_at, expires_at, window_ends_at, last_used_at, reason, policy, purged_at) \
+             SELECT api_keys.id, api_keys.public_id, api_keys.tenant_id, api_keys.environment_id, \
+             api_keys.owner_id, api_keys.kind, api_keys.name, api_keys.created_at, \
+             api_keys.expires_at, api_keys.window_ends_at, api_keys.last_used_at, v.reason, ",
+        )
+        .bind(policy)
+        .push(", ")
+        .bind(to_ms(now))
+        .push(" FROM ")
+        .batch(batch)
+        .push(" JOIN api_keys ON api_keys.id = v.id WHERE ")
+        .push(MAY_BE_PURGED)
+        .execute(conn)
+        .await
+}
+
+/// Deletes the rows of `table` that belong to keys of the batch that have a tombstone by now:
+/// exactly those that may be purged.
+async fn delete(
+    conn: &impl ConnectionTrait,
+    table: &str,
+    key: &str,
+    batch: &Batch,
+) -> Result<u64, StoreError> {
+    let sql = Sql::new(conn, "delete purged keys");
+    let buried = format!("EXISTS (SELECT 1 FROM tombstones WHERE tombstones.key_id = {key})");
+    let sql = match crate::store::connect::engine_of(conn.get_database_backend()) {
+        crate::store::Engine::MariaDb => sql
+            .push(&format!("DELETE {table} FROM {table} JOIN "))
+            .batch(batch)
+            .push(&format!(" ON {key} = v.id WHERE {buried}")),
+        crate::store::Engine::Postgres => sql
+            .push(&format!("DELETE FROM {table} USING "))
+            .batch(batch)
+            .push(&format!(" WHERE {key} = v.id AND {buried}")),
+        crate::store::Engine::Sqlite => sql
+            .push(&format!("DELETE FROM {table} WHERE {key} IN (SELECT v.id FROM "))
+            .batch(batch)
+            .push(&format!(") AND {buried}")),
+    };
+    sql.execute(conn).await
+}
+
+/// Puts off the purge of keys, each until its own instant.
+///
+/// # Errors
+/// As the database answers.
+pub async fn defer(
+    conn: &impl ConnectionTrait,
+    keys: &[(EndedKey, DateTime<Utc>)],
+) -> Result<u64, StoreError> {
+    if keys.is_empty() {
+        return Ok(0);
+    }
+    let batch = Batch::new()
+        .numbers("id", keys.iter().map(|(key, _)| key.id.0))
+        .numbers("version", keys.iter().map(|(key, _)| key.version))
+        .numbers("at", keys.iter().map(|(_, at)| to_ms(*at)));
+    let update = Update {
+        table: "api_keys",
+        sets: &[("next_action_at", "v.at"), ("version", "v.version + 1")],
+        joins: "",
+        on: "api_keys.id = v.id",
+        guard: "api_keys.version = v.version AND api_keys.next_job = 2",
+    };
+    Sql::new(conn, "put off purges").update_from(&update, &batch).execute(conn).await
+}
+
+/// Deletes up to `limit` tombstones of keys purged before `before`, and counts them.
+///
+/// # Errors
+/// As the database answers.
+pub async fn prune_tombstones(
+    conn: &impl ConnectionTrait,
+    before: DateTime<Utc>,
+    limit: usize,
+) -> Result<u64, StoreError> {
+    Sql::new(conn, "delete old tombstones")
+        .push("DELETE FROM tombstones WHERE id IN (SELECT id FROM (SELECT id FROM tombstones WHERE purged_at < ")
+        .bind(to_ms(before))
+        .push(" ORDER BY purged_at LIMIT ")
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .push(") AS old)")
+        .execute(conn)
+        .await
+}
