@@ -3,16 +3,14 @@
 //! The only room that names lettre. It knows nothing of the database: mails come in on a channel,
 //! and what became of each goes out on another.
 
-pub mod files;
-pub mod memory;
-pub mod outcome;
-pub mod smtp;
-pub mod transport;
-//! Mail: what is said, to whom, and how it leaves. The only room with lettre.
-
 pub mod address;
 pub mod build;
 pub mod digest;
+pub mod files;
+pub mod memory;
+pub mod outcome;
 pub mod preview;
 pub mod render;
+pub mod smtp;
+pub mod transport;
 pub mod words;
