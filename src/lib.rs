@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod config;
 pub mod domain;
-pub mod store;
 pub mod mail;
+pub mod random;
+pub mod store;

@@ -137,7 +137,9 @@ impl fmt::Display for Topic {
 
 /// A word that names no topic.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{0}` is none of `closing`, `expired`, `expiring`, `ending`, `review`, `rotated`, `created`, `purged`")]
+#[error(
+    "`{0}` is none of `closing`, `expired`, `expiring`, `ending`, `review`, `rotated`, `created`, `purged`"
+)]
 pub struct UnknownTopic(String);
 
 impl FromStr for Topic {

@@ -52,7 +52,8 @@ pub fn without_pages(mut digest: Digest) -> Digest {
 
 /// The same mail to the tenant's contacts, because its owner cannot be reached.
 pub fn for_contacts(mut digest: Digest) -> Digest {
-    digest.to = ["ops@example.org", "security@example.org"].map(str::parse).into_iter().flatten().collect();
+    digest.to =
+        ["ops@example.org", "security@example.org"].map(str::parse).into_iter().flatten().collect();
     digest.to_name = None;
     digest.audience = Audience::Contacts {
         owner_name: "Ada Lovelace".to_owned(),
@@ -82,7 +83,9 @@ fn item(topic: Topic, index: usize, now: DateTime<Utc>) -> Item {
     let (stage, expires_at) = match topic {
         Topic::Closing => (Stage::Closing, Some(now - days(6) + TimeDelta::hours(later))),
         Topic::Expired => (Stage::Expired, Some(now - TimeDelta::hours(1))),
-        Topic::Expiring | Topic::Ending => (Stage::Expiring { days: 7 }, Some(now + days(7 + later))),
+        Topic::Expiring | Topic::Ending => {
+            (Stage::Expiring { days: 7 }, Some(now + days(7 + later)))
+        }
         Topic::Review => (Stage::ReviewDue, None),
         Topic::Rotated => (Stage::Rotated, Some(now + days(90))),
         Topic::Created => (Stage::Created, Some(now + days(90))),

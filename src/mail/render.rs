@@ -98,8 +98,19 @@ impl Templates {
         let view = View::new(digest, &self.surroundings, now).ok_or(RenderError::NoKeys)?;
         let context = view.context();
         let common = self.blocks("common.txt", COMMON_BLOCKS, &context)?;
-        let [greeting, preface, prefix, hint, title, columns, also_title, more, note, why_title, why] =
-            common;
+        let [
+            greeting,
+            preface,
+            prefix,
+            hint,
+            title,
+            columns,
+            also_title,
+            more,
+            note,
+            why_title,
+            why,
+        ] = common;
         let lead = self.blocks(&format!("{}.txt", view.topic), TOPIC_BLOCKS, &context)?;
         let [subject, headline, intro, advice, button] = lead;
         let (rows, also) = self.rows(&view, &context)?;
@@ -198,7 +209,9 @@ impl fmt::Debug for Letter {
 
 impl fmt::Debug for Templates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Templates").field("surroundings", &self.surroundings).finish_non_exhaustive()
+        f.debug_struct("Templates")
+            .field("surroundings", &self.surroundings)
+            .finish_non_exhaustive()
     }
 }
 

@@ -144,7 +144,9 @@ impl Moment {
     /// The exact time of day in UTC. Seconds are shown where there are any.
     fn clock(self) -> String {
         let is_full_minute = self.at.timestamp() % 60 == 0;
-        self.at.format(if is_full_minute { "%H:%M\u{a0}UTC" } else { "%H:%M:%S\u{a0}UTC" }).to_string()
+        self.at
+            .format(if is_full_minute { "%H:%M\u{a0}UTC" } else { "%H:%M:%S\u{a0}UTC" })
+            .to_string()
     }
 
     fn weekday(self) -> String {

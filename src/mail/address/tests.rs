@@ -75,7 +75,10 @@ fn a_mailbox_has_a_name_or_none() {
         ("\"\" <ada@example.org>", None),
         ("Ada Lovelace <ada@example.org>", Some("Ada Lovelace")),
         ("  Ada   Lovelace<ada@example.org> ", Some("Ada Lovelace")),
-        (r#""Lovelace, Ada \"the \\ first\"" <ada@example.org>"#, Some(r#"Lovelace, Ada "the \ first""#)),
+        (
+            r#""Lovelace, Ada \"the \\ first\"" <ada@example.org>"#,
+            Some(r#"Lovelace, Ada "the \ first""#),
+        ),
         ("Åda\r\nBcc: eve <ada@example.org>", Some("Åda Bcc: eve")),
     ] {
         let mailbox: Mailbox = text.parse().unwrap();

@@ -71,9 +71,7 @@ pub enum TemplateError {
 ///
 /// Ours stay to be had as `default/…`, so that an operator's template can extend one and change
 /// a single block of it.
-pub(super) fn environment(
-    folder: Option<&Path>,
-) -> Result<Environment<'static>, TemplateError> {
+pub(super) fn environment(folder: Option<&Path>) -> Result<Environment<'static>, TemplateError> {
     let ours = |error: minijinja::Error| broken(&error, Path::new("(embedded)"));
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     let mut environment = Environment::new();
@@ -112,10 +110,7 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, TemplateError> {
     Ok(files)
 }
 
-fn add_override(
-    environment: &mut Environment<'static>,
-    path: &Path,
-) -> Result<(), TemplateError> {
+fn add_override(environment: &mut Environment<'static>, path: &Path) -> Result<(), TemplateError> {
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     let Some((name, ..)) = EMBEDDED.iter().find(|(name, ..)| *name == file_name) else {
         let nearest = EMBEDDED

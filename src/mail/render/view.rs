@@ -111,10 +111,8 @@ impl<'a> View<'a> {
     /// One key's variables.
     fn key(&self, topic: Topic, item: &Item) -> Value {
         let name = display_name(item);
-        let needs_dates = !matches!(
-            topic,
-            Topic::Review | Topic::Rotated | Topic::Created | Topic::Purged
-        );
+        let needs_dates =
+            !matches!(topic, Topic::Review | Topic::Rotated | Topic::Created | Topic::Purged);
         // A window that has closed meanwhile is no way back any more.
         let window = item.window_ends_at.filter(|at| topic == Topic::Closing || *at > self.now);
         context! {
@@ -150,7 +148,8 @@ impl<'a> View<'a> {
             None => fact(label::EXPIRES, words::NEVER.to_owned()),
         });
         // The end of a window that is months away is no news.
-        if let Some(window) = item.window_ends_at.filter(|at| *at > self.now && self.may_be_left()) {
+        if let Some(window) = item.window_ends_at.filter(|at| *at > self.now && self.may_be_left())
+        {
             facts.push(fact(label::BACK_UNTIL, self.at(window).full()));
         }
         facts.push(fact(label::LAST_USED, self.last_used(item)));

@@ -97,7 +97,9 @@ mod tests {
     fn a_line_is_broken_between_words() {
         let text = "word ".repeat(40);
         let wrapped = wrap(&text, "", 0);
-        assert!(wrapped.lines().all(|line| line.chars().count() <= COLUMNS && !line.ends_with(' ')));
+        assert!(
+            wrapped.lines().all(|line| line.chars().count() <= COLUMNS && !line.ends_with(' '))
+        );
         assert_eq!(wrapped.split_whitespace().count(), 40);
         assert_eq!(wrapped.lines().count(), 3);
     }
