@@ -86,9 +86,9 @@ pub(super) fn check(text: &str) -> Result<(), Misfit> {
         return Ok(());
     }
     text.parse::<CronLine>().map(drop).map_err(|error| match error {
-        NotACronLine::NoSeconds => Misfit::hint(format!(
-            "the first field is the second; every minute of a crontab line is `0 {text}`"
-        )),
+        NotACronLine::NoSeconds => {
+            Misfit::hint(format!("put a field for the seconds at the beginning: `0 {text}`"))
+        }
         NotACronLine::Never => Misfit {
             says: Some(format!("is {text:?}, which names a time that never comes")),
             hint: Some("an empty text switches a job off".to_owned()),

@@ -34,23 +34,18 @@ pub(super) fn read(variables: impl Iterator<Item = (String, String)>) -> Layer {
 
 fn unknown(name: &str, origin: Origin) -> Problem {
     let bare = name.trim_start_matches(PREFIX).to_lowercase();
-    let (message, near) = match bare.split_once("__") {
-        Some((section, option)) => {
-            (format!("{section}.{option} is not an option"), suggest::option(section, option))
-        }
-        None => {
-            let all = || schema::options().map(|(option, _)| option);
-            let near = all()
-                .find(|option| option.replace('.', "_") == bare)
-                .or_else(|| suggest::option("", &bare));
-            ("no option has this name".to_owned(), near)
-        }
+    let near = match bare.split_once("__") {
+        Some((section, option)) => suggest::option(section, option),
+        None => schema::options()
+            .map(|(option, _)| option)
+            .find(|option| option.replace('.', "_") == bare)
+            .or_else(|| suggest::option("", &bare)),
     };
     let hint = match near {
         Some(option) => format!("did you mean `{}`?", variable(option)),
         None => "options are written `LAPSED_SECTION__NAME`".to_owned(),
     };
-    Problem::stray(origin, message, Some(hint))
+    Problem::stray(origin, "no option has this name".to_owned(), Some(hint))
 }
 
 /// Whether Kubernetes made this variable. It gives every pod such ones for each service of the

@@ -32,9 +32,10 @@ pub(super) fn parse(text: &str, path: &Path) -> Layer {
             }
         }
         Err(error) => {
-            let origin = reader.origin(error.span());
+            let start = error.span().map_or(0, |span| span.start);
             let message = error.message().trim().replace('\n', ", ");
-            reader.stray(origin, format!("this is not TOML: {message}"), None);
+            let hint = lacks_quotes(text, start).then(|| "a text needs quotes".to_owned());
+            reader.stray(reader.origin(error.span()), format!("this is not TOML: {message}"), hint);
         }
     }
     reader.layer
@@ -48,7 +49,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn section(&mut self, key: &Key, item: &Item) {
-        let name = key.get();
+        let name = &shown_name(key);
         // A table begins with its bracket, any other item with its key.
         let header = item.as_table().and_then(toml_edit::Table::span);
         let origin = self.origin(header.or_else(|| key.span()));
@@ -77,7 +78,7 @@ impl Reader<'_> {
     }
 
     fn option(&mut self, section: &str, key: &Key, item: &Item) {
-        let name = format!("{section}.{}", key.get());
+        let name = format!("{section}.{}", shown_name(key));
         match schema::find(&name) {
             Some(option) => {
                 let span = item.span().or_else(|| key.span());
@@ -109,6 +110,16 @@ impl Reader<'_> {
     }
 }
 
+/// Whether the value in the line around `position` looks like a text that somebody forgot to quote.
+fn lacks_quotes(text: &str, position: usize) -> bool {
+    let line_start = text[..position].rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[line_start..].lines().next().unwrap_or_default();
+    line.split_once('=').is_some_and(|(_, value)| {
+        let value = value.trim();
+        !value.starts_with(['"', '\'', '[', '{']) && value.contains(|c: char| !c.is_ascii_digit())
+    })
+}
+
 /// The value of `item`; an empty table, which no option admits, where it has none.
 fn value(item: &Item) -> Value {
     let value = item.clone().into_value().map(IntoDeserializer::into_deserializer);
@@ -116,6 +127,11 @@ fn value(item: &Item) -> Value {
         .ok()
         .and_then(|value| Value::deserialize(value).ok())
         .unwrap_or_else(|| toml::Table::new().into())
+}
+
+/// A quoted key may contain anything, and goes to a terminal.
+fn shown_name(key: &Key) -> String {
+    key.get().escape_debug().to_string()
 }
 
 fn shown(item: &Item) -> String {

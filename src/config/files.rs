@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::ErrorKind,
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use crate::config::{ConfigErrors, Loaded, Problem, SecretFile, rule::Rule, schema};
@@ -64,8 +64,13 @@ fn secret(
     // The rule of the option has admitted the text.
     let Ok(file) = text.parse::<SecretFile>() else { return Ok(None) };
     let path = file.path(option, credentials).map_err(|error| {
-        let hint = "systemd sets it for a service with LoadCredential=";
-        (error.to_string(), Some(hint.to_owned()))
+        let hint = match &file {
+            SecretFile::Credential(name) => {
+                Some(format!("systemd sets it for a service with `LoadCredential={name}:PATH`"))
+            }
+            SecretFile::Path(_) => None,
+        };
+        (error.to_string(), hint)
     })?;
     readable(option, &path)?;
     let mode = fs::metadata(&path).map_or(0, |metadata| metadata.permissions().mode());
@@ -100,10 +105,8 @@ fn folder(option: &str, path: &Path) -> Result<(), Finding> {
 }
 
 fn misses(option: &str, path: &Path, how: &str) -> Finding {
-    let hint = path.is_relative().then(|| {
-        let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-        format!("a relative path starts at the working directory, {}", here.display())
-    });
+    let hint = "a relative path starts at the working directory of lapsed";
+    let hint = path.is_relative().then(|| hint.to_owned());
     (format!("{option} is {path:?}, which {how}"), hint)
 }
 
@@ -133,7 +136,15 @@ mod tests {
             "keys.master_key_file = '@/key'\nmail.templates = '@/file'\nsmtp.ca_file = '@'\n\
              smtp.username = 'u'\nsmtp.password_file = 'credential:smtp'\n",
         );
-        insta::assert_snapshot!(errors, @r#""#);
+        let expected = [
+            r#"lapsed.toml:1:24: keys.master_key_file is "@/key", which does not exist"#,
+            r#"lapsed.toml:2:18: mail.templates is "@/file", which is not a folder"#,
+            r#"lapsed.toml:3:16: smtp.ca_file is "@", which is a folder"#,
+            "lapsed.toml:5:22: smtp.password_file names a credential, \
+             but CREDENTIALS_DIRECTORY is not set",
+            "  hint: systemd sets it for a service with `LoadCredential=smtp:PATH`",
+        ];
+        assert_eq!(errors, expected.join("\n"));
         assert_eq!(warnings, [""; 0]);
     }
 

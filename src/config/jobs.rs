@@ -37,7 +37,7 @@ impl RetentionConfig {
 
 pub(super) const RULES: Rules = &[
     ("jobs.batch", Rule::Whole(100, 5000)),
-    ("jobs.time_limit", Rule::Time(Duration::from_secs(1), Duration::from_secs(24 * 3600))),
+    ("jobs.time_limit", Rule::Time(Duration::from_secs(1), Duration::from_secs(12 * 3600))),
 ];
 
 pub(super) const RETENTION_RULES: Rules = &[

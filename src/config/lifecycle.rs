@@ -112,11 +112,34 @@ impl LifecycleConfig {
 
     /// Every rule that is broken, once.
     pub(super) fn errors(&self) -> Vec<OptionError> {
-        let mut errors: Vec<_> =
-            KeyKind::ALL.iter().filter_map(|kind| self.policy(*kind).err()).collect();
-        // The windows and reminders of all kinds are the same, so are the mistakes in them.
-        errors.dedup();
+        let mut errors = Vec::new();
+        // A policy tells its first mistake only, and all kinds share some of them. So each mistake
+        // found is put right before the next is looked for.
+        let mut rest = self.clone();
+        for kind in KeyKind::ALL {
+            while let Err(error) = rest.policy(*kind) {
+                let is_right = rest.put_right(error.option);
+                errors.push(error);
+                if !is_right {
+                    break;
+                }
+            }
+        }
         errors
+    }
+
+    /// Gives `option` a value that cannot be wrong, if it is one whose value alone is allowed.
+    fn put_right(&mut self, option: &str) -> bool {
+        match option {
+            "lifecycle.reminder_days" => self.reminder_days = vec![1],
+            "lifecycle.closing_days" => self.closing_days = 0,
+            "lifecycle.default_ttl_days" => self.default_ttl_days = self.max_ttl_days,
+            "lifecycle.application_default_ttl_days" => {
+                self.application_default_ttl_days = self.application_max_ttl_days;
+            }
+            _ => return false,
+        }
+        true
     }
 
     fn policy(&self, kind: KeyKind) -> Result<Policy, OptionError> {

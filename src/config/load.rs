@@ -43,9 +43,16 @@ impl Config {
         file: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Loaded, ConfigErrors> {
-        let file = file.map(file::read).unwrap_or_default();
-        merge([defaults(), file, environment::read(env)])
+        over_defaults(file.map(file::read).unwrap_or_default(), env)
     }
+}
+
+/// The defaults, `file` over them, and `env` over both.
+pub(super) fn over_defaults(
+    file: Layer,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Loaded, ConfigErrors> {
+    merge([defaults(), file, environment::read(env)])
 }
 
 /// The built-in layer. Its values come from nowhere, as far as an operator is concerned.
@@ -57,7 +64,7 @@ pub(super) fn defaults() -> Layer {
     layer
 }
 
-pub(super) fn merge(layers: [Layer; 3]) -> Result<Loaded, ConfigErrors> {
+fn merge(layers: [Layer; 3]) -> Result<Loaded, ConfigErrors> {
     let mut problems = Vec::new();
     let mut origins = Origins::default();
     let mut values = BTreeMap::new();

@@ -64,7 +64,7 @@ pub use self::{
 /// Every default, with its explanation.
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 
-/// Everything an operator may set, checked: [`Config::load`] is the only way to get one.
+/// Everything an operator may set. One that comes from [`Config::load`] is checked.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

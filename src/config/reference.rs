@@ -38,6 +38,8 @@ fn entry(section: &Table, name: &str, option: &str, value: &toml_edit::Item) -> 
     let about =
         section.key(option).map(|key| comment(key.leaf_decor().prefix())).unwrap_or_default();
     let allowed = schema::find(name).map(|(_, rule)| rule.allowed()).unwrap_or_default();
+    // Markdown takes `<keys@example.com>` for a link.
+    let allowed = allowed.replace('<', "\\<");
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = write!(

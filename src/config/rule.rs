@@ -111,7 +111,11 @@ impl Rule {
             Self::Flag => "true or false".to_owned(),
             Self::Choice(words) => {
                 let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
-                quoted.join(" or ")
+                match quoted.split_last() {
+                    Some((last, [])) => last.clone(),
+                    Some((last, others)) => format!("{} or {last}", others.join(", ")),
+                    None => String::new(),
+                }
             }
             Self::Time(least, most) => format!(
                 "a time with its unit such as \"30s\", from {} to {}",

@@ -55,8 +55,9 @@ pub(super) fn option(section: &str, option: &str) -> Option<&'static str> {
     };
     known_by()
         .or_else(|| names().find(|name| *name == full))
-        .or_else(in_section)
+        // The very name, in another section, says more than one that is only like it.
         .or_else(elsewhere)
+        .or_else(in_section)
         .or_else(|| nearest(&full, names()))
 }
 
@@ -92,6 +93,7 @@ mod tests {
             ("schedule", "timezone", Some("schedule.time_zone")),
             ("smtp", "user", Some("smtp.username")),
             ("smtp", "public_url", Some("mail.public_url")),
+            ("jobs", "time_zone", Some("schedule.time_zone")),
             ("smpt", "host", Some("smtp.host")),
             ("", "listen", Some("http.listen")),
             ("HTTP", "LISTEN", Some("http.listen")),

@@ -59,7 +59,7 @@ pub struct Templates {
 pub struct Letter {
     /// One clean line of at most 120 characters.
     pub subject: String,
-    /// Plain text, readable alone. Lines end in LF and have at most 78 characters, unless there
+    /// Plain text, readable alone. Lines end in LF and have at most 75 characters, unless there
     /// is an address of the web in them.
     pub text: String,
     /// The same as a page without anything to load.
@@ -73,8 +73,13 @@ pub enum RenderError {
     #[error("a mail about no key")]
     NoKeys,
     /// A template could not be rendered.
-    #[error("render a mail")]
-    Template(#[from] minijinja::Error),
+    #[error("render the template `{template}`")]
+    Template {
+        /// Which one; the fault may be in one that it includes.
+        template: String,
+        /// What is wrong with it.
+        source: Box<minijinja::Error>,
+    },
 }
 
 impl Templates {
@@ -136,8 +141,8 @@ impl Templates {
             why => paragraphs(&why),
             ..context! { ..view.page(), ..context }
         };
-        let text = self.environment.get_template("layout.txt")?.render(&page)?;
-        let html = self.environment.get_template("layout.html")?.render(&page)?;
+        let text = self.whole("layout.txt", &page)?;
+        let html = self.whole("layout.html", &page)?;
         Ok(Letter { subject, text: wrap::tidy_text(&text), html: wrap::tidy_html(&html) })
     }
 
@@ -146,16 +151,23 @@ impl Templates {
         &self,
         view: &View<'_>,
         context: &Value,
-    ) -> Result<(Vec<Value>, Vec<Value>), minijinja::Error> {
-        let sentence = self.environment.get_template("row.txt")?;
+    ) -> Result<(Vec<Value>, Vec<Value>), RenderError> {
         let (mut rows, mut also) = (Vec::new(), Vec::new());
         for (is_lead, topic, key) in view.rows() {
             let topic = topic.as_str();
-            let status = sentence.render(context! { topic, key => &key, ..context.clone() })?;
-            let row = context! { status => lines(&status), ..key };
+            let context = context! { topic, key => &key, ..context.clone() };
+            let status = lines(&self.whole("row.txt", &context)?);
+            let row = context! { status, ..key };
             if is_lead { rows.push(row) } else { also.push(row) }
         }
         Ok((rows, also))
+    }
+
+    /// All that a template says.
+    fn whole(&self, template: &str, context: &Value) -> Result<String, RenderError> {
+        let rendered =
+            self.environment.get_template(template).and_then(|found| found.render(context));
+        rendered.map_err(RenderError::of(template))
     }
 
     /// What the named blocks of a template say.
@@ -164,13 +176,25 @@ impl Templates {
         template: &str,
         names: [&str; N],
         context: &Value,
-    ) -> Result<[String; N], minijinja::Error> {
-        let mut rendered = self.environment.get_template(template)?.render_captured(context)?;
+    ) -> Result<[String; N], RenderError> {
+        let found = self.environment.get_template(template);
+        let mut rendered = found
+            .and_then(|found| found.render_captured(context))
+            .map_err(RenderError::of(template))?;
         let mut blocks = [const { String::new() }; N];
         for (block, name) in blocks.iter_mut().zip(names) {
-            *block = rendered.with_state_mut(|state| state.render_block(name))?;
+            *block = rendered
+                .with_state_mut(|state| state.render_block(name))
+                .map_err(RenderError::of(template))?;
         }
         Ok(blocks)
+    }
+}
+
+impl RenderError {
+    /// For `map_err`: says which template it was.
+    fn of(template: &str) -> impl FnOnce(minijinja::Error) -> Self {
+        move |source| Self::Template { template: template.to_owned(), source: Box::new(source) }
     }
 }
 
@@ -184,19 +208,26 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines().map(one_line).filter(|line| !line.is_empty()).map(Value::from).collect()
 }
 
-/// The paragraphs of `text`, which empty lines divide. One that is indented is a command to type.
+/// The paragraphs of `text`. An empty line divides them; an indented line is a command to type,
+/// and a paragraph of its own.
 fn paragraphs(text: &str) -> Vec<Value> {
-    let mut paragraphs = Vec::new();
-    let mut rest = text.trim_matches('\n');
-    while !rest.is_empty() {
-        let (paragraph, following) = rest.split_once("\n\n").unwrap_or((rest, ""));
-        rest = following.trim_start_matches('\n');
-        let line = one_line(paragraph);
-        if !line.is_empty() {
-            let is_code = paragraph.starts_with("    ");
-            paragraphs.push(context! { text => line, is_code });
+    let (mut paragraphs, mut open) = (Vec::new(), String::new());
+    let mut push = |text: &str, is_code: bool| {
+        let text = one_line(text);
+        if !text.is_empty() {
+            paragraphs.push(context! { text, is_code });
+        }
+    };
+    for line in text.lines() {
+        if line.starts_with("    ") || line.trim().is_empty() {
+            push(&std::mem::take(&mut open), false);
+            push(line, true);
+        } else {
+            open.push_str(line);
+            open.push(' ');
         }
     }
+    push(&open, false);
     paragraphs
 }
 

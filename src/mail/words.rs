@@ -46,9 +46,10 @@ pub const SOON: &str = "soon";
 /// A name for a key or an owner that has none.
 pub const NO_NAME: &str = "(no name)";
 
-/// Whose keys they are, at the beginning of a sentence and within one.
+/// Whose keys they are, at the beginning of a sentence and within one: "Your API key", "3 of their
+/// API keys".
 pub const fn whose(is_owner: bool) -> (&'static str, &'static str) {
-    if is_owner { ("Your", "your") } else { ("The", "the") }
+    if is_owner { ("Your", "your") } else { ("The", "their") }
 }
 
 /// What a key is, in two words.
@@ -133,12 +134,15 @@ impl Moment {
         format!("{}, {}\u{a0}{prefix}{letters}", self.weekday(), local.format("%H:%M"))
     }
 
-    /// Date and time for the reader, and exactly in UTC beside it unless that is the same.
+    /// Date and time for the reader, and the exact time in UTC beside it unless that is the same;
+    /// with its date if Greenwich has another one.
     pub fn full(self) -> String {
         if self.is_utc() {
             return self.local();
         }
-        format!("{} ({}\u{a0}{})", self.local(), self.at.format("%Y-%m-%d"), self.clock())
+        let is_same_date = self.at.with_timezone(&self.zone).date_naive() == self.at.date_naive();
+        let date = if is_same_date { "" } else { "%-d\u{a0}%b\u{a0}%Y,\u{a0}" };
+        format!("{} ({}{})", self.local(), self.at.format(date), self.clock())
     }
 
     /// The exact time of day in UTC. Seconds are shown where there are any.
@@ -227,28 +231,20 @@ mod tests {
             (
                 "2026-11-30T09:00:17Z",
                 Tz::Europe__Berlin,
-                "Mon 30 Nov 2026, 10:00 CET (2026-11-30 09:00:17 UTC)",
+                "Mon 30 Nov 2026, 10:00 CET (09:00:17 UTC)",
             ),
             // An hour apart in UTC, and the same on the wall: the clocks went back.
-            (
-                "2026-10-25T00:30:00Z",
-                Tz::Europe__Berlin,
-                "Sun 25 Oct 2026, 02:30 CEST (2026-10-25 00:30 UTC)",
-            ),
-            (
-                "2026-10-25T01:30:00Z",
-                Tz::Europe__Berlin,
-                "Sun 25 Oct 2026, 02:30 CET (2026-10-25 01:30 UTC)",
-            ),
+            ("2026-10-25T00:30:00Z", Tz::Europe__Berlin, "Sun 25 Oct 2026, 02:30 CEST (00:30 UTC)"),
+            ("2026-10-25T01:30:00Z", Tz::Europe__Berlin, "Sun 25 Oct 2026, 02:30 CET (01:30 UTC)"),
             (
                 "2026-11-30T23:00:00Z",
                 Tz::America__Sao_Paulo,
-                "Mon 30 Nov 2026, 20:00 UTC-03 (2026-11-30 23:00 UTC)",
+                "Mon 30 Nov 2026, 20:00 UTC-03 (23:00 UTC)",
             ),
             (
                 "2026-11-30T20:00:00Z",
                 Tz::Asia__Kolkata,
-                "Tue 1 Dec 2026, 01:30 IST (2026-11-30 20:00 UTC)",
+                "Tue 1 Dec 2026, 01:30 IST (30 Nov 2026, 20:00 UTC)",
             ),
         ] {
             assert_eq!(moment(at, now, zone).full().replace('\u{a0}', " "), words);

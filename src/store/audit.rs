@@ -57,3 +57,18 @@ pub async fn insert(
         .execute(conn)
         .await
 }
+
+/// Deletes up to `limit` events from before `before`, and counts them.
+///
+/// # Errors
+/// As the database answers.
+pub async fn prune(
+    conn: &impl ConnectionTrait,
+    before: DateTime<Utc>,
+    limit: usize,
+) -> Result<u64, StoreError> {
+    Sql::new(conn, "delete old audit events")
+        .delete_oldest("audit_events", "at", to_ms(before), limit)
+        .execute(conn)
+        .await
+}

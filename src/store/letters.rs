@@ -22,6 +22,10 @@ pub struct NoticeText {
     pub id: i64,
     /// The message that carries it.
     pub message_id: i64,
+    /// The number of the key's tenant.
+    pub tenant_id: i64,
+    /// The number of the key's environment, if it is known still.
+    pub environment_id: Option<i64>,
     /// What is told.
     pub stage: Stage,
     /// Whether the key still stands as the notice says. If not, the notice is void.
@@ -113,7 +117,7 @@ pub async fn texts(
              COALESCE(k.kind, t.kind), tenants.name, environments.name, \
              COALESCE(k.created_at, t.created_at), COALESCE(k.expires_at, t.expires_at), \
              COALESCE(k.window_ends_at, t.window_ends_at), k.access_ends_at, \
-             COALESCE(k.last_used_at, t.last_used_at), k.state FROM ",
+             COALESCE(k.last_used_at, t.last_used_at), k.state, n.tenant_id, environments.id FROM ",
         )
         .batch(&batch)
         .push(
@@ -150,6 +154,8 @@ fn to_text(row: &QueryResult, now: DateTime<Utc>) -> Result<Option<NoticeText>, 
     Ok(Some(NoticeText {
         id: row.try_get_by_index(0)?,
         message_id: row.try_get_by_index(1)?,
+        tenant_id: row.try_get_by_index(15)?,
+        environment_id: row.try_get_by_index(16)?,
         stage,
         is_true: is_true(stage, state, about, expires_at, now),
         public_id,

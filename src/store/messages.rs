@@ -35,6 +35,8 @@ pub struct ClaimedMessage {
     pub created_at: DateTime<Utc>,
     /// How often it has been tried before.
     pub n_attempts: u32,
+    /// Until when it is held.
+    pub lease_until: DateTime<Utc>,
 }
 
 /// What became of a message after an attempt.
@@ -42,6 +44,8 @@ pub struct ClaimedMessage {
 pub struct Mark {
     /// The message's number.
     pub id: i64,
+    /// Until when it was held: the mark counts only while it is held by that very lease.
+    pub lease_until: DateTime<Utc>,
     /// Where it stands now.
     pub status: MessageStatus,
     /// When it is tried next, if it is.
@@ -105,7 +109,8 @@ pub async fn claim(
     limit: usize,
 ) -> Result<Vec<ClaimedMessage>, StoreError> {
     let rows = claim_statement(conn, now, limit).all(conn).await?;
-    let messages: Result<Vec<_>, DbErr> = rows.iter().map(to_message).collect();
+    let messages: Result<Vec<_>, DbErr> =
+        rows.iter().map(|row| to_message(row, lease_until)).collect();
     let messages = messages.map_err(StoreError::during("claim messages"))?;
     if messages.is_empty() {
         return Ok(messages);
@@ -130,7 +135,7 @@ pub async fn claim(
     Ok(messages)
 }
 
-fn to_message(row: &QueryResult) -> Result<ClaimedMessage, DbErr> {
+fn to_message(row: &QueryResult, lease_until: DateTime<Utc>) -> Result<ClaimedMessage, DbErr> {
     let created_at: i64 = row.try_get_by_index(5)?;
     let attempts: i64 = row.try_get_by_index(6)?;
     Ok(ClaimedMessage {
@@ -141,11 +146,11 @@ fn to_message(row: &QueryResult) -> Result<ClaimedMessage, DbErr> {
         recipients: read_list(&row.try_get_by_index::<String>(4)?),
         created_at: DateTime::from_timestamp_millis(created_at).unwrap_or_default(),
         n_attempts: u32::try_from(attempts).unwrap_or(0),
+        lease_until,
     })
 }
 
-/// Writes what became of messages that `holder` has held until `lease_until`, and of their
-/// notices. Counts the messages that were still its own: the rest belongs to somebody else by
+/// Writes what became of messages that `holder` has held, and of their notices. Counts the messages that were still its own: the rest belongs to somebody else by
 /// now, and is left alone, with its notices.
 ///
 /// # Errors
@@ -153,7 +158,6 @@ fn to_message(row: &QueryResult) -> Result<ClaimedMessage, DbErr> {
 pub async fn mark(
     conn: &impl ConnectionTrait,
     holder: &str,
-    lease_until: DateTime<Utc>,
     marks: &[Mark],
     now: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
@@ -164,7 +168,7 @@ pub async fn mark(
         .numbers("attempts", marks.iter().map(|mark| i64::from(mark.n_attempts)))
         .numbers("ambiguous", marks.iter().map(|mark| i64::from(mark.is_ambiguous)))
         .texts("reply", marks.iter().map(|mark| mark.reply.clone()))
-        .numbers("lease", marks.iter().map(|_| to_ms(lease_until)))
+        .numbers("lease", marks.iter().map(|mark| to_ms(mark.lease_until)))
         .texts("holder", marks.iter().map(|_| holder.to_owned()))
         .maybe_numbers(
             "sent",
@@ -234,16 +238,29 @@ async fn mark_notices(
     Ok(())
 }
 
-/// The mark of a message that was claimed and then not sent: due at once, and uncounted.
-pub fn unsent(id: i64, n_attempts: u32, now: DateTime<Utc>) -> Mark {
-    Mark {
-        id,
-        status: MessageStatus::Waiting,
-        next_attempt_at: Some(now),
-        n_attempts,
-        is_ambiguous: false,
-        reply: String::new(),
-        notices: NoticeStatus::Queued,
+impl Mark {
+    /// The mark of a message that was claimed and then not sent: due at `at`, and uncounted.
+    pub fn unsent(message: &ClaimedMessage, at: DateTime<Utc>) -> Self {
+        Self {
+            id: message.id,
+            lease_until: message.lease_until,
+            status: MessageStatus::Waiting,
+            next_attempt_at: Some(at),
+            n_attempts: message.n_attempts,
+            is_ambiguous: false,
+            reply: String::new(),
+            notices: NoticeStatus::Queued,
+        }
+    }
+
+    /// The mark of a message that is over, one way or the other.
+    pub fn over(
+        message: &ClaimedMessage,
+        status: MessageStatus,
+        reply: String,
+        notices: NoticeStatus,
+    ) -> Self {
+        Self { status, next_attempt_at: None, reply, notices, ..Self::unsent(message, message.created_at) }
     }
 }
 
@@ -275,4 +292,32 @@ pub async fn refuse_addresses(
         guard: "owners.mail_status = 1",
     };
     Sql::new(conn, "mark refused addresses").update_from(&update, &batch).execute(conn).await
+}
+
+/// Deletes up to `limit` messages that ended before `before`, with their notices, and counts the
+/// messages. What still waits, is being sent or was put aside stays.
+///
+/// # Errors
+/// As the database answers.
+pub async fn prune(
+    conn: &impl ConnectionTrait,
+    before: DateTime<Utc>,
+    limit: usize,
+) -> Result<u64, StoreError> {
+    let old = |sql: Sql| {
+        sql.push(
+            " IN (SELECT id FROM (SELECT id FROM messages \
+             WHERE status IN (3, 4, 5) AND created_at < ",
+        )
+        .bind(to_ms(before))
+        .push(" ORDER BY id LIMIT ")
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .push(") AS old)")
+    };
+    // A key that is still in its window must not lose the proof that its owner was told.
+    let kept = " AND NOT EXISTS (SELECT 1 FROM api_keys WHERE api_keys.id = notices.key_id)";
+    let notices = Sql::new(conn, "delete old notices").push("DELETE FROM notices WHERE message_id");
+    old(notices).push(kept).execute(conn).await?;
+    let messages = Sql::new(conn, "delete old messages").push("DELETE FROM messages WHERE id");
+    old(messages).execute(conn).await
 }

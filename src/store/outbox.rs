@@ -200,6 +200,25 @@ pub async fn give_up(
     Sql::new(conn, "give up on notices").update_from(&update, &batch).execute(conn).await
 }
 
+/// Declares notices void: what they tell is true no longer.
+///
+/// # Errors
+/// As the database answers.
+pub async fn void(conn: &impl ConnectionTrait, notices: &[i64]) -> Result<u64, StoreError> {
+    if notices.is_empty() {
+        return Ok(0);
+    }
+    let batch = Batch::new().numbers("id", notices.iter().copied());
+    let update = Update {
+        table: "notices",
+        sets: &[("status", "5"), ("reason", "'the key changed before it was sent'")],
+        joins: "",
+        on: "notices.id = v.id",
+        guard: "notices.status = 2",
+    };
+    Sql::new(conn, "void notices").update_from(&update, &batch).execute(conn).await
+}
+
 /// A list of texts as it is stored.
 pub(crate) fn json_list(texts: &[String]) -> String {
     serde_json::Value::from(texts).to_string()

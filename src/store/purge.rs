@@ -248,11 +248,7 @@ pub async fn prune_tombstones(
     limit: usize,
 ) -> Result<u64, StoreError> {
     Sql::new(conn, "delete old tombstones")
-        .push("DELETE FROM tombstones WHERE id IN (SELECT id FROM (SELECT id FROM tombstones WHERE purged_at < ")
-        .bind(to_ms(before))
-        .push(" ORDER BY purged_at LIMIT ")
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .push(") AS old)")
+        .delete_oldest("tombstones", "purged_at", to_ms(before), limit)
         .execute(conn)
         .await
 }

@@ -1,7 +1,9 @@
 //! The history of runs: what each job did, and when it last went well.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ActiveValue::Set, EntityTrait, QueryFilter, QueryOrder, QuerySelect, prelude::*};
+use sea_orm::{
+    ActiveValue::Set, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, prelude::*,
+};
 
 use crate::store::{
     Db, StoreError,
@@ -112,14 +114,13 @@ pub async fn recent(db: &Db, job: Option<&str>, limit: u64) -> Result<Vec<Run>, 
 ///
 /// # Errors
 /// As the database answers.
-pub async fn prune(db: &Db, before: DateTime<Utc>, limit: u64) -> Result<u64, StoreError> {
-    let conn = db.conn();
+pub async fn prune(
+    conn: &impl ConnectionTrait,
+    before: DateTime<Utc>,
+    limit: usize,
+) -> Result<u64, StoreError> {
     Sql::new(conn, "delete old runs")
-        .push("DELETE FROM job_runs WHERE id IN (SELECT id FROM (SELECT id FROM job_runs WHERE started_at < ")
-        .bind(to_ms(before))
-        .push(" ORDER BY started_at LIMIT ")
-        .bind(count(limit))
-        .push(") AS old)")
+        .delete_oldest("job_runs", "started_at", to_ms(before), limit)
         .execute(conn)
         .await
 }

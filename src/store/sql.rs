@@ -257,6 +257,19 @@ impl Sql {
         }
     }
 
+    /// Deletes the `limit` oldest rows of `table` whose `column` lies below `before`.
+    pub fn delete_oldest(self, table: &str, column: &str, before: i64, limit: usize) -> Self {
+        // MariaDB deletes from no table it also reads, unless a derived table stands between.
+        self.push(&format!(
+            "DELETE FROM {table} WHERE id IN \
+             (SELECT id FROM (SELECT id FROM {table} WHERE {column} < "
+        ))
+        .bind(before)
+        .push(&format!(" ORDER BY {column} LIMIT "))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .push(") AS old)")
+    }
+
     /// Ends a claim: rows that somebody else holds are passed over. SQLite has one writer only,
     /// whose transaction has begun.
     pub fn skip_locked(self) -> Self {

@@ -1,12 +1,15 @@
 //! Where templates come from: embedded, and from a folder of the operator's.
 
 use std::{
+    fmt::Write,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use chrono::DateTime;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, syntax::SyntaxConfig};
+use minijinja::{
+    AutoEscape, Environment, Error, Output, State, UndefinedBehavior, Value, syntax::SyntaxConfig,
+};
 use thiserror::Error;
 
 use crate::mail::{
@@ -72,7 +75,7 @@ pub enum TemplateError {
 /// Ours stay to be had as `default/…`, so that an operator's template can extend one and change
 /// a single block of it.
 pub(super) fn environment(folder: Option<&Path>) -> Result<Environment<'static>, TemplateError> {
-    let ours = |error: minijinja::Error| broken(&error, Path::new("(embedded)"));
+    let ours = |error: Error| broken(&error, Path::new("(embedded)"), "");
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     let mut environment = Environment::new();
     environment.set_syntax(syntax.map_err(ours)?);
@@ -81,6 +84,7 @@ pub(super) fn environment(folder: Option<&Path>) -> Result<Environment<'static>,
         true => AutoEscape::Html,
         false => AutoEscape::None,
     });
+    environment.set_formatter(write_value);
     environment.add_filter("wrap", |text: &str, label: Option<&str>, indent: Option<usize>| {
         wrap::wrap(text, label.unwrap_or_default(), indent.unwrap_or_default())
     });
@@ -93,6 +97,32 @@ pub(super) fn environment(folder: Option<&Path>) -> Result<Environment<'static>,
         add_override(&mut environment, &path)?;
     }
     Ok(environment)
+}
+
+/// Writes a value into a page or a text.
+///
+/// minijinja alone would also escape the slashes of addresses, and a link written like that looks
+/// to a spam filter as if it had something to hide.
+fn write_value(
+    out: &mut Output<'_>,
+    state: &mut State<'_, '_>,
+    value: &Value,
+) -> Result<(), Error> {
+    let text = match value.as_str() {
+        Some(text) if *state.auto_escape() == AutoEscape::Html && !value.is_safe() => text,
+        _ => return minijinja::escape_formatter(out, state, value),
+    };
+    for c in text.chars() {
+        match c {
+            '&' => out.write_str("&amp;")?,
+            '<' => out.write_str("&lt;")?,
+            '>' => out.write_str("&gt;")?,
+            '"' => out.write_str("&quot;")?,
+            '\'' => out.write_str("&#39;")?,
+            _ => out.write_char(c)?,
+        }
+    }
+    Ok(())
 }
 
 /// The files of a folder, in the order of their names. Hidden ones are left out: editors leave
@@ -123,7 +153,7 @@ fn add_override(environment: &mut Environment<'static>, path: &Path) -> Result<(
     let source = fs::read_to_string(path)
         .map_err(|source| TemplateError::Unreadable { path: path.to_owned(), source })?;
     let folder = path.parent().unwrap_or(path);
-    environment.add_template_owned(*name, source).map_err(|error| broken(&error, folder))
+    environment.add_template_owned(*name, source).map_err(|error| broken(&error, folder, name))
 }
 
 /// Renders every sample mail. Nobody wants to learn from a missing reminder that a template names
@@ -134,7 +164,9 @@ pub(super) fn check(templates: &Templates, folder: &Path) -> Result<(), Template
     for digest in preview::all(now) {
         match templates.render(&digest, now) {
             Ok(letter) => check_letter(&letter, folder)?,
-            Err(RenderError::Template(error)) => return Err(broken(&error, folder)),
+            Err(RenderError::Template { template, source }) => {
+                return Err(broken(&source, folder, &template));
+            }
             Err(RenderError::NoKeys) => (),
         }
     }
@@ -156,15 +188,15 @@ fn check_letter(letter: &Letter, folder: &Path) -> Result<(), TemplateError> {
     Err(TemplateError::Broken { place, problem: format!("{empty} comes out empty") })
 }
 
-/// A template's error, with the file and the line it is about.
-fn broken(error: &minijinja::Error, folder: &Path) -> TemplateError {
+/// A template's error, with the file and the line it is about: `rendered`, or one it includes.
+fn broken(error: &Error, folder: &Path, rendered: &str) -> TemplateError {
     // Errors in a block or an included file arrive wrapped; the innermost says where it is.
     let mut innermost = error;
     while let Some(source) = std::error::Error::source(innermost) {
         let Some(source) = source.downcast_ref() else { break };
         innermost = source;
     }
-    let file = folder.join(innermost.name().unwrap_or_default());
+    let file = folder.join(innermost.name().unwrap_or(rendered));
     let place = match innermost.line() {
         Some(line) => format!("{}:{line}", file.display()),
         None => file.display().to_string(),

@@ -1,36 +1,309 @@
+use std::{collections::HashSet, fs, path::Path};
+
 use super::*;
-use crate::mail::{digest::Topic, preview};
+use crate::mail::{
+    digest::{Audience, Topic},
+    preview,
+};
 
 fn now() -> DateTime<Utc> {
     "2026-11-23T09:00:00Z".parse().unwrap()
 }
 
+fn settings() -> TemplateSettings {
+    let public_url = Some("https://keys.example.org/".to_owned());
+    TemplateSettings { public_url, ..TemplateSettings::default() }
+}
+
+fn render(digest: &Digest) -> Letter {
+    Templates::new(&settings()).unwrap().render(digest, now()).unwrap()
+}
+
+fn snapshot(name: &str, content: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, content));
+}
+
+fn snapshot_text(name: &str, letter: &Letter) {
+    snapshot(name, &format!("Subject: {}\n\n{}", letter.subject, letter.text));
+}
+
 #[test]
-fn dump() {
-    let t = Templates::new(&TemplateSettings {
-        public_url: Some("https://keys.example.org/".into()),
-        ..Default::default()
-    })
-    .unwrap();
-    let dir = std::path::Path::new("/tmp/letters");
-    std::fs::create_dir_all(dir).unwrap();
-    let mut put = |name: String, d: &Digest| {
-        let l = t.render(d, now()).unwrap_or_else(|e| panic!("{name}: {e:?}"));
-        std::fs::write(
-            dir.join(format!("{name}.txt")),
-            format!("Subject: {}\n\n{}", l.subject, l.text),
-        )
-        .unwrap();
-        std::fs::write(dir.join(format!("{name}.html")), &l.html).unwrap();
-    };
+fn every_topic_reads_well_for_one_key_and_for_three() {
     for topic in Topic::ALL {
-        for n in [1, 3, 60] {
-            put(format!("{topic}-{n}"), &preview::sample(topic, n, now()));
-            put(
-                format!("{topic}-{n}-contacts"),
-                &preview::without_pages(preview::for_contacts(preview::sample(topic, n, now()))),
-            );
+        for n in [1, 3] {
+            let letter = render(&preview::sample(topic, n, now()));
+            snapshot_text(&format!("{topic}_{n}"), &letter);
         }
     }
-    put("mixed".into(), &preview::mixed(now()));
+}
+
+#[test]
+fn a_page_says_the_same_with_a_button() {
+    snapshot("expiring_1_html", &render(&preview::sample(Topic::Expiring, 1, now())).html);
+}
+
+#[test]
+fn other_topics_follow_the_most_urgent_one() {
+    snapshot_text("mixed", &render(&preview::mixed(now())));
+}
+
+#[test]
+fn contacts_are_told_for_whom_a_mail_is_meant() {
+    let digest = preview::for_contacts(preview::sample(Topic::Expired, 1, now()));
+    snapshot_text("contacts", &render(&digest));
+    let digest = preview::for_contacts(preview::sample(Topic::Ending, 3, now()));
+    snapshot_text("contacts_3", &render(&digest));
+}
+
+#[test]
+fn without_pages_a_mail_names_the_command() {
+    let digest = preview::without_pages(preview::sample(Topic::Closing, 1, now()));
+    let settings = TemplateSettings { answers_are_read: true, ..TemplateSettings::default() };
+    let letter = Templates::new(&settings).unwrap().render(&digest, now()).unwrap();
+    snapshot_text("without_pages", &letter);
+    assert!(!letter.html.contains("<a "), "a link without a page");
+}
+
+#[test]
+fn a_reader_in_greenwich_sees_every_time_once() {
+    let mut digest = preview::sample(Topic::Expiring, 1, now());
+    digest.time_zone = chrono_tz::Tz::UTC;
+    snapshot_text("utc", &render(&digest));
+}
+
+#[test]
+fn a_long_list_ends_at_fifty_keys() {
+    let letter = render(&preview::sample(Topic::Expiring, 60, now()));
+    snapshot_text("expiring_60", &letter);
+    assert_eq!(letter.html.matches("<th scope=\"row\">").count(), view::MAX_KEYS);
+    assert!(letter.html.contains("… and 10 more keys."));
+
+    let mut digest = preview::mixed(now());
+    digest.items.extend(preview::sample(Topic::Purged, 43, now()).items);
+    assert!(render(&digest).text.contains("… and 1 more key. "));
+}
+
+#[test]
+fn each_key_has_its_link_if_there_is_no_common_one() {
+    let mut digest = preview::sample(Topic::Expiring, 3, now());
+    for (index, item) in digest.items.iter_mut().enumerate() {
+        item.link = Some(format!("https://keys.example.org/k/{index}"));
+    }
+    let letter = render(&digest);
+    for part in [&letter.text, &letter.html] {
+        for index in 0..3 {
+            assert!(part.contains(&format!("https://keys.example.org/k/{index}")), "{part}");
+        }
+    }
+    assert!(letter.text.contains("Rotate these keys:\nhttps://keys.example.org/\n"));
+}
+
+#[test]
+fn a_page_is_small_and_loads_nothing() {
+    for mut digest in preview::all(now()) {
+        for item in &mut digest.items {
+            item.name = format!("a-rather-long-name-for-a-key-{}", item.name);
+        }
+        let html = render(&digest).html;
+        assert!(html.len() < 75_000, "{} bytes", html.len());
+        assert!(html.starts_with("<!DOCTYPE html>\n<html lang=\"en\" dir=\"ltr\">"), "{html}");
+        for loading in ["<img", "<link", "<script", "src=", "url(", "@import", "@font-face"] {
+            assert!(!html.contains(loading), "{loading}");
+        }
+    }
+}
+
+#[test]
+fn a_text_fits_a_window_and_a_subject_a_line() {
+    for digest in preview::all(now()) {
+        let Letter { subject, text, .. } = render(&digest);
+        for line in text.lines().filter(|line| !line.contains("://")) {
+            assert!(line.chars().count() <= wrap::COLUMNS, "{line}");
+            assert!(line == "-- " || line.trim_end() == line, "{line}");
+        }
+        assert!(subject.chars().count() <= 120, "{subject}");
+        assert!(!text.contains("\n\n\n") && !text.contains('\u{a0}'));
+    }
+}
+
+/// What a reader sees of a page.
+fn visible(html: &str) -> String {
+    let (_, body) = html.split_once("</head>").unwrap();
+    let pieces: Vec<&str> =
+        body.split('<').filter_map(|piece| piece.split_once('>')).map(|(_, text)| text).collect();
+    pieces.join(" ").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+}
+
+/// The words of `text` without marks around them.
+fn tokens(text: &str) -> HashSet<String> {
+    let words = text
+        .split_whitespace()
+        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase());
+    words.filter(|word| !word.is_empty()).collect()
+}
+
+#[test]
+fn the_page_tells_whatever_the_text_tells() {
+    for digest in preview::all(now()) {
+        let letter = render(&digest);
+        let page = tokens(&visible(&letter.html));
+        let missing: Vec<_> = tokens(&letter.text)
+            .into_iter()
+            .filter(|token| !page.contains(token))
+            // The numbers of a list.
+            .filter(|token| token.parse::<u8>().is_err())
+            .collect();
+        assert!(missing.is_empty(), "{missing:?} of {}", letter.subject);
+    }
+}
+
+#[test]
+fn a_mail_names_every_key_it_lists() {
+    for digest in preview::all(now()) {
+        let letter = render(&digest);
+        for (_, item) in digest.by_urgency(now()).into_iter().take(view::MAX_KEYS) {
+            for fact in [item.public_id.as_str(), &item.name, &item.environment] {
+                assert!(letter.text.contains(fact), "{fact}");
+                assert!(letter.html.contains(fact), "{fact}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_without_the_usual_dates_stops_no_mail() {
+    for mut digest in preview::all(now()) {
+        for item in &mut digest.items {
+            (item.expires_at, item.window_ends_at, item.last_used_at) = (None, None, None);
+            (item.name, item.tenant, item.environment) = Default::default();
+        }
+        digest.to_name = Some(String::new());
+        let letter = render(&digest);
+        assert!(letter.text.contains("(no name)"), "{}", letter.text);
+    }
+}
+
+#[test]
+fn a_mail_about_nothing_is_refused() {
+    let templates = Templates::new(&settings()).unwrap();
+    let digest = preview::sample(Topic::Expiring, 0, now());
+    assert!(matches!(templates.render(&digest, now()), Err(RenderError::NoKeys)));
+}
+
+#[test]
+fn a_key_out_of_use_may_be_left_alone() {
+    let hint = |days: i64| {
+        let mut digest = preview::sample(Topic::Expiring, 1, now());
+        digest.items[0].last_used_at = Some(now() - chrono::TimeDelta::days(days));
+        let text = render(&digest).text;
+        text.contains(&format!(
+            "You have not used it for {days} days. If you no longer need it, do nothing."
+        ))
+    };
+    assert!(!hint(89));
+    assert!(hint(90));
+    // A rotated key is in use, and a new one has had no chance to be.
+    for topic in [Topic::Rotated, Topic::Created, Topic::Purged] {
+        assert!(!render(&preview::sample(topic, 1, now())).text.contains("do nothing"), "{topic}");
+    }
+}
+
+#[test]
+fn no_log_shows_a_letter() {
+    let digest = preview::sample(Topic::Expiring, 1, now());
+    let shown = format!("{:?} {digest:?}", render(&digest));
+    assert!(shown.contains("a***@e***.org") && shown.contains("expiring-7d"), "{shown}");
+    for secret in ["https://", "ada@example.org", "Ada"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+fn with_override(file: &str, text: &str) -> Result<Templates, String> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(file), text).unwrap();
+    let operator_folder = Some(folder.path().to_owned());
+    let result = Templates::new(&TemplateSettings { operator_folder, ..settings() });
+    let root = format!("{}{}", folder.path().display(), std::path::MAIN_SEPARATOR);
+    result.map_err(|error| error.to_string().replace(&root, ""))
+}
+
+#[test]
+fn an_operator_replaces_a_block() {
+    let templates = with_override(
+        "expiring.txt",
+        "{% extends \"default/expiring.txt\" %}\n\
+         {% block subject %}Hey, {{ key.name }} <ends> {{ key.expires.ahead }}{% endblock %}",
+    );
+    let digest = preview::sample(Topic::Expiring, 1, now());
+    let letter = templates.unwrap().render(&digest, now()).unwrap();
+    assert_eq!(letter.subject, "Hey, billing-sync <ends> in 7 days");
+    assert!(letter.html.contains("<title>Hey, billing-sync &lt;ends&gt; in 7 days</title>"));
+    assert!(letter.text.contains("Rotate it before then"), "the other blocks are ours");
+}
+
+#[test]
+fn an_operator_replaces_a_file() {
+    let templates = with_override("ask.txt", "Write to keys@example.org.").unwrap();
+    let digest = preview::without_pages(preview::sample(Topic::Expiring, 1, now()));
+    let letter = templates.render(&digest, now()).unwrap();
+    assert!(letter.text.contains("\nWrite to keys@example.org.\n"), "{}", letter.text);
+}
+
+#[test]
+fn a_broken_template_is_named_with_its_line() {
+    for (file, text, error) in [
+        (
+            "expired.txt",
+            "{% extends \"default/expired.txt\" %}\n\n{% block intro %}{{ kye }}{% endblock %}",
+            "`expired.txt:3`: undefined value",
+        ),
+        ("ask.txt", "a\n{{ key.nmae }}", "`ask.txt:2`: undefined value"),
+        ("row.txt", "a\n\n{% if %}", "`row.txt:3`: syntax error: unexpected end of block"),
+        ("layout.html", "{{ subject | wrpa }}", "`layout.html:1`: unknown filter: "),
+        ("purged.txt", "nothing", "`purged.txt`: unknown block: block 'subject' not found"),
+        ("layout.txt", "{# #}", "a text comes out empty"),
+    ] {
+        let found = with_override(file, text).err().unwrap_or_default();
+        assert!(found.contains(error), "{file}: {found}");
+    }
+}
+
+#[test]
+fn a_misspelt_template_is_named_with_the_right_name() {
+    let error = with_override("expirng.txt", "").unwrap_err();
+    insta::assert_snapshot!(error, @r"
+    `expirng.txt` is not the name of a template
+    hint: did you mean `expiring.txt`?
+    ");
+}
+
+#[test]
+fn what_is_hidden_in_the_folder_is_left_alone() {
+    assert!(with_override(".expiring.txt.swp", "{{").is_ok());
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_an_error() {
+    let operator_folder = Some(Path::new("/nonexistent/lapsed").to_owned());
+    let error = Templates::new(&TemplateSettings { operator_folder, ..settings() }).unwrap_err();
+    assert_eq!(error.to_string(), "read `/nonexistent/lapsed`");
+}
+
+#[test]
+fn a_late_reminder_does_not_announce_the_past() {
+    let mut digest = preview::sample(Topic::Expiring, 1, now());
+    let late = now() + chrono::TimeDelta::days(8);
+    let letter = Templates::new(&settings()).unwrap().render(&digest, late).unwrap();
+    assert!(letter.subject.contains("has expired: bring it back until 7 Dec"), "{letter:?}");
+
+    // Later still, when the window has closed as well.
+    digest.audience = Audience::Owner;
+    let later = now() + chrono::TimeDelta::days(14);
+    let letter = Templates::new(&settings()).unwrap().render(&digest, later).unwrap();
+    assert_eq!(letter.subject, "API key “billing-sync” has expired");
+    assert!(letter.text.contains("It cannot be brought back."));
 }

@@ -1,7 +1,8 @@
 //! Plain text that looks good in a window of 80 columns.
 
-/// Columns of a line of plain text. RFC 5322 recommends no more.
-pub(super) const COLUMNS: usize = 78;
+/// Columns of a line of plain text. RFC 5322 recommends at most 78; with 75, quoted-printable
+/// leaves the lines as they are, and the source of a mail can be read too.
+pub(super) const COLUMNS: usize = 75;
 
 /// Breaks `text` into lines of at most [`COLUMNS`] characters.
 ///

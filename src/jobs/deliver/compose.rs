@@ -1,0 +1,140 @@
+//! From a claimed message to a mail: what it says is looked up now, so that a key that changed
+//! meanwhile is left out, and words and bytes are made.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use crate::{
+    domain::stage::Stage,
+    jobs::{Context, deliver::Mailer},
+    mail::{
+        address::EmailAddress,
+        build::build,
+        digest::{self, Digest, Item},
+        transport::Outgoing,
+    },
+    store::{
+        MessageStatus, NoticeStatus, StoreError, Tx,
+        letters::{self, Addressee, NoticeText},
+        messages::{ClaimedMessage, Mark},
+        outbox::{self, Audience},
+        policies::PolicyBook,
+    },
+};
+
+/// What became of claimed messages before anything was sent.
+#[derive(Debug, Default)]
+pub(super) struct Composed {
+    /// Ready to leave.
+    pub(super) mails: Vec<(ClaimedMessage, Outgoing)>,
+    /// Not to be sent at all: all its notices are void, or it cannot be made into a mail.
+    pub(super) marks: Vec<Mark>,
+}
+
+/// Looks up and words `messages`, in the transaction that claimed them.
+pub(super) async fn compose(
+    ctx: &Context,
+    tx: &Tx,
+    book: &PolicyBook,
+    messages: Vec<ClaimedMessage>,
+    now: DateTime<Utc>,
+) -> Result<Composed, StoreError> {
+    let ids: Vec<i64> = messages.iter().map(|message| message.id).collect();
+    let owner_ids: Vec<i64> = messages.iter().map(|message| message.owner_id).collect();
+    let owners = letters::addressees(&**tx, &owner_ids).await?;
+    let owners: HashMap<i64, Addressee> =
+        owners.into_iter().map(|owner| (owner.owner_id, owner)).collect();
+    let (texts, void): (Vec<_>, Vec<_>) =
+        letters::texts(&**tx, &ids, now).await?.into_iter().partition(|text| text.is_true);
+    let void: Vec<i64> = void.iter().map(|text| text.id).collect();
+    outbox::void(&**tx, &void).await?;
+    let mut by_message: HashMap<i64, Vec<NoticeText>> = HashMap::new();
+    for text in texts {
+        by_message.entry(text.message_id).or_default().push(text);
+    }
+    let mut composed = Composed::default();
+    for message in messages {
+        let Some(texts) = by_message.remove(&message.id) else {
+            let (status, notices) = (MessageStatus::Void, NoticeStatus::Void);
+            let reply = "all its keys changed before it was sent".to_owned();
+            composed.marks.push(Mark::over(&message, status, reply, notices));
+            continue;
+        };
+        let owner = owners.get(&message.owner_id);
+        match word(&ctx.deps.mailer, book, &message, owner, texts, now) {
+            Ok(mail) => composed.mails.push((message, mail)),
+            Err(reason) => {
+                let (status, notices) = (MessageStatus::Parked, NoticeStatus::Queued);
+                composed.marks.push(Mark::over(&message, status, reason, notices));
+            }
+        }
+    }
+    Ok(composed)
+}
+
+/// Makes one mail. The error says why it cannot be made; trying again would not help.
+fn word(
+    mailer: &Mailer,
+    book: &PolicyBook,
+    message: &ClaimedMessage,
+    owner: Option<&Addressee>,
+    texts: Vec<NoticeText>,
+    now: DateTime<Utc>,
+) -> Result<Outgoing, String> {
+    let to: Vec<EmailAddress> =
+        message.recipients.iter().filter_map(|address| address.parse().ok()).collect();
+    let digest = Digest {
+        message_id: message.header_id.clone(),
+        to,
+        to_name: owner.map(|owner| owner.name.clone()).filter(|name| !name.trim().is_empty()),
+        audience: audience(message, owner),
+        time_zone: owner.and_then(|owner| owner.time_zone.parse().ok()).unwrap_or(Tz::UTC),
+        items: texts.into_iter().map(|text| item(book, text)).collect(),
+    };
+    let letter = mailer.templates.render(&digest, now).map_err(|error| error.to_string())?;
+    let built = build(&letter, &digest, &mailer.sender, now).map_err(|error| error.to_string())?;
+    Ok(Outgoing { id: message.id, from: built.from, to: built.to, bytes: built.bytes })
+}
+
+fn audience(message: &ClaimedMessage, owner: Option<&Addressee>) -> digest::Audience {
+    match message.audience {
+        Audience::Owner => digest::Audience::Owner,
+        Audience::Contacts => digest::Audience::Contacts {
+            owner_name: owner.map(|owner| owner.name.clone()).unwrap_or_default(),
+            owner_mail_masked: owner.map(|owner| mask(&owner.email)).unwrap_or_default(),
+            reason: owner
+                .and_then(|owner| owner.refusal.clone())
+                .unwrap_or_else(|| "the address is not valid".to_owned()),
+        },
+    }
+}
+
+/// An address as it may be shown, even one that is none.
+fn mask(email: &str) -> String {
+    email.parse::<EmailAddress>().map_or_else(|_| "***".to_owned(), |address| address.to_string())
+}
+
+fn item(book: &PolicyBook, text: NoticeText) -> Item {
+    // Before the expiry, the end of the window is what the policy of now promises.
+    let window_ends_at = text.window_ends_at.or_else(|| {
+        let window = book.of(text.tenant_id, text.environment_id.unwrap_or(0), text.kind).window();
+        text.expires_at.filter(|_| !window.is_zero()).map(|expires_at| expires_at + window)
+    });
+    let has_way_back = !text.ends_with_access && text.stage != Stage::Purged;
+    Item {
+        public_id: text.public_id,
+        name: text.name,
+        tenant: text.tenant,
+        environment: text.environment,
+        kind: text.kind,
+        stage: text.stage,
+        created_at: text.created_at,
+        expires_at: text.expires_at,
+        window_ends_at: window_ends_at.filter(|_| has_way_back),
+        ends_with_access: text.ends_with_access,
+        last_used_at: text.last_used_at,
+        link: None,
+    }
+}

@@ -1,0 +1,135 @@
+//! From notices to messages: one mail per owner, to the owner or, where that fails, to those who
+//! are told instead.
+
+use std::collections::HashMap;
+
+use crate::{
+    jobs::{Context, deliver::Mailer},
+    mail::address::EmailAddress,
+    store::{
+        StoreError,
+        outbox::{self, Audience, NewMessage, PendingNotice, Recipient},
+    },
+};
+
+/// Gathers all pending notices.
+pub(super) async fn run(ctx: &Context) -> Result<(), StoreError> {
+    let mut n_busy = 0;
+    while !ctx.cancel.is_cancelled() {
+        match gather_batch(ctx).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => n_busy = 0,
+            Err(StoreError::Busy { .. }) if n_busy < 5 => n_busy += 1,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Gathers one batch in one transaction. Returns whether it was the last.
+async fn gather_batch(ctx: &Context) -> Result<bool, StoreError> {
+    let (db, limit) = (&ctx.deps.db, ctx.deps.limits.batch);
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
+    let mut pending = outbox::claim_pending(&*tx, limit).await?;
+    let is_last = pending.len() < limit;
+    if !is_last {
+        leave_last_owner(&mut pending);
+    }
+    if pending.is_empty() {
+        return Ok(true);
+    }
+    let owners = by_owner(&pending);
+    let owner_ids: Vec<i64> = owners.iter().map(|(owner_id, _)| *owner_id).collect();
+    let recipients = outbox::recipients(&*tx, &owner_ids).await?;
+    let mut recipients: HashMap<i64, Recipient> =
+        recipients.into_iter().map(|recipient| (recipient.owner_id, recipient)).collect();
+    let (mut messages, mut untellable) = (Vec::new(), Vec::new());
+    for (owner_id, notices) in owners {
+        let message = recipients
+            .remove(&owner_id)
+            .ok_or_else(|| "its owner is not in the database".to_owned())
+            .and_then(|recipient| address(&ctx.deps.mailer, recipient, &notices));
+        match message {
+            Ok(message) => messages.push(message),
+            Err(reason) => untellable.extend(notices.iter().map(|id| (*id, reason.clone()))),
+        }
+    }
+    outbox::form(&*tx, &messages, now).await?;
+    outbox::give_up(&*tx, &untellable).await?;
+    tx.commit().await?;
+    Ok(is_last)
+}
+
+/// Leaves the last owner's notices to the next batch, where there may be more of them: otherwise
+/// that owner would get two mails. An owner who fills a whole batch gets several.
+fn leave_last_owner(pending: &mut Vec<PendingNotice>) {
+    let Some(last) = pending.last().map(|notice| notice.owner_id) else { return };
+    if pending.first().is_some_and(|notice| notice.owner_id != last) {
+        pending.retain(|notice| notice.owner_id != last);
+    }
+}
+
+/// The notices of each owner, in the order given.
+fn by_owner(pending: &[PendingNotice]) -> Vec<(i64, Vec<i64>)> {
+    pending
+        .chunk_by(|a, b| a.owner_id == b.owner_id)
+        .filter_map(|chunk| {
+            let owner_id = chunk.first()?.owner_id;
+            Some((owner_id, chunk.iter().map(|notice| notice.id).collect()))
+        })
+        .collect()
+}
+
+/// Decides to whom one owner's mail goes. The error says why it can go to nobody.
+fn address(mailer: &Mailer, recipient: Recipient, notices: &[i64]) -> Result<NewMessage, String> {
+    let is_usable = |address: &str| address.parse::<EmailAddress>().is_ok();
+    let to_owner = recipient.is_reachable && is_usable(&recipient.email);
+    let (audience, recipients) = if to_owner {
+        (Audience::Owner, vec![recipient.email])
+    } else {
+        let contacts = outbox::read_list(&recipient.contacts);
+        let contacts = if contacts.is_empty() { mailer.contacts.clone() } else { contacts };
+        (Audience::Contacts, contacts.into_iter().filter(|one| is_usable(one)).collect())
+    };
+    if recipients.is_empty() {
+        return Err("the owner cannot be reached, and the tenant has no contacts".to_owned());
+    }
+    Ok(NewMessage {
+        header_id: format!("{}@{}", uuid::Uuid::new_v4().simple(), mailer.sender.domain),
+        tenant_id: recipient.tenant_id,
+        owner_id: recipient.owner_id,
+        audience,
+        recipients,
+        notices: notices.to_vec(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notices(owners: &[i64]) -> Vec<PendingNotice> {
+        let numbered = (1..).zip(owners);
+        numbered.map(|(id, &owner_id)| PendingNotice { id, owner_id }).collect()
+    }
+
+    #[test]
+    fn an_owner_is_not_split_over_two_mails() {
+        let check = |owners: &[i64], expected: &[i64]| {
+            let mut pending = notices(owners);
+            leave_last_owner(&mut pending);
+            let left: Vec<i64> = pending.iter().map(|notice| notice.owner_id).collect();
+            assert_eq!(left, expected);
+        };
+        check(&[1, 1, 2, 2], &[1, 1]);
+        check(&[1, 2], &[1]);
+        check(&[1, 1, 1], &[1, 1, 1]);
+        check(&[], &[]);
+    }
+
+    #[test]
+    fn notices_are_gathered_by_owner() {
+        assert_eq!(by_owner(&notices(&[7, 7, 9])), [(7, vec![1, 2]), (9, vec![3])]);
+    }
+}

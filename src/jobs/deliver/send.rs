@@ -1,0 +1,248 @@
+//! The line from the outbox to the relay: one task claims and words messages, the transport's
+//! lanes send them, one task marks what became of them. Everything in between is bounded, so that
+//! memory does not grow with the outbox.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use chrono::TimeDelta;
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    jobs::{
+        Context, Outcome,
+        deliver::{
+            compose::{self, Composed},
+            verdict::judge,
+        },
+    },
+    mail::{outcome::Outcome as MailOutcome, transport::Outgoing},
+    store::{
+        MessageStatus, StoreError,
+        messages::{self, ClaimedMessage, Mark},
+        policies::PolicyBook,
+    },
+};
+
+/// Messages claimed in one transaction.
+const CHUNK: usize = 250;
+/// Mails that wait for a lane.
+const QUEUE: usize = 500;
+/// Outcomes marked in one transaction.
+const MARKS: usize = 500;
+
+/// The messages that are with the lanes.
+type InFlight = Arc<Mutex<HashMap<i64, ClaimedMessage>>>;
+
+/// Sends everything that is due.
+pub(super) async fn run(ctx: Context) -> anyhow::Result<Outcome> {
+    let db = &ctx.deps.db;
+    let now = db.now(db.conn()).await?;
+    messages::rescue(db.conn(), now).await?;
+    if ctx.deps.mailer.breaker.rests_until(now).is_some() {
+        return Ok(Outcome::default());
+    }
+    let in_flight = InFlight::default();
+    let (mails, queue) = mpsc::channel(QUEUE);
+    let (reports, outcomes) = mpsc::channel(QUEUE);
+    // Stops the lanes: when the job is stopped, and when the channel turns out to be down.
+    let halt = ctx.cancel.child_token();
+    let mut tasks = JoinSet::new();
+    {
+        let (mailer, halt) = (ctx.deps.mailer.clone(), halt.clone());
+        tasks.spawn(async move {
+            mailer.transport.run(queue, reports, &halt).await;
+            Ok(Outcome::default())
+        });
+    }
+    tasks.spawn(feed(ctx.clone(), mails, in_flight.clone(), halt.clone()));
+    tasks.spawn(mark_all(ctx.clone(), outcomes, in_flight, halt));
+    let mut total = Outcome::default();
+    let mut failure = None;
+    while let Some(done) = tasks.join_next().await {
+        match done.map_err(anyhow::Error::from).and_then(|result| result) {
+            Ok(outcome) => total += outcome,
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    failure.map_or(Ok(total), Err)
+}
+
+/// Claims messages, words them, and hands them to the lanes, until nothing is due.
+async fn feed(
+    ctx: Context,
+    mails: mpsc::Sender<Outgoing>,
+    in_flight: InFlight,
+    halt: CancellationToken,
+) -> anyhow::Result<Outcome> {
+    let deps = &ctx.deps;
+    let book = PolicyBook::load(&deps.db, (*deps.policies).clone()).await.context("read policies")?;
+    let mut outcome = Outcome::default();
+    let mut n_busy = 0;
+    // A channel that has just failed is tried with one mail first.
+    let mut limit = if deps.mailer.breaker.is_doubtful() { 1 } else { CHUNK };
+    while !halt.is_cancelled() {
+        let claimed_at = Instant::now();
+        let (n_claimed, composed) = match claim(&ctx, &book, limit).await {
+            Ok(claimed) => claimed,
+            Err(StoreError::Busy { .. }) if n_busy < 5 => {
+                n_busy += 1;
+                continue;
+            }
+            Err(error) => return Err(error).context("claim messages"),
+        };
+        n_busy = 0;
+        outcome.n_examined += n_claimed as u64;
+        outcome.n_failed += composed
+            .marks
+            .iter()
+            .filter(|mark| mark.status == MessageStatus::Parked)
+            .count() as u64;
+        let unsent = hand_over(&ctx, composed.mails, &mails, &in_flight, claimed_at).await;
+        give_back(&ctx, &unsent).await.context("give messages back")?;
+        if n_claimed < limit {
+            break;
+        }
+        if limit == 1 {
+            // Its outcome decides whether there is a second one, and this run does not wait.
+            break;
+        }
+        limit = CHUNK;
+    }
+    Ok(outcome)
+}
+
+/// Claims and words one chunk in one transaction. Returns how many messages were claimed.
+async fn claim(
+    ctx: &Context,
+    book: &PolicyBook,
+    limit: usize,
+) -> Result<(usize, Composed), StoreError> {
+    let (db, deps) = (&ctx.deps.db, &ctx.deps);
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
+    let lease = TimeDelta::from_std(deps.limits.lease).unwrap_or(TimeDelta::MAX);
+    let claimed = messages::claim(&*tx, &deps.instance, now, now + lease, limit).await?;
+    let n_claimed = claimed.len();
+    if claimed.is_empty() {
+        return Ok((0, Composed::default()));
+    }
+    let composed = compose::compose(ctx, &tx, book, claimed, now).await?;
+    messages::mark(&*tx, &deps.instance, &composed.marks, now).await?;
+    tx.commit().await?;
+    Ok((n_claimed, composed))
+}
+
+/// Hands mails to the lanes while they are certainly still ours. Returns those that were not
+/// handed over.
+///
+/// A daemon may be stopped (SIGSTOP) or starved for as long as anybody likes. Half a lease after
+/// the claim, by a clock that nobody sets, it no longer trusts itself to be the only sender.
+async fn hand_over(
+    ctx: &Context,
+    composed: Vec<(ClaimedMessage, Outgoing)>,
+    mails: &mpsc::Sender<Outgoing>,
+    in_flight: &InFlight,
+    claimed_at: Instant,
+) -> Vec<ClaimedMessage> {
+    let trust: Duration = ctx.deps.limits.lease / 2;
+    let mut unsent = Vec::new();
+    for (message, mail) in composed {
+        let Ok(place) = mails.reserve().await else {
+            unsent.push(message);
+            continue;
+        };
+        if claimed_at.elapsed() >= trust {
+            unsent.push(message);
+            continue;
+        }
+        lock(in_flight).insert(message.id, message);
+        place.send(mail);
+    }
+    unsent
+}
+
+async fn give_back(ctx: &Context, unsent: &[ClaimedMessage]) -> Result<(), StoreError> {
+    if unsent.is_empty() {
+        return Ok(());
+    }
+    let db = &ctx.deps.db;
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
+    let marks: Vec<_> = unsent.iter().map(|message| Mark::unsent(message, now)).collect();
+    messages::mark(&*tx, &ctx.deps.instance, &marks, now).await?;
+    tx.commit().await
+}
+
+/// Marks what became of mails, many at a time, until the lanes have ended.
+async fn mark_all(
+    ctx: Context,
+    mut outcomes: mpsc::Receiver<(i64, MailOutcome)>,
+    in_flight: InFlight,
+    halt: CancellationToken,
+) -> anyhow::Result<Outcome> {
+    let mut total = Outcome::default();
+    let mut reports = Vec::with_capacity(MARKS);
+    while outcomes.recv_many(&mut reports, MARKS).await > 0 {
+        let reports: Vec<_> = reports
+            .drain(..)
+            .filter_map(|(id, outcome)| Some((lock(&in_flight).remove(&id)?, outcome)))
+            .collect();
+        let mut n_busy = 0;
+        total += loop {
+            match mark(&ctx, &reports, &halt).await {
+                Err(StoreError::Busy { .. }) if n_busy < 5 => n_busy += 1,
+                result => break result.context("mark messages")?,
+            }
+        };
+    }
+    Ok(total)
+}
+
+/// Marks one batch in one transaction.
+async fn mark(
+    ctx: &Context,
+    reports: &[(ClaimedMessage, MailOutcome)],
+    halt: &CancellationToken,
+) -> Result<Outcome, StoreError> {
+    let (db, deps) = (&ctx.deps.db, &ctx.deps);
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
+    let mut outcome = Outcome::default();
+    let (mut marks, mut refused) = (Vec::with_capacity(reports.len()), Vec::new());
+    for (message, report) in reports {
+        let jitter = rand::random_range(-1.0..=1.0);
+        let mut judgement = judge(message, report, now, jitter);
+        if judgement.is_channel_down {
+            let until = deps.mailer.breaker.failed(now, &judgement.mark.reply);
+            judgement.mark.next_attempt_at = Some(until);
+            halt.cancel();
+        }
+        match judgement.mark.status {
+            MessageStatus::Sent => {
+                outcome.n_changed += 1;
+                deps.mailer.breaker.worked();
+            }
+            MessageStatus::Failed | MessageStatus::Parked => outcome.n_failed += 1,
+            _ => {}
+        }
+        if judgement.is_bad_address {
+            refused.push((message.owner_id, judgement.mark.reply.clone()));
+        }
+        marks.push(judgement.mark);
+    }
+    messages::mark(&*tx, &deps.instance, &marks, now).await?;
+    messages::refuse_addresses(&*tx, &refused, now).await?;
+    tx.commit().await?;
+    Ok(outcome)
+}
+
+fn lock(in_flight: &InFlight) -> std::sync::MutexGuard<'_, HashMap<i64, ClaimedMessage>> {
+    // What is in there is whole at any time, so a panic elsewhere spoils nothing.
+    in_flight.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

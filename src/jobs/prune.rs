@@ -1,0 +1,67 @@
+//! Pruning: history that has been kept long enough goes, a little at a time.
+
+use anyhow::Context as _;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{
+    jobs::{Context, Outcome},
+    store::{StoreError, audit, messages, purge, runs},
+};
+
+/// Rows deleted in one statement: few enough that nobody waits for them.
+const CHUNK: usize = 1_000;
+
+/// What is pruned, and after how long.
+#[derive(Clone, Copy, Debug)]
+enum History {
+    Runs,
+    Tombstones,
+    Messages,
+    Audit,
+}
+
+/// Deletes what has been kept long enough.
+///
+/// # Errors
+/// If the database fails; what was deleted before stays deleted.
+pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
+    let db = &ctx.deps.db;
+    let limits = ctx.deps.limits;
+    let now = db.now(db.conn()).await.context("read the time")?;
+    let mut n_deleted = 0;
+    for (history, keep) in [
+        (History::Runs, Some(limits.keep_runs)),
+        (History::Tombstones, Some(limits.keep_tombstones)),
+        (History::Messages, Some(limits.keep_messages)),
+        (History::Audit, limits.keep_audit),
+    ] {
+        if let Some(keep) = keep {
+            n_deleted += prune(&ctx, history, before(now, keep)).await.context("prune history")?;
+        }
+    }
+    Ok(Outcome { n_examined: n_deleted, n_changed: n_deleted, n_failed: 0 })
+}
+
+async fn prune(ctx: &Context, history: History, before: DateTime<Utc>) -> Result<u64, StoreError> {
+    let mut n_deleted = 0;
+    while !ctx.cancel.is_cancelled() {
+        let tx = ctx.deps.db.begin().await?;
+        let n = match history {
+            History::Runs => runs::prune(&*tx, before, CHUNK).await?,
+            History::Tombstones => purge::prune_tombstones(&*tx, before, CHUNK).await?,
+            History::Messages => messages::prune(&*tx, before, CHUNK).await?,
+            History::Audit => audit::prune(&*tx, before, CHUNK).await?,
+        };
+        tx.commit().await?;
+        n_deleted += n;
+        if n == 0 {
+            break;
+        }
+    }
+    Ok(n_deleted)
+}
+
+/// The instant `keep` ago, as far back as dates go.
+fn before(now: DateTime<Utc>, keep: TimeDelta) -> DateTime<Utc> {
+    now.checked_sub_signed(keep).unwrap_or(DateTime::<Utc>::MIN_UTC)
+}

@@ -1,0 +1,278 @@
+//! Every way in - schedule, command line, API - comes through [`Runner::run`], so that a run is
+//! guarded, timed, logged and remembered alike, whoever asked for it.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::anyhow;
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt as _;
+use thiserror::Error;
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, error, info, info_span, warn};
+
+use crate::{
+    jobs::{Context, Deps, JOBS, Job, Outcome},
+    shutdown::{Shutdown, pause},
+    store::{
+        StoreError, flags,
+        runs::{self, Run, RunStatus},
+    },
+};
+
+/// What set a run off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The schedule.
+    Schedule,
+    /// Another job left work for this one.
+    Wake,
+    /// Somebody, by hand.
+    Manual,
+}
+
+impl Cause {
+    /// The word people read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::Wake => "wake",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+/// Why a run did not happen, or did not end well.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The last one goes on.
+    #[error("job `{0}` is running already")]
+    Busy(&'static str),
+    /// An operator has paused it.
+    #[error("job `{0}` is paused")]
+    Paused(&'static str),
+    /// It failed. It has been logged.
+    #[error("failed to run job `{name}`: {source:#}")]
+    Failed {
+        /// The job.
+        name: &'static str,
+        /// Why.
+        source: anyhow::Error,
+    },
+}
+
+/// What is known about a job in this process.
+#[derive(Clone, Debug, Default)]
+pub struct JobState {
+    /// Whether it runs now.
+    pub is_running: bool,
+    /// How often it has run.
+    pub n_runs: u64,
+    /// How often it failed.
+    pub n_failures: u64,
+    /// When it last went well, by this machine's clock.
+    pub last_success_at: Option<DateTime<Utc>>,
+    /// How long the last run took.
+    pub last_duration: Duration,
+    /// The sum of what its runs did.
+    pub total: Outcome,
+    /// Why the last run failed, if it did.
+    pub last_error: Option<String>,
+}
+
+struct Slot {
+    guard: Mutex<()>,
+    state: watch::Sender<JobState>,
+}
+
+/// Runs jobs, one run of each at a time. Cheap to clone.
+#[derive(Clone)]
+pub struct Runner(Arc<Inner>);
+
+struct Inner {
+    deps: Deps,
+    /// How long a run may take before it is asked to stop.
+    limit: Duration,
+    shutdown: Shutdown,
+    slots: HashMap<&'static str, Slot>,
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner").field("limit", &self.0.limit).finish_non_exhaustive()
+    }
+}
+
+impl Runner {
+    /// A runner whose runs may take `limit` each and stop with `shutdown`.
+    pub fn new(deps: Deps, limit: Duration, shutdown: Shutdown) -> Self {
+        let slot = || Slot { guard: Mutex::default(), state: watch::Sender::default() };
+        let slots = JOBS.iter().map(|job| (job.name, slot())).collect();
+        Self(Arc::new(Inner { deps, limit, shutdown, slots }))
+    }
+
+    /// What all runs share.
+    pub fn deps(&self) -> &Deps {
+        &self.0.deps
+    }
+
+    /// What is known about `job` in this process.
+    pub fn state(&self, job: &Job) -> JobState {
+        self.0.slots.get(job.name).map(|slot| slot.state.borrow().clone()).unwrap_or_default()
+    }
+
+    /// Runs `job` now, and waits for its end. The run goes on if the caller does not wait.
+    ///
+    /// # Errors
+    /// [`RunError::Busy`] if it is running, [`RunError::Paused`] if it may not, and
+    /// [`RunError::Failed`] if it failed; the runner has logged that.
+    pub async fn run(&self, job: &'static Job, cause: Cause) -> Result<Outcome, RunError> {
+        let runner = self.clone();
+        let span = info_span!("job", job.name = job.name, job.cause = cause.as_str());
+        let task = async move { runner.run_guarded(job, cause).await }.instrument(span);
+        match self.0.shutdown.tracker.spawn(task).await {
+            Ok(result) => result,
+            Err(error) => Err(RunError::Failed { name: job.name, source: error.into() }),
+        }
+    }
+
+    async fn run_guarded(&self, job: &'static Job, cause: Cause) -> Result<Outcome, RunError> {
+        let Some(slot) = self.0.slots.get(job.name) else { return Err(RunError::Busy(job.name)) };
+        let Ok(_guard) = slot.guard.try_lock() else { return Err(RunError::Busy(job.name)) };
+        let failed = |source| RunError::Failed { name: job.name, source };
+        if self.is_paused(job, cause).await.map_err(|error| failed(error.into()))? {
+            return Err(RunError::Paused(job.name));
+        }
+        let started_at = self.0.deps.clock.now();
+        let started = Instant::now();
+        slot.state.send_modify(|state| state.is_running = true);
+        let result = self.run_contained(job).await;
+        let duration = started.elapsed();
+        slot.state.send_modify(|state| note(state, &result, started_at, duration));
+        self.tell(job, &result, duration);
+        self.remember(job, cause, started_at, &result).await;
+        result.map_err(failed)
+    }
+
+    /// Runs the job so that neither a panic nor an overrun of it gets any further.
+    async fn run_contained(&self, job: &Job) -> anyhow::Result<Outcome> {
+        let cancel = self.0.shutdown.token.child_token();
+        let ctx = Context { deps: self.0.deps.clone(), cancel: cancel.clone() };
+        // The panic may come before the future does, so the call is inside as well.
+        let work = AssertUnwindSafe(async move { (job.run)(ctx).await }).catch_unwind();
+        let mut work = std::pin::pin!(work);
+        // A job that runs too long is asked to stop, and then awaited. It is never dropped in the
+        // middle of an `.await`: nothing in the store promises to survive that.
+        let result = tokio::select! {
+            result = &mut work => result,
+            () = overrun(&cancel, self.0.limit, job.name) => work.await,
+        };
+        result.unwrap_or_else(|panic| Err(anyhow!("the job panicked: {}", panic_text(&*panic))))
+    }
+
+    async fn is_paused(&self, job: &Job, cause: Cause) -> Result<bool, StoreError> {
+        let db = &self.0.deps.db;
+        if job.is_destructive && flags::get(db, flags::PAUSE_PURGE).await?.is_some() {
+            return Ok(true);
+        }
+        Ok(cause != Cause::Manual && flags::get(db, flags::PAUSE_ALL).await?.is_some())
+    }
+
+    /// One line per run that did something; the rest is for debugging.
+    fn tell(&self, job: &Job, result: &anyhow::Result<Outcome>, duration: Duration) {
+        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        match result {
+            Ok(Outcome { n_examined: 0, .. }) => {
+                debug!(duration_ms, "Ran job `{}`: nothing was due", job.name);
+            }
+            Ok(Outcome { n_examined, n_changed, n_failed: 0 }) => {
+                info!(duration_ms, n_examined, n_changed, "Ran job `{}`", job.name);
+            }
+            Ok(Outcome { n_examined, n_changed, n_failed }) => {
+                warn!(
+                    duration_ms,
+                    n_examined, n_changed, n_failed, "Ran job `{}`, but not all went well", job.name
+                );
+            }
+            Err(error) => error!(duration_ms, "Failed to run job `{}`: {error:#}", job.name),
+        }
+    }
+
+    /// Writes the run into the history, if there is anything to remember.
+    async fn remember(
+        &self,
+        job: &Job,
+        cause: Cause,
+        started_at: DateTime<Utc>,
+        result: &anyhow::Result<Outcome>,
+    ) {
+        let outcome = result.as_ref().copied().unwrap_or_default();
+        let status = match result {
+            Ok(Outcome { n_examined: 0, .. }) if cause != Cause::Manual => return,
+            Ok(Outcome { n_failed: 0, .. }) => RunStatus::Done,
+            Ok(_) => RunStatus::Partial,
+            Err(_) => RunStatus::Failed,
+        };
+        let run = Run {
+            job: job.name.to_owned(),
+            instance: self.0.deps.instance.to_string(),
+            cause: cause.as_str().to_owned(),
+            started_at,
+            finished_at: Some(self.0.deps.clock.now()),
+            status,
+            n_examined: outcome.n_examined,
+            n_changed: outcome.n_changed,
+            n_failed: outcome.n_failed,
+            error: result.as_ref().err().map(|error| format!("{error:#}")),
+        };
+        if let Err(error) = runs::record(&self.0.deps.db, &run).await {
+            let error = anyhow::Error::from(error);
+            warn!("Failed to remember a run of `{}`: {error:#}", job.name);
+        }
+    }
+}
+
+/// Ends when the job has run for `limit` and has been asked to stop.
+async fn overrun(cancel: &CancellationToken, limit: Duration, name: &str) {
+    if pause(cancel, limit).await {
+        warn!("Asked job `{name}` to stop after {limit:?}");
+        cancel.cancel();
+    }
+}
+
+fn note(
+    state: &mut JobState,
+    result: &anyhow::Result<Outcome>,
+    started_at: DateTime<Utc>,
+    duration: Duration,
+) {
+    state.is_running = false;
+    state.n_runs += 1;
+    state.last_duration = duration;
+    match result {
+        Ok(outcome) => {
+            state.total += *outcome;
+            state.last_success_at = Some(started_at);
+            state.last_error = None;
+        }
+        Err(error) => {
+            state.n_failures += 1;
+            state.last_error = Some(format!("{error:#}"));
+        }
+    }
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
+}
