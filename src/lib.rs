@@ -7,5 +7,6 @@ pub mod domain;
 pub mod jobs;
 pub mod keyring;
 pub mod mail;
+pub mod random;
 pub mod shutdown;
 pub mod store;

@@ -1,7 +1,8 @@
 //! The schema's version: bringing it up to date, once, though several daemons start together.
 
-use migrations::{Migrator, MigratorTrait};
+use migrations::Migrator;
 use sea_orm::{ConnectionTrait, Statement, TransactionTrait};
+use sea_orm_migration::MigratorTrait;
 
 use crate::store::{Db, Engine, StoreError};
 
