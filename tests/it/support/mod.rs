@@ -2,7 +2,5 @@
 
 pub mod app;
 pub mod db;
-//! What the tests share.
-
 pub mod proxy;
 pub mod smtp;
