@@ -116,7 +116,7 @@ impl Writes {
             id: due.id,
             version: due.version,
             state: due.key.state,
-            last_stage: decision.superseded.last().copied().or(due.key.last_stage),
+            last_stage: decision.last_stage(&due.key),
             review_at: due.key.review_at,
             next: decision.next,
         };
@@ -125,10 +125,7 @@ impl Writes {
         }
         match decision.step {
             Step::Keep => {}
-            Step::Notify { stage } => {
-                change.last_stage = Some(stage);
-                self.tell(due, stage, NoticeStatus::Pending);
-            }
+            Step::Notify { stage } => self.tell(due, stage, NoticeStatus::Pending),
             Step::Review { next_review_at } => {
                 change.review_at = next_review_at;
                 self.notice(due, Stage::ReviewDue, due.due_at, NoticeStatus::Pending);
@@ -136,14 +133,12 @@ impl Writes {
             Step::Expire { window_ends_at } => {
                 let expires_at = due.key.expires_at().unwrap_or(now);
                 change.state = KeyState::Window { expires_at, window_ends_at };
-                change.last_stage = Some(Stage::Expired);
                 self.tell(due, Stage::Expired, NoticeStatus::Pending);
                 let detail = format!(r#"{{"window_ends_at":"{}"}}"#, iso(window_ends_at));
                 self.happened(due, "key.expired", detail);
             }
             Step::End { purge_at } => {
                 change.state = KeyState::Revoked { purge_at };
-                change.last_stage = Some(Stage::Expired);
                 self.tell(due, Stage::Expired, NoticeStatus::Pending);
                 let detail = format!(r#"{{"purge_at":"{}"}}"#, iso(purge_at));
                 self.happened(due, "key.access_ended", detail);

@@ -34,6 +34,7 @@ pub mod schema;
 pub mod sql;
 pub mod tenants;
 mod time;
+pub mod timeline;
 
 pub use codes::{MessageStatus, NoticeStatus};
 pub use connect::{Db, Engine, Settings, Tx};

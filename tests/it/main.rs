@@ -7,6 +7,7 @@
 mod support;
 
 mod deliver;
+mod demo;
 mod purge;
 mod schema;
 mod smtp_faults;

@@ -5,10 +5,6 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use lapsed::{
     clock::{Clock as _, ManualClock},
-    domain::{
-        identity::KeyKind,
-        policy::{Policies, Policy, PolicyFields},
-    },
     jobs::{
         self, Deps, Limits, Outcome,
         deliver::{Breaker, Mailer},
@@ -35,7 +31,6 @@ pub struct TestApp {
     pub clock: ManualClock,
     pub outbox: MemoryOutbox,
     pub runner: Runner,
-    pub deps: Deps,
 }
 
 /// Runs `promise` with an installation of its own on `engine`.
@@ -63,8 +58,8 @@ impl TestApp {
         db.migrate().await.unwrap();
         let outbox = MemoryOutbox::default();
         let deps = deps(db.clone(), clock.clone(), Transport::Memory(outbox.clone()));
-        let runner = Runner::new(deps.clone(), Duration::from_secs(60), Shutdown::new());
-        Self { db, test_db, clock, outbox, runner, deps }
+        let runner = Runner::new(deps, Duration::from_secs(60), Shutdown::new());
+        Self { db, test_db, clock, outbox, runner }
     }
 
     pub fn now(&self) -> DateTime<Utc> {
@@ -204,30 +199,12 @@ impl TestApp {
 
 /// What the jobs share in a test.
 pub fn deps(db: Db, clock: ManualClock, transport: Transport) -> Deps {
-    let policy = |kind| Policy::new(kind, PolicyFields::default()).unwrap();
-    let never = PolicyFields {
-        default_ttl_days: None,
-        max_ttl_days: None,
-        review_days: Some(180),
-        ..PolicyFields::default()
-    };
     Deps {
         db,
         clock: Arc::new(clock),
-        policies: Arc::new(Policies {
-            user: policy(KeyKind::User),
-            application: Policy::new(KeyKind::Application, never).unwrap(),
-            service: policy(KeyKind::Service),
-        }),
-        limits: Limits {
-            batch: 100,
-            min_notice: TimeDelta::hours(72),
-            lease: Duration::from_secs(600),
-            keep_tombstones: days(400),
-            keep_runs: days(30),
-            keep_messages: days(90),
-            keep_audit: None,
-        },
+        policies: Arc::default(),
+        // Small, so that a test of a few hundred keys has several batches.
+        limits: Limits { batch: 100, ..Limits::default() },
         mailer: Arc::new(mailer(transport)),
         swept: Arc::default(),
         instance: "test".into(),
