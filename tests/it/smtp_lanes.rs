@@ -211,7 +211,7 @@ async fn a_cut_cable_loses_no_mail_and_sends_none_twice_unknowingly() {
     proxy.delay(Duration::from_millis(1));
     let settings = SmtpSettings { port: proxy.address.port(), lanes: 3, ..settings(&server) };
     let cut_half_way = async {
-        while server.seen().mails.len() < 20 {
+        while server.n_mails() < 20 {
             tokio::task::yield_now().await;
         }
         proxy.fault(Fault::Cut);
