@@ -209,7 +209,8 @@ fn sender(config: &Config) -> anyhow::Result<Sender> {
     let mail = &config.mail;
     let from: crate::mail::address::Mailbox = mail.from.parse().context("read mail.from")?;
     let domain = from.address.expose().rsplit('@').next().unwrap_or("localhost").to_owned();
-    let list_id = if mail.list_id.is_empty() { format!("lapsed.{domain}") } else { mail.list_id.clone() };
+    let list_id =
+        if mail.list_id.is_empty() { format!("lapsed.{domain}") } else { mail.list_id.clone() };
     let reply_to = match mail.reply_to.as_str() {
         "" => None,
         text => Some(text.parse().context("read mail.reply_to")?),

@@ -197,7 +197,11 @@ impl Runner {
             Ok(Outcome { n_examined, n_changed, n_failed }) => {
                 warn!(
                     duration_ms,
-                    n_examined, n_changed, n_failed, "Ran job `{}`, but not all went well", job.name
+                    n_examined,
+                    n_changed,
+                    n_failed,
+                    "Ran job `{}`, but not all went well",
+                    job.name
                 );
             }
             Err(error) => error!(duration_ms, "Failed to run job `{}`: {error:#}", job.name),

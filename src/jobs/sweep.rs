@@ -33,7 +33,8 @@ use crate::{
 /// If the database fails; what was committed before stays done.
 pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
     let deps = &ctx.deps;
-    let book = PolicyBook::load(&deps.db, (*deps.policies).clone()).await.context("read policies")?;
+    let book =
+        PolicyBook::load(&deps.db, (*deps.policies).clone()).await.context("read policies")?;
     let mut outcome = Outcome::default();
     let mut n_busy = 0;
     let mut from = None;
@@ -85,11 +86,8 @@ async fn sweep_batch(
     for key in &claim.corrupt {
         warn!(key.id = key.id.0, "Put a key aside: {}", key.what);
     }
-    let outcome = Outcome {
-        n_examined: claim.len() as u64,
-        n_changed,
-        n_failed: claim.corrupt.len() as u64,
-    };
+    let outcome =
+        Outcome { n_examined: claim.len() as u64, n_changed, n_failed: claim.corrupt.len() as u64 };
     Ok(Batch { now, outcome, is_last })
 }
 
@@ -223,9 +221,8 @@ impl Swept {
     /// Notes that everything due at `now` has been swept.
     fn drained(&self, now: DateTime<Utc>) {
         let mut state = self.lock();
-        let is_whole = state.is_none_or(|state| {
-            state.whole_at + WHOLE_EVERY <= now || now <= state.floor
-        });
+        let is_whole =
+            state.is_none_or(|state| state.whole_at + WHOLE_EVERY <= now || now <= state.floor);
         let whole_at = state.filter(|_| !is_whole).map_or(now, |state| state.whole_at);
         *state = Some(SweptState { floor: now - SLACK, whole_at });
     }
