@@ -79,7 +79,9 @@ on_each_engine! {
     async fn nobody_is_mailed_about_the_past(app: TestApp) {
         import(&app, options(), &[row(1, Some(noon() + days(5)))]).await;
         let id: i64 = app.column("SELECT id FROM api_keys").await[0];
-        assert_eq!(app.notices(id).await, ["expiring-30d baseline", "expiring-7d baseline"]);
+        let mut notices = app.notices(id).await;
+        notices.sort();
+        assert_eq!(notices, ["expiring-30d baseline", "expiring-7d baseline"]);
         app.pass().await;
         assert_eq!(app.subjects().len(), 0);
         app.clock.advance(days(4));
@@ -90,11 +92,11 @@ on_each_engine! {
 
 on_each_engine! {
     async fn the_window_of_a_key_long_expired_opens_now(app: TestApp) {
-        let (tally, _) = import(&app, options(), &[row(1, Some(noon() - days(400)).map(|at| at + days(395)))]).await;
+        let (tally, _) = import(&app, options(), &[row(1, Some(noon() - days(5)))]).await;
         assert_eq!((tally.n_created, tally.n_expired), (1, 1));
         app.sweep().await;
         let id: i64 = app.column("SELECT id FROM api_keys").await[0];
-        assert_eq!(app.describe(id).await, "window, next sweep in P6D");
+        assert_eq!(app.describe(id).await, "window, next sweep in PT518400S");
     }
 }
 
@@ -154,12 +156,12 @@ on_each_engine! {
         let (tally, _) = import(&app, options(), std::slice::from_ref(&later)).await;
         assert_eq!(tally, Tally { n_differs: 1, ..Tally::default() });
         let id: i64 = app.column("SELECT id FROM api_keys").await[0];
-        assert_eq!(app.describe(id).await, "active, next sweep in P4D");
+        assert_eq!(app.describe(id).await, "active, next sweep in PT345600S");
 
         let update = Options { may_update: true, ..options() };
         let (tally, _) = import(&app, update, &[later]).await;
         assert_eq!(tally, Tally { n_updated: 1, ..Tally::default() });
-        assert_eq!(app.describe(id).await, "active, next sweep in P20D");
+        assert_eq!(app.describe(id).await, "active, next sweep in PT1728000S");
         let actions: Vec<String> =
             app.column("SELECT action FROM audit_events WHERE key_id IS NOT NULL ORDER BY id").await;
         assert_eq!(actions, ["key.imported", "key.changed"]);

@@ -24,14 +24,15 @@ async fn book(app: &TestApp) -> PolicyBook {
 }
 
 async fn create(app: &TestApp, ask: Ask) -> Result<Option<DateTime<Utc>>, KeyError> {
+    let (mac, name) = (Mac([9; 32]), "deploy".parse().unwrap());
     let new = NewKey {
         public_id: PublicId::from_random([5; 12]),
-        mac: &Mac([9; 32]),
+        mac: &mac,
         tenant_id: 1,
         environment_id: 1,
         owner_id: 1,
         kind: KeyKind::User,
-        name: &"deploy".parse().unwrap(),
+        name: &name,
         ask,
     };
     keys::create(&app.db, &book(app).await, "operator", &new).await
@@ -43,7 +44,7 @@ on_each_engine! {
         let expires_at = create(&app, Ask::Default).await.unwrap();
         assert_eq!(expires_at, Some(app.now() + days(90)));
         let id: i64 = app.column("SELECT id FROM api_keys").await[0];
-        assert_eq!(app.describe(id).await, "active, next sweep in P60D");
+        assert_eq!(app.describe(id).await, "active, next sweep in PT5184000S");
         assert_eq!(app.notices(id).await, ["created pending"]);
         let actions: Vec<String> = app.column("SELECT action FROM audit_events").await;
         assert_eq!(actions, ["key.created"]);
@@ -80,7 +81,7 @@ on_each_engine! {
         assert_eq!(app.notices(1).await, ["expiring-30d superseded", "expiring-7d void"]);
         app.sweep().await;
         assert_eq!(app.notices(1).await[2..], ["expiring-30d pending"]);
-        assert_eq!(app.describe(1).await, "active, next sweep in P13D");
+        assert_eq!(app.describe(1).await, "active, next sweep in PT1123200S");
     }
 }
 
@@ -110,7 +111,7 @@ on_each_engine! {
         let policies = book(&app).await;
         let revoke = || key_changes::revoke(&app.db, &policies, "operator", "key000000001", Some("leaked"));
         assert_eq!(revoke().await.unwrap(), app.now() + days(3));
-        assert_eq!(app.describe(1).await, "revoked, next purge in P3D");
+        assert_eq!(app.describe(1).await, "revoked, next purge in PT259200S");
         assert_eq!(app.notices(1).await, ["expiring-30d void"]);
         assert!(matches!(revoke().await.unwrap_err(), KeyError::Revoked));
         app.clock.advance(days(3));

@@ -6,7 +6,10 @@
 
 mod support;
 
+mod access;
 mod deliver;
+mod import;
+mod keys;
 mod purge;
 mod schema;
 mod smtp_faults;
