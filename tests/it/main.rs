@@ -6,8 +6,11 @@
 
 mod support;
 
+mod access;
 mod deliver;
 mod demo;
+mod import;
+mod keys;
 mod purge;
 mod schema;
 mod smtp_faults;
