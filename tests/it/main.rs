@@ -14,6 +14,7 @@ mod keys;
 mod leases;
 mod plans;
 mod purge;
+mod restart;
 mod schema;
 mod smtp_faults;
 mod smtp_lanes;
