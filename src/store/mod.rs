@@ -14,6 +14,7 @@ pub mod due;
 mod entity;
 mod error;
 pub mod flags;
+pub mod gauges;
 pub mod letters;
 pub mod messages;
 pub mod notices;
