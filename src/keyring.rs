@@ -146,7 +146,10 @@ mod tests {
     fn the_derived_keys_are_for_ever() {
         let keyring = Keyring::from_hex(&"00".repeat(32).into()).unwrap();
         // A change here makes every stored key in the world unverifiable.
-        assert_eq!(hex(keyring.pepper()), "66453ea28f87a7d1b4227d91c3f9b57af677812b4821dee3c0b414cd1b40d9ff");
+        assert_eq!(
+            hex(keyring.pepper()),
+            "66453ea28f87a7d1b4227d91c3f9b57af677812b4821dee3c0b414cd1b40d9ff"
+        );
         assert_ne!(keyring.pepper(), keyring.otp());
         assert_ne!(keyring.otp(), keyring.audit());
     }

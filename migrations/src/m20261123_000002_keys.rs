@@ -57,6 +57,8 @@ impl MigrationTrait for Migration {
         // The one index the daemon scans: its cost goes with what is due, not with all keys.
         let due = Some("next_action_at IS NOT NULL");
         index(manager, "api_keys", "ix_api_keys_due", "next_job, next_action_at, id", due).await?;
+        // An owner's page, and the end of an owner's access.
+        index(manager, "api_keys", "ix_api_keys_owner", "owner_id, id", None).await?;
 
         let key_secrets = vec![
             id(),

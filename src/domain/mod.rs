@@ -3,7 +3,9 @@
 
 pub mod identity;
 pub mod key;
+pub mod life;
 pub mod lifecycle;
+pub mod name;
 pub mod plan;
 pub mod policy;
 pub mod purge;

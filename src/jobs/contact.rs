@@ -109,21 +109,20 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use anyhow::{Context as _, anyhow};
-    use sea_orm::DbErr;
 
     use super::*;
+    use crate::store::samples;
 
     fn away() -> anyhow::Result<()> {
-        let source = DbErr::Custom("connection refused".to_owned());
-        Err(StoreError::Unavailable { op: "begin", source }).context("sweep a batch")
+        Err(samples::unavailable()).context("sweep a batch")
     }
 
     fn busy() -> anyhow::Result<()> {
-        Err(StoreError::Busy { op: "claim", source: DbErr::Custom("deadlock".to_owned()) }.into())
+        Err(samples::busy().into())
     }
 
     fn refused() -> anyhow::Result<()> {
-        Err(StoreError::Query { op: "claim", source: DbErr::Custom("no table".to_owned()) }.into())
+        Err(samples::refused().into())
     }
 
     #[test]

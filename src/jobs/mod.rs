@@ -106,6 +106,21 @@ pub struct Limits {
     pub keep_audit: Option<TimeDelta>,
 }
 
+impl Default for Limits {
+    /// What the default configuration says.
+    fn default() -> Self {
+        Self {
+            batch: 1_000,
+            min_notice: TimeDelta::hours(72),
+            lease: Duration::from_secs(600),
+            keep_tombstones: TimeDelta::days(400),
+            keep_runs: TimeDelta::days(30),
+            keep_messages: TimeDelta::days(90),
+            keep_audit: None,
+        }
+    }
+}
+
 /// What one run gets.
 #[derive(Clone)]
 pub struct Context {

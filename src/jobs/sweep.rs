@@ -33,7 +33,8 @@ use crate::{
 /// If the database fails; what was committed before stays done.
 pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
     let deps = &ctx.deps;
-    let book = PolicyBook::load(&deps.db, (*deps.policies).clone()).await.context("read policies")?;
+    let book =
+        PolicyBook::load(&deps.db, (*deps.policies).clone()).await.context("read policies")?;
     let mut outcome = Outcome::default();
     let mut n_busy = 0;
     let mut from = None;
@@ -85,11 +86,8 @@ async fn sweep_batch(
     for key in &claim.corrupt {
         warn!(key.id = key.id.0, "Put a key aside: {}", key.what);
     }
-    let outcome = Outcome {
-        n_examined: claim.len() as u64,
-        n_changed,
-        n_failed: claim.corrupt.len() as u64,
-    };
+    let outcome =
+        Outcome { n_examined: claim.len() as u64, n_changed, n_failed: claim.corrupt.len() as u64 };
     Ok(Batch { now, outcome, is_last })
 }
 
@@ -118,7 +116,7 @@ impl Writes {
             id: due.id,
             version: due.version,
             state: due.key.state,
-            last_stage: decision.superseded.last().copied().or(due.key.last_stage),
+            last_stage: decision.last_stage(&due.key),
             review_at: due.key.review_at,
             next: decision.next,
         };
@@ -127,10 +125,7 @@ impl Writes {
         }
         match decision.step {
             Step::Keep => {}
-            Step::Notify { stage } => {
-                change.last_stage = Some(stage);
-                self.tell(due, stage, NoticeStatus::Pending);
-            }
+            Step::Notify { stage } => self.tell(due, stage, NoticeStatus::Pending),
             Step::Review { next_review_at } => {
                 change.review_at = next_review_at;
                 self.notice(due, Stage::ReviewDue, due.due_at, NoticeStatus::Pending);
@@ -138,14 +133,12 @@ impl Writes {
             Step::Expire { window_ends_at } => {
                 let expires_at = due.key.expires_at().unwrap_or(now);
                 change.state = KeyState::Window { expires_at, window_ends_at };
-                change.last_stage = Some(Stage::Expired);
                 self.tell(due, Stage::Expired, NoticeStatus::Pending);
                 let detail = format!(r#"{{"window_ends_at":"{}"}}"#, iso(window_ends_at));
                 self.happened(due, "key.expired", detail);
             }
             Step::End { purge_at } => {
                 change.state = KeyState::Revoked { purge_at };
-                change.last_stage = Some(Stage::Expired);
                 self.tell(due, Stage::Expired, NoticeStatus::Pending);
                 let detail = format!(r#"{{"purge_at":"{}"}}"#, iso(purge_at));
                 self.happened(due, "key.access_ended", detail);
@@ -223,9 +216,8 @@ impl Swept {
     /// Notes that everything due at `now` has been swept.
     fn drained(&self, now: DateTime<Utc>) {
         let mut state = self.lock();
-        let is_whole = state.is_none_or(|state| {
-            state.whole_at + WHOLE_EVERY <= now || now <= state.floor
-        });
+        let is_whole =
+            state.is_none_or(|state| state.whole_at + WHOLE_EVERY <= now || now <= state.floor);
         let whole_at = state.filter(|_| !is_whole).map_or(now, |state| state.whole_at);
         *state = Some(SweptState { floor: now - SLACK, whole_at });
     }

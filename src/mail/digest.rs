@@ -211,3 +211,62 @@ impl fmt::Debug for Item {
         write!(f, "{} {}", self.public_id, self.stage)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::mail::preview;
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-23T09:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn the_most_urgent_comes_first() {
+        let mut digest = preview::mixed(now());
+        digest.items.reverse();
+        let topics: Vec<_> = digest.by_urgency(now()).iter().map(|(topic, _)| *topic).collect();
+        assert_eq!(topics, Topic::ALL);
+    }
+
+    #[test]
+    fn among_equals_the_nearest_deadline_comes_first() {
+        let order = |digest: &Digest| -> Vec<String> {
+            digest.by_urgency(now()).iter().map(|(_, item)| item.name.clone()).collect()
+        };
+        let mut digest = preview::sample(Topic::Expiring, 3, now());
+        digest.items[2].expires_at = Some(now() + TimeDelta::days(1));
+        assert_eq!(order(&digest), ["ci-deploy", "billing-sync", "nightly-export"]);
+
+        // An access that ends tomorrow is more urgent than a key that expires in a week.
+        digest.items[1].expires_at = Some(now() + TimeDelta::hours(1));
+        digest.items[1].ends_with_access = true;
+        assert_eq!(order(&digest), ["nightly-export", "ci-deploy", "billing-sync"]);
+
+        // What cannot be brought back any more has no deadline.
+        let mut digest = preview::sample(Topic::Expired, 2, now());
+        digest.items[0].window_ends_at = None;
+        assert_eq!(order(&digest), ["nightly-export", "billing-sync"]);
+    }
+
+    #[test]
+    fn a_reminder_is_late_from_the_very_instant_of_the_expiry() {
+        let mut digest = preview::sample(Topic::Ending, 1, now());
+        let item = &mut digest.items[0];
+        item.expires_at = Some(now() + TimeDelta::milliseconds(1));
+        assert_eq!(item.topic(now()), Topic::Ending);
+        item.expires_at = Some(now());
+        assert_eq!(item.topic(now()), Topic::Expired);
+    }
+
+    #[test]
+    fn a_topic_is_read_as_it_is_written() {
+        for topic in Topic::ALL {
+            assert_eq!(topic.to_string().parse(), Ok(topic));
+        }
+        let error = "expire".parse::<Topic>().unwrap_err();
+        assert!(error.to_string().starts_with("`expire` is none of `closing`"), "{error}");
+    }
+}

@@ -195,8 +195,11 @@ mod tests {
     use super::*;
     use SmtpStage::{Auth, Body, Connect, Data, Hello, Mail, Rcpt, Tls};
 
+    /// A stage, a reply's code and enhanced code, and who is to blame.
+    type Blame = (SmtpStage, u16, Option<(u8, u16, u16)>, Class);
+
     /// The replies of the T11 matrix. The other five of its 27 cases have no reply.
-    const MATRIX: &[(SmtpStage, u16, Option<(u8, u16, u16)>, Class)] = &[
+    const MATRIX: &[Blame] = &[
         (Connect, 421, None, Class::Channel),
         (Connect, 554, None, Class::Channel),
         (Hello, 502, None, Class::Channel),
@@ -222,7 +225,7 @@ mod tests {
     ];
 
     /// What else relays are known to say, with and without enhanced codes.
-    const FURTHER: &[(SmtpStage, u16, Option<(u8, u16, u16)>, Class)] = &[
+    const FURTHER: &[Blame] = &[
         (Mail, 421, None, Class::Transient),
         (Mail, 552, Some((5, 3, 4)), Class::Message),
         (Mail, 501, None, Class::Channel),

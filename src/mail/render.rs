@@ -8,7 +8,7 @@ mod load;
 mod view;
 mod wrap;
 
-use std::{fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 use minijinja::{Environment, Value, context};
@@ -19,22 +19,40 @@ use view::{Surroundings, View};
 
 use crate::mail::{address::clean_name, digest::Digest};
 
+/// How the text of a block goes into a layout.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// As one line.
+    Line,
+    /// As a list of its lines.
+    Lines,
+    /// As a list of paragraphs, some of them commands to type.
+    Paragraphs,
+}
+
 /// What the template of every topic says, block by block.
-const TOPIC_BLOCKS: [&str; 5] = ["subject", "headline", "intro", "advice", "button"];
+const TOPIC_BLOCKS: &[(&str, Shape)] = &[
+    ("subject", Shape::Line),
+    ("headline", Shape::Line),
+    ("intro", Shape::Paragraphs),
+    ("advice", Shape::Paragraphs),
+    ("button", Shape::Line),
+];
 
 /// What `common.txt` says, block by block.
-const COMMON_BLOCKS: [&str; 11] = [
-    "greeting",
-    "preface",
-    "subject_prefix",
-    "hint",
-    "advice_title",
-    "columns",
-    "also_title",
-    "more",
-    "link_note",
-    "why_title",
-    "why",
+const COMMON_BLOCKS: &[(&str, Shape)] = &[
+    ("subject_prefix", Shape::Line),
+    ("greeting", Shape::Line),
+    ("preface", Shape::Paragraphs),
+    ("advice_title", Shape::Line),
+    ("hint", Shape::Paragraphs),
+    ("link_note", Shape::Line),
+    ("keys_title", Shape::Line),
+    ("columns", Shape::Lines),
+    ("also_title", Shape::Line),
+    ("more", Shape::Paragraphs),
+    ("why_title", Shape::Line),
+    ("why", Shape::Paragraphs),
 ];
 
 /// What an operator decides about the words of mails.
@@ -102,44 +120,19 @@ impl Templates {
     pub fn render(&self, digest: &Digest, now: DateTime<Utc>) -> Result<Letter, RenderError> {
         let view = View::new(digest, &self.surroundings, now).ok_or(RenderError::NoKeys)?;
         let context = view.context();
-        let common = self.blocks("common.txt", COMMON_BLOCKS, &context)?;
-        let [
-            greeting,
-            preface,
-            prefix,
-            hint,
-            title,
-            columns,
-            also_title,
-            more,
-            note,
-            why_title,
-            why,
-        ] = common;
-        let lead = self.blocks(&format!("{}.txt", view.topic), TOPIC_BLOCKS, &context)?;
-        let [subject, headline, intro, advice, button] = lead;
+        let mut common = self.blocks("common.txt", COMMON_BLOCKS, &context)?;
+        let mut lead = self.blocks(&format!("{}.txt", view.topic), TOPIC_BLOCKS, &context)?;
+        let subject = match (common.remove("subject_prefix"), lead.remove("subject")) {
+            (Some(prefix), Some(subject)) => clean_name(&format!("{prefix} {subject}")),
+            _ => String::new(),
+        };
         let (rows, also) = self.rows(&view, &context)?;
-
-        let subject = clean_name(&format!("{prefix} {subject}"));
+        let words = context! { ..Value::from(common), ..Value::from(lead) };
         let page = context! {
             subject => &subject,
-            greeting => one_line(&greeting),
-            headline => one_line(&headline),
-            preface => paragraphs(&preface),
-            intro => paragraphs(&intro),
-            columns => lines(&columns),
             rows,
-            advice_title => one_line(&title),
-            hint => paragraphs(&hint),
-            advice => paragraphs(&advice),
-            button => one_line(&button),
-            link_note => one_line(&note),
-            also_title => one_line(&also_title),
             also,
-            more => paragraphs(&more),
-            why_title => one_line(&why_title),
-            why => paragraphs(&why),
-            ..context! { ..view.page(), ..context }
+            ..context! { ..view.page(), ..words, ..context }
         };
         let text = self.whole("layout.txt", &page)?;
         let html = self.whole("layout.html", &page)?;
@@ -170,24 +163,30 @@ impl Templates {
         rendered.map_err(RenderError::of(template))
     }
 
-    /// What the named blocks of a template say.
-    fn blocks<const N: usize>(
+    /// What the named blocks of a template say, in the shapes that layouts want.
+    fn blocks(
         &self,
         template: &str,
-        names: [&str; N],
+        blocks: &[(&'static str, Shape)],
         context: &Value,
-    ) -> Result<[String; N], RenderError> {
+    ) -> Result<BTreeMap<&'static str, Value>, RenderError> {
         let found = self.environment.get_template(template);
         let mut rendered = found
             .and_then(|found| found.render_captured(context))
             .map_err(RenderError::of(template))?;
-        let mut blocks = [const { String::new() }; N];
-        for (block, name) in blocks.iter_mut().zip(names) {
-            *block = rendered
+        let mut values = BTreeMap::new();
+        for (name, shape) in blocks {
+            let text = rendered
                 .with_state_mut(|state| state.render_block(name))
                 .map_err(RenderError::of(template))?;
+            let value = match shape {
+                Shape::Line => Value::from(one_line(&text)),
+                Shape::Lines => Value::from(lines(&text)),
+                Shape::Paragraphs => Value::from(paragraphs(&text)),
+            };
+            values.insert(*name, value);
         }
-        Ok(blocks)
+        Ok(values)
     }
 }
 

@@ -65,7 +65,7 @@ impl Transport {
     /// reported as [`Outcome::NotSent`] at stage `Connect` with [`STOPPING`] as the reason: a
     /// caller that is itself being stopped must not take this for a fault of the channel.
     ///
-    /// Ends early if nobody listens on `outcomes` any more.
+    /// If nobody listens on `outcomes` any more, it ends with the next mail.
     pub async fn run(
         &self,
         mails: mpsc::Receiver<Outgoing>,

@@ -30,7 +30,12 @@ pub mod label {
     /// A past end.
     pub const EXPIRED: &str = "Expired";
     /// The end of an open window, or of the one to come.
-    pub const BACK_UNTIL: &str = "Back until";
+    pub const BACK: &str = "Can be brought back";
+}
+
+/// The value of [`label::BACK`], from the words for an instant.
+pub fn until(instant: &str) -> String {
+    format!("until {instant}")
 }
 
 /// The value of a fact that there is no instant for.
@@ -72,7 +77,7 @@ pub fn place(tenant: &str, environment: &str) -> String {
 
 /// An instant as its reader sees it: from `now`, in a time zone.
 ///
-/// Times and their zones are held together by no-break spaces.
+/// Dates, and times and their zones, are held together by no-break spaces.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     /// The instant.
@@ -119,7 +124,7 @@ impl Moment {
 
     /// The reader's date, like "30 Nov 2026".
     pub fn day(self) -> String {
-        self.at.with_timezone(&self.zone).format("%-d %b %Y").to_string()
+        self.at.with_timezone(&self.zone).format("%-d\u{a0}%b\u{a0}%Y").to_string()
     }
 
     /// The reader's date and time with the zone's letters, like "Mon 30 Nov 2026, 10:00 CET".
@@ -154,7 +159,7 @@ impl Moment {
     }
 
     fn weekday(self) -> String {
-        self.at.with_timezone(&self.zone).format("%a %-d %b %Y").to_string()
+        self.at.with_timezone(&self.zone).format("%a %-d\u{a0}%b\u{a0}%Y").to_string()
     }
 
     fn is_utc(self) -> bool {

@@ -16,8 +16,8 @@ use crate::{
 mod page;
 mod process;
 
-pub use self::{page::Format, process::Process};
 use self::page::Page;
+pub use self::{page::Format, process::Process};
 
 /// Everything one scrape tells.
 #[derive(Clone, Debug, Default)]
@@ -73,8 +73,12 @@ impl Scrape {
         });
         let items = self.jobs.iter().flat_map(|(name, state)| {
             let total = state.total;
-            [("examined", total.n_examined), ("changed", total.n_changed), ("failed", total.n_failed)]
-                .map(|(kind, n)| ([("job", *name), ("kind", kind)], n))
+            [
+                ("examined", total.n_examined),
+                ("changed", total.n_changed),
+                ("failed", total.n_failed),
+            ]
+            .map(|(kind, n)| ([("job", *name), ("kind", kind)], n))
         });
         page.counters("lapsed_job_runs", "Runs that have ended.", results)?;
         page.counters("lapsed_job_items", "Items that runs dealt with.", items)?;

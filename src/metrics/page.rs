@@ -185,13 +185,41 @@ mod tests {
 
     #[test]
     fn both_formats_say_the_same() {
-        insta::assert_snapshot!(page(Format::OpenMetrics), @"");
-        insta::assert_snapshot!(page(Format::Prometheus), @"");
+        insta::assert_snapshot!(page(Format::OpenMetrics), @r#"
+        # HELP build What runs.
+        # TYPE build info
+        build_info{version="1.2.3"} 1
+        # HELP runs Runs.
+        # TYPE runs counter
+        runs_total{job="sweep",result="done"} 3
+        # HELP keys Keys.
+        # TYPE keys gauge
+        keys{state="active"} 7
+        # HELP up Whether.
+        # TYPE up gauge
+        up 1
+        # EOF
+        "#);
+        insta::assert_snapshot!(page(Format::Prometheus), @r#"
+        # HELP build_info What runs.
+        # TYPE build_info gauge
+        build_info{version="1.2.3"} 1
+        # HELP runs_total Runs.
+        # TYPE runs_total counter
+        runs_total{job="sweep",result="done"} 3
+        # HELP keys Keys.
+        # TYPE keys gauge
+        keys{state="active"} 7
+        # HELP up Whether.
+        # TYPE up gauge
+        up 1
+        "#);
     }
 
     #[test]
     fn prometheus_gets_open_metrics_and_a_browser_does_not() {
-        let prometheus = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.3";
+        let prometheus =
+            "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.3";
         assert_eq!(Format::accepted(prometheus), Format::OpenMetrics);
         assert_eq!(Format::accepted("text/html,*/*;q=0.8"), Format::Prometheus);
         assert_eq!(Format::accepted(""), Format::Prometheus);

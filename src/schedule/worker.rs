@@ -67,12 +67,11 @@ mod tests {
 
     use anyhow::anyhow;
     use futures_util::FutureExt as _;
-    use sea_orm::DbErr;
     use tokio::sync::Semaphore;
     use tokio_util::task::TaskTracker;
 
     use super::*;
-    use crate::store::StoreError;
+    use crate::store::samples;
 
     fn changed(n_changed: u64) -> Result<Outcome, RunError> {
         Ok(Outcome { n_examined: n_changed, n_changed, n_failed: 0 })
@@ -83,8 +82,7 @@ mod tests {
     }
 
     fn away() -> Result<Outcome, RunError> {
-        let source = DbErr::Custom("refused".to_owned());
-        failed(StoreError::Unavailable { op: "begin", source }.into())
+        failed(samples::unavailable().into())
     }
 
     /// Runs the worker over one poke, with a job that answers `result`, and stops it. Returns

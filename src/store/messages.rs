@@ -260,7 +260,13 @@ impl Mark {
         reply: String,
         notices: NoticeStatus,
     ) -> Self {
-        Self { status, next_attempt_at: None, reply, notices, ..Self::unsent(message, message.created_at) }
+        Self {
+            status,
+            next_attempt_at: None,
+            reply,
+            notices,
+            ..Self::unsent(message, message.created_at)
+        }
     }
 }
 

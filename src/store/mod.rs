@@ -7,28 +7,40 @@
 //! A future of this room must not be dropped half-way: a cancelled `begin` leaves an open
 //! transaction behind (sqlx 0.9.0). Callers run to the end, in tasks that nobody aborts.
 
+pub mod access;
+mod amend;
 pub mod audit;
 mod codes;
 mod connect;
 pub mod due;
 mod entity;
+pub mod environments;
 mod error;
 pub mod flags;
 pub mod gauges;
+pub mod import;
+pub mod key_changes;
+pub mod key_list;
+pub mod keys;
 pub mod letters;
 pub mod messages;
 pub mod notices;
 pub mod outbox;
+pub mod owners;
 pub mod policies;
 pub mod purge;
 pub(crate) mod row;
 pub mod runs;
 pub mod schema;
 pub mod sql;
+pub mod tenants;
 mod time;
+pub mod timeline;
 
 pub use codes::{MessageStatus, NoticeStatus};
 pub use connect::{Db, Engine, Settings, Tx};
 pub use error::StoreError;
+#[cfg(test)]
+pub(crate) use error::samples;
 pub use row::CorruptKey;
 pub(crate) use time::{from_ms, to_ms};

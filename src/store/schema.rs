@@ -1,7 +1,8 @@
 //! The schema's version: bringing it up to date, once, though several daemons start together.
 
-use migrations::{Migrator, MigratorTrait};
+use migrations::Migrator;
 use sea_orm::{ConnectionTrait, Statement, TransactionTrait};
+use sea_orm_migration::MigratorTrait;
 
 use crate::store::{Db, Engine, StoreError};
 
@@ -81,7 +82,11 @@ impl Db {
         }
         let during = || StoreError::during("migrate the database");
         match self.engine() {
-            Engine::Sqlite => Migrator::up(self.conn(), None).await.map_err(during()),
+            Engine::Sqlite => {
+                let tx = self.begin().await?;
+                Migrator::up(&*tx, None).await.map_err(during())?;
+                tx.commit().await
+            }
             Engine::Postgres => {
                 let tx = self.conn().begin().await.map_err(during())?;
                 // Held until the transaction ends, whichever way. Waiting for it may take longer

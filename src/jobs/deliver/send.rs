@@ -81,7 +81,8 @@ async fn feed(
     halt: CancellationToken,
 ) -> anyhow::Result<Outcome> {
     let deps = &ctx.deps;
-    let book = PolicyBook::load(&deps.db, (*deps.policies).clone()).await.context("read policies")?;
+    let book =
+        PolicyBook::load(&deps.db, (*deps.policies).clone()).await.context("read policies")?;
     let mut outcome = Outcome::default();
     let mut n_busy = 0;
     // A channel that has just failed is tried with one mail first.
@@ -98,11 +99,9 @@ async fn feed(
         };
         n_busy = 0;
         outcome.n_examined += n_claimed as u64;
-        outcome.n_failed += composed
-            .marks
-            .iter()
-            .filter(|mark| mark.status == MessageStatus::Parked)
-            .count() as u64;
+        outcome.n_failed +=
+            composed.marks.iter().filter(|mark| mark.status == MessageStatus::Parked).count()
+                as u64;
         let unsent = hand_over(&ctx, composed.mails, &mails, &in_flight, claimed_at).await;
         give_back(&ctx, &unsent).await.context("give messages back")?;
         if n_claimed < limit {

@@ -66,8 +66,8 @@ pub(super) fn judge(
         }
     }
     // Also after days without an answer: otherwise the same notices would be tried for ever.
-    judgement.is_bad_address = judgement.mark.status == MessageStatus::Failed
-        && message.audience == Audience::Owner;
+    judgement.is_bad_address =
+        judgement.mark.status == MessageStatus::Failed && message.audience == Audience::Owner;
     judgement
 }
 
@@ -169,12 +169,15 @@ mod tests {
         let contacts = message(Audience::Contacts, 0, TimeDelta::zero());
         let yes = Outcome::Accepted { reply: "250 ok".to_owned(), refused: Vec::new() };
         let unknown = Outcome::Unknown { why: "lost".to_owned() };
-        let stopped =
-            Outcome::NotSent { stage: SmtpStage::Connect, why: STOPPING.to_owned() };
+        let stopped = Outcome::NotSent { stage: SmtpStage::Connect, why: STOPPING.to_owned() };
         for (message, outcome, expected) in [
             (&fresh, yes.clone(), "sent, attempts 1, notices told"),
             (&contacts, yes, "sent, attempts 1, notices escalated"),
-            (&fresh, refused(Class::Channel), "waiting in P0D, attempts 0, notices queued, channel down"),
+            (
+                &fresh,
+                refused(Class::Channel),
+                "waiting in P0D, attempts 0, notices queued, channel down",
+            ),
             (&fresh, stopped, "waiting in P0D, attempts 0, notices queued"),
             (&fresh, refused(Class::Transient), "waiting in PT120S, attempts 1, notices queued"),
             (&fresh, unknown, "waiting in PT120S, attempts 1, notices queued, ambiguous"),

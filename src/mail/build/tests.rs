@@ -220,10 +220,12 @@ fn no_text_in_any_field_changes_more_than_that_field() {
     let templates = templates();
     let (huge, huge_unicode) = ("x".repeat(70_000), "鍵 ".repeat(23_000));
     let hostile: Vec<&str> = HOSTILE.iter().copied().chain([&*huge, &*huge_unicode]).collect();
-    let mut samples: Vec<_> =
-        Topic::ALL.into_iter().map(|topic| preview::sample(topic, 1, now())).collect();
-    samples.push(preview::sample(Topic::Expiring, 3, now()));
-    samples.push(preview::mixed(now()));
+    let samples = [
+        preview::sample(Topic::Expiring, 1, now()),
+        preview::sample(Topic::Ending, 1, now()),
+        preview::sample(Topic::Expired, 3, now()),
+        preview::mixed(now()),
+    ];
 
     let mut n_cases = 0;
     for (sample, (field, put)) in samples.iter().flat_map(|s| FIELDS.iter().map(move |f| (s, f))) {
@@ -241,7 +243,7 @@ fn no_text_in_any_field_changes_more_than_that_field() {
             n_cases += 1;
         }
     }
-    assert_eq!(n_cases, 10 * FIELDS.len() * (HOSTILE.len() + 2));
+    assert_eq!(n_cases, samples.len() * FIELDS.len() * hostile.len());
 }
 
 #[test]

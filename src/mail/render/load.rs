@@ -207,3 +207,6 @@ fn broken(error: &Error, folder: &Path, rendered: &str) -> TemplateError {
     };
     TemplateError::Broken { place, problem }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-use std::{collections::HashSet, fs, path::Path};
+use std::collections::HashSet;
 
 use super::*;
 use crate::mail::{
@@ -220,77 +220,6 @@ fn no_log_shows_a_letter() {
     for secret in ["https://", "ada@example.org", "Ada"] {
         assert!(!shown.contains(secret), "{shown}");
     }
-}
-
-fn with_override(file: &str, text: &str) -> Result<Templates, String> {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join(file), text).unwrap();
-    let operator_folder = Some(folder.path().to_owned());
-    let result = Templates::new(&TemplateSettings { operator_folder, ..settings() });
-    let root = format!("{}{}", folder.path().display(), std::path::MAIN_SEPARATOR);
-    result.map_err(|error| error.to_string().replace(&root, ""))
-}
-
-#[test]
-fn an_operator_replaces_a_block() {
-    let templates = with_override(
-        "expiring.txt",
-        "{% extends \"default/expiring.txt\" %}\n\
-         {% block subject %}Hey, {{ key.name }} <ends> {{ key.expires.ahead }}{% endblock %}",
-    );
-    let digest = preview::sample(Topic::Expiring, 1, now());
-    let letter = templates.unwrap().render(&digest, now()).unwrap();
-    assert_eq!(letter.subject, "Hey, billing-sync <ends> in 7 days");
-    assert!(letter.html.contains("<title>Hey, billing-sync &lt;ends&gt; in 7 days</title>"));
-    assert!(letter.text.contains("Rotate it before then"), "the other blocks are ours");
-}
-
-#[test]
-fn an_operator_replaces_a_file() {
-    let templates = with_override("ask.txt", "Write to keys@example.org.").unwrap();
-    let digest = preview::without_pages(preview::sample(Topic::Expiring, 1, now()));
-    let letter = templates.render(&digest, now()).unwrap();
-    assert!(letter.text.contains("\nWrite to keys@example.org.\n"), "{}", letter.text);
-}
-
-#[test]
-fn a_broken_template_is_named_with_its_line() {
-    for (file, text, error) in [
-        (
-            "expired.txt",
-            "{% extends \"default/expired.txt\" %}\n\n{% block intro %}{{ kye }}{% endblock %}",
-            "`expired.txt:3`: undefined value",
-        ),
-        ("ask.txt", "a\n{{ key.nmae }}", "`ask.txt:2`: undefined value"),
-        ("row.txt", "a\n\n{% if %}", "`row.txt:3`: syntax error: unexpected end of block"),
-        ("layout.html", "{{ subject | wrpa }}", "`layout.html:1`: unknown filter: "),
-        ("purged.txt", "nothing", "`purged.txt`: unknown block: block 'subject' not found"),
-        ("layout.txt", "{# #}", "a text comes out empty"),
-    ] {
-        let found = with_override(file, text).err().unwrap_or_default();
-        assert!(found.contains(error), "{file}: {found}");
-    }
-}
-
-#[test]
-fn a_misspelt_template_is_named_with_the_right_name() {
-    let error = with_override("expirng.txt", "").unwrap_err();
-    insta::assert_snapshot!(error, @r"
-    `expirng.txt` is not the name of a template
-    hint: did you mean `expiring.txt`?
-    ");
-}
-
-#[test]
-fn what_is_hidden_in_the_folder_is_left_alone() {
-    assert!(with_override(".expiring.txt.swp", "{{").is_ok());
-}
-
-#[test]
-fn a_folder_that_is_not_there_is_an_error() {
-    let operator_folder = Some(Path::new("/nonexistent/lapsed").to_owned());
-    let error = Templates::new(&TemplateSettings { operator_folder, ..settings() }).unwrap_err();
-    assert_eq!(error.to_string(), "read `/nonexistent/lapsed`");
 }
 
 #[test]

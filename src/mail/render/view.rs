@@ -150,7 +150,7 @@ impl<'a> View<'a> {
         // The end of a window that is months away is no news.
         if let Some(window) = item.window_ends_at.filter(|at| *at > self.now && self.may_be_left())
         {
-            facts.push(fact(label::BACK_UNTIL, self.at(window).full()));
+            facts.push(fact(label::BACK, words::until(&self.at(window).full())));
         }
         facts.push(fact(label::LAST_USED, self.last_used(item)));
         facts

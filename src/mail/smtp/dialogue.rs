@@ -10,7 +10,7 @@ use super::{
     Shared,
     connection::Connection,
     envelope::Envelope,
-    hand::{Hand, NobodyListens},
+    hand::{Hand, NobodyListens, Reports},
     reply::Reply,
 };
 use crate::mail::outcome::{Class, Outcome, RefusedRecipient, SmtpStage};
@@ -20,6 +20,7 @@ use crate::mail::outcome::{Class, Outcome, RefusedRecipient, SmtpStage};
 pub(super) async fn hold(
     connection: Connection,
     hand: &mut Hand,
+    reports: &mut Reports,
     shared: &Shared,
 ) -> Result<Option<Connection>, NobodyListens> {
     let mut dialogue = Dialogue { connection, hand, shared, is_next_begun: false };
@@ -27,17 +28,21 @@ pub(super) async fn hold(
         if !dialogue.is_next_begun && !dialogue.may_begin_another() {
             break;
         }
-        let (outcome, mut is_fit) = dialogue.one_mail().await;
+        // The last mail's outcome is reported while the relay is busy with this one. Neither
+        // waits for the other longer than it must.
+        let ((outcome, mut is_fit), reported) =
+            tokio::join!(biased; dialogue.one_mail(), reports.make());
         if outcome.class() == Some(Class::Channel) {
             shared.gate.close(outcome.to_string());
             is_fit = false;
         }
-        dialogue.hand.report(outcome, &shared.outcomes).await?;
+        dialogue.hand.finish(outcome, reports);
+        reported?;
         if !is_fit {
             if dialogue.is_next_begun {
                 let why = "the connection was lost before its turn came".to_owned();
                 let outcome = Outcome::NotSent { stage: SmtpStage::Mail, why };
-                dialogue.hand.report(outcome, &shared.outcomes).await?;
+                dialogue.hand.finish(outcome, reports);
             }
             return Ok(None);
         }
@@ -93,7 +98,7 @@ impl Dialogue<'_> {
         if may_look_ahead && self.hand.mails.len() == 1 {
             self.shared.inbox.try_fill(&mut self.hand.mails);
         }
-        self.hand.is_body_out = true;
+        self.hand.is_message_out = true;
         let bytes = &self.hand.mails[0].bytes;
         let reply = if let Ok(text) = str::from_utf8(bytes) {
             self.connection.put_message(text);

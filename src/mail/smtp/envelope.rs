@@ -108,16 +108,15 @@ impl Connection {
     /// line end must not find an end of the message, and commands behind it, in the text of a mail.
     pub(super) fn put_message(&mut self, message: &str) {
         self.out.reserve(message.len() + 64);
-        let mut rest = message;
-        if rest.starts_with('.') {
-            self.put(&["."]);
+        let mut n_put = 0;
+        for (at, _) in message.match_indices('.') {
+            if at == 0 || message.as_bytes()[at - 1] == b'\n' {
+                self.put(&[&message[n_put..at], "."]);
+                n_put = at;
+            }
         }
-        while let Some(at) = rest.find("\n.") {
-            let (line, next) = rest.split_at(at + 1);
-            self.put(&[line, "."]);
-            rest = next;
-        }
-        self.put(&[rest, if message.ends_with("\r\n") { "" } else { "\r\n" }, ".\r\n"]);
+        let end = if message.ends_with("\r\n") { ".\r\n" } else { "\r\n.\r\n" };
+        self.put(&[&message[n_put..], end]);
     }
 
     fn put_sender(&mut self, mail: &Outgoing) {

@@ -10,11 +10,11 @@ use super::{
     Shared,
     connection::Connection,
     dialogue,
-    hand::{Hand, NobodyListens},
+    hand::{Hand, NobodyListens, Reports},
 };
 use crate::mail::{
     outcome::{Outcome, SmtpStage},
-    transport::stopped,
+    transport::{STOPPING, stopped},
 };
 
 /// A lane: takes mails, keeps a connection to send them over, and reports what became of each.
@@ -34,46 +34,52 @@ impl Lane {
     pub(super) async fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         let mut hand = Hand::default();
+        let mut reports = Reports::new(shared.outcomes.clone());
         loop {
-            let work = AssertUnwindSafe(self.work(&mut hand)).catch_unwind();
-            let (why, rest) = tokio::select! {
+            let work = AssertUnwindSafe(self.work(&mut hand, &mut reports)).catch_unwind();
+            tokio::select! {
                 biased;
                 ended = work => match ended {
                     Ok(Ok(()) | Err(NobodyListens)) => return,
+                    // A bug of ours or of a library's must not hold up the other mails.
                     Err(_panic) => {
                         error!("A mail lane panicked. It goes on with the next mail");
-                        let why = "a lane panicked".to_owned();
-                        let rest = Outcome::NotSent { stage: SmtpStage::Mail, why: why.clone() };
-                        (why, rest)
+                        let why = "the lane panicked";
+                        let rest =
+                            Outcome::NotSent { stage: SmtpStage::Mail, why: why.to_owned() };
+                        hand.settle(why, &rest, &mut reports);
                     }
                 },
                 // The connection goes with the dropped dialogue. The next round hands back what
                 // is still in the inbox.
                 () = end_of_grace(&shared) => {
-                    ("stopped before the relay had answered".to_owned(), stopped())
+                    hand.settle("stopped before the relay had answered", &stopped(), &mut reports);
                 }
-            };
-            if let Err(NobodyListens) = hand.settle(why, &rest, &shared.outcomes).await {
-                return;
             }
         }
     }
 
-    async fn work(&mut self, hand: &mut Hand) -> Result<(), NobodyListens> {
+    async fn work(&mut self, hand: &mut Hand, reports: &mut Reports) -> Result<(), NobodyListens> {
         let shared = Arc::clone(&self.shared);
+        // What a dialogue that was broken off has left behind.
+        reports.make().await?;
         while shared.inbox.fill(&mut hand.mails).await {
             while !hand.mails.is_empty() {
                 if shared.cancel.is_cancelled() {
-                    hand.hand_back(&stopped(), &shared.outcomes).await?;
+                    hand.settle(STOPPING, &stopped(), reports);
                     break;
                 }
+                // What is known must not wait for what may take long.
+                reports.make().await?;
                 match self.connection().await {
                     Ok(connection) => {
-                        self.connection = dialogue::hold(connection, hand, &shared).await?;
+                        self.connection =
+                            dialogue::hold(connection, hand, reports, &shared).await?;
                     }
-                    Err(outcome) => hand.report(outcome, &shared.outcomes).await?,
+                    Err(outcome) => hand.finish(outcome, reports),
                 }
             }
+            reports.make().await?;
         }
         if let Some(connection) = self.connection.take() {
             connection.quit().await;

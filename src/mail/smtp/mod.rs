@@ -4,8 +4,8 @@
 //! to one mail to the next one after a timeout. Here every step has a time limit of its own, a
 //! connection in doubt is never used again, and what became of a mail is known to the stage.
 //!
-//! A mail goes through these files: [`lane`] takes it from the [`inbox`], gets a connection from
-//! [`relay`] if the [`gate`] lets it, and holds the [`dialogue`] about it.
+//! A mail goes through these files: `lane` takes it from the `inbox`, gets a connection from
+//! `relay` if the `gate` lets it, and holds the `dialogue` about it.
 
 mod connection;
 mod dialogue;
@@ -136,7 +136,7 @@ pub(super) async fn run(
 ) {
     let n_lanes = settings.lanes.max(1);
     let inbox = Inbox::new(mails, n_lanes, cancel.clone());
-    let relay = match Relay::new(settings) {
+    let relay = match Relay::prepare(settings).await {
         Ok(relay) => relay,
         Err(outcome) => return inbox.turn_away(&outcome, &outcomes).await,
     };
@@ -155,7 +155,7 @@ pub(super) async fn run(
 
 /// See [`Transport::check`](super::transport::Transport::check).
 pub(super) async fn check(settings: &SmtpSettings) -> Result<String, Outcome> {
-    let mut connection = Relay::new(settings)?.connect().await?;
+    let mut connection = Relay::prepare(settings).await?.connect().await?;
     if !connection.is_alive().await {
         let why = "the relay let us in, but did not answer `NOOP`".to_owned();
         return Err(Outcome::NotSent { stage: SmtpStage::Hello, why });

@@ -1,6 +1,6 @@
 //! From nothing to a connection over which mail can be sent.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use lettre::transport::smtp::{
     Error,
@@ -30,11 +30,19 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    pub(super) fn new(settings: &SmtpSettings) -> Result<Self, Outcome> {
+    /// Reads the certificates to trust, and gets everything else ready. Connects to nothing yet.
+    pub(super) async fn prepare(settings: &SmtpSettings) -> Result<Self, Outcome> {
+        let settings = settings.clone();
+        let prepared = tokio::task::spawn_blocking(move || Self::new(settings)).await;
+        prepared.unwrap_or_else(|err| Err(trouble(SmtpStage::Tls)(err.to_string())))
+    }
+
+    fn new(mut settings: SmtpSettings) -> Result<Self, Outcome> {
+        settings.mails_per_connection = settings.mails_per_connection.max(1);
         let tls = match settings.security {
             Security::Insecure => None,
             Security::ImplicitTls | Security::StartTls => {
-                let tls = Tls::new(&settings.host, settings.ca_file.as_deref().map(Path::new));
+                let tls = Tls::new(&settings.host, settings.ca_file.as_deref());
                 Some(tls.map_err(trouble(SmtpStage::Tls))?)
             }
         };
@@ -48,7 +56,7 @@ impl Relay {
                 return Err(Outcome::NotSent { stage: SmtpStage::Hello, why });
             }
         };
-        Ok(Self { settings: settings.clone(), hello, tls })
+        Ok(Self { settings, hello, tls })
     }
 
     pub(super) fn settings(&self) -> &SmtpSettings {
@@ -83,7 +91,7 @@ impl Relay {
 
     async fn dial(&self) -> Result<TcpStream, String> {
         let SmtpSettings { host, port, .. } = &self.settings;
-        let failed = |err: std::io::Error| format!("connect to `{host}:{port}`: {err}");
+        let failed = |err: std::io::Error| format!("`{host}:{port}`: {err}");
         let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(failed)?;
         // Without this the kernel holds the end of each mail back for 40 ms.
         tcp.set_nodelay(true).map_err(failed)?;
@@ -99,7 +107,7 @@ impl Relay {
         let mut wire = if is_implicit { self.begin_tls(tcp).await? } else { Wire::plain(tcp) };
         expect(Connect, 220, within(limit, Connect, wire.hear()).await?)?;
         let say_hello = format!("EHLO {}", self.hello);
-        let mut hello = within(limit, Hello, wire.ask(&say_hello)).await?;
+        let mut hello = expect(Hello, 250, within(limit, Hello, wire.ask(&say_hello)).await?)?;
         if self.settings.security == Security::StartTls {
             if !hello.offers("STARTTLS") {
                 let why = "the relay does not offer STARTTLS (or someone in between hides it)";
@@ -107,9 +115,8 @@ impl Relay {
             }
             expect(Tls, 220, within(limit, Tls, wire.ask("STARTTLS")).await?)?;
             wire = self.begin_tls(wire.into_tcp().map_err(trouble(Tls))?).await?;
-            hello = within(limit, Hello, wire.ask(&say_hello)).await?;
+            hello = expect(Hello, 250, within(limit, Hello, wire.ask(&say_hello)).await?)?;
         }
-        let hello = expect(Hello, 250, hello)?;
         Ok((wire.greeted(), hello))
     }
 

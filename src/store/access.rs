@@ -1,0 +1,178 @@
+//! The end of an owner's access: with it end all their keys, without anyone cleaning up by hand.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+};
+
+use crate::{
+    domain::{
+        key::{Key, KeyId, KeyState},
+        lifecycle,
+    },
+    store::{
+        Db, StoreError,
+        amend::{self, Amendment, next_columns},
+        audit::{self, NewEvent},
+        entity::{api_keys, owners as owner_rows},
+        from_ms,
+        owners::{self, Owner},
+        policies::PolicyBook,
+        row, to_ms,
+    },
+};
+
+/// How many keys are read and written at a time.
+const BATCH: u64 = 1000;
+
+/// What an end of access did to an owner's keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Keys that end earlier now than they did.
+    pub n_shortened: u64,
+    /// Keys that end as they did: they were to end before, have expired, or are revoked.
+    pub n_kept: u64,
+    /// Rows that make no sense, and were left alone.
+    pub n_corrupt: u64,
+}
+
+/// Sets when the access of `owner` ends, for them and for all their keys; `None` is never. A key
+/// that would outlive it ends then, and what was still to be told about it is void. A later end
+/// brings no key back: its date stays as it is until it is extended or rotated.
+///
+/// All of it is true at once, or nothing.
+///
+/// # Errors
+/// [`StoreError::Busy`] if a key was changed meanwhile; else as the database answers.
+pub async fn set_end(
+    db: &Db,
+    policies: &PolicyBook,
+    actor: &str,
+    owner: &Owner,
+    at: Option<DateTime<Utc>>,
+) -> Result<Ended, StoreError> {
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
+    // First the owner: whoever makes them a key at this moment waits, and then reads the new end.
+    let row = owner_rows::ActiveModel { access_ends_at: Set(at.map(to_ms)), ..Default::default() };
+    let query =
+        owner_rows::Entity::update_many().set(row).filter(owner_rows::Column::Id.eq(owner.id));
+    query.exec(&*tx).await.map_err(StoreError::during("set the end of an access"))?;
+
+    let mut ended = Ended::default();
+    let mut last = 0;
+    loop {
+        let rows = keys_of(&*tx, owner.id, last).await?;
+        let Some(row) = rows.last() else { break };
+        last = row.id;
+        end_batch(&*tx, policies, (actor, at, now), &rows, &mut ended).await?;
+    }
+    let detail = serde_json::json!({
+        "before": owner.access_ends_at, "after": at, "n_shortened": ended.n_shortened,
+    });
+    let ids = (owner.tenant_id, owner.id);
+    owners::record(&*tx, actor, "owner.access-set", ids, detail.to_string(), now).await?;
+    tx.commit().await?;
+    Ok(ended)
+}
+
+/// An owner's next keys, locked against everybody else.
+async fn keys_of(
+    conn: &impl ConnectionTrait,
+    owner_id: i64,
+    after: i64,
+) -> Result<Vec<api_keys::Model>, StoreError> {
+    api_keys::Entity::find()
+        .filter(api_keys::Column::OwnerId.eq(owner_id))
+        .filter(api_keys::Column::Id.gt(after))
+        .order_by_asc(api_keys::Column::Id)
+        .limit(BATCH)
+        .lock_exclusive()
+        .all(conn)
+        .await
+        .map_err(StoreError::during("read an owner's keys"))
+}
+
+async fn end_batch(
+    conn: &impl ConnectionTrait,
+    policies: &PolicyBook,
+    (actor, at, now): (&str, Option<DateTime<Utc>>, DateTime<Utc>),
+    rows: &[api_keys::Model],
+    ended: &mut Ended,
+) -> Result<(), StoreError> {
+    let (mut amendments, mut shortened, mut events) = (Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        let Ok(key) = row::to_key(row) else {
+            ended.n_corrupt += 1;
+            continue;
+        };
+        let after = end(key, at);
+        if after.expires_at() != key.expires_at() {
+            shortened.push(KeyId(row.id));
+            events.push(shortened_event(row, &key, &after));
+        }
+        amendments.push(amendment(policies, row, &after, now));
+    }
+    // The rows are locked, so each still has its version.
+    amend::write(conn, &amendments).await?;
+    ended.n_shortened += shortened.len() as u64;
+    ended.n_kept += (amendments.len() - shortened.len()) as u64;
+    amend::void_notices(conn, shortened.into_iter(), "the access of its owner ends").await?;
+    audit::insert(conn, actor, &events, now).await?;
+    Ok(())
+}
+
+/// The key of an owner whose access ends at `at`.
+fn end(key: Key, at: Option<DateTime<Utc>>) -> Key {
+    let mut after = Key { access_ends_at: at, ..key };
+    if let (KeyState::Active { expires_at }, Some(at)) = (key.state, at)
+        && expires_at.is_none_or(|expires_at| at < expires_at)
+    {
+        after.state = KeyState::Active { expires_at: Some(at) };
+        after.review_at = None;
+        // It is another expiry, of which nothing has been told.
+        after.last_stage = None;
+    }
+    after
+}
+
+fn amendment(
+    policies: &PolicyBook,
+    row: &api_keys::Model,
+    after: &Key,
+    now: DateTime<Utc>,
+) -> Amendment {
+    let next = match after.state {
+        KeyState::Active { .. } => {
+            let policy = policies.of(row.tenant_id, row.environment_id, after.kind);
+            next_columns(lifecycle::first_look(after, policy, now))
+        }
+        // A window that is open stays open, and a purge that is due stays due.
+        KeyState::Window { .. } | KeyState::Revoked { .. } => (row.next_job, row.next_action_at),
+    };
+    Amendment {
+        id: KeyId(row.id),
+        version: row.version,
+        expires_at: after.expires_at().or(row.expires_at.and_then(from_ms)),
+        access_ends_at: after.access_ends_at,
+        review_at: after.review_at,
+        last_stage: after.last_stage,
+        next,
+    }
+}
+
+fn shortened_event(row: &api_keys::Model, before: &Key, after: &Key) -> NewEvent {
+    let detail = serde_json::json!({
+        "before": { "expires_at": before.expires_at() },
+        "after": { "expires_at": after.expires_at() },
+        "why": "the access of its owner ends",
+    });
+    NewEvent {
+        action: "key.shortened",
+        tenant_id: Some(row.tenant_id),
+        key_id: Some(KeyId(row.id)),
+        owner_id: Some(row.owner_id),
+        detail: detail.to_string(),
+    }
+}

@@ -1,0 +1,127 @@
+//! Keys prolonged and revoked by somebody.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+
+use crate::{
+    domain::{
+        key::{Key, KeyId, KeyState},
+        life::{self, Ask},
+        lifecycle,
+    },
+    store::{
+        Db, StoreError, Tx,
+        amend::{self, Amendment, next_columns},
+        codes::{Coded, StateCode},
+        entity::api_keys,
+        keys::{KeyError, record},
+        policies::PolicyBook,
+        row, to_ms,
+    },
+};
+
+/// Prolongs an active key, counted from now, and makes void what was to be told of its old expiry.
+/// Returns when it expires.
+///
+/// # Errors
+/// What stands against it; nothing has changed then.
+pub async fn extend(
+    db: &Db,
+    policies: &PolicyBook,
+    actor: &str,
+    public_id: &str,
+    ask: Ask,
+) -> Result<Option<DateTime<Utc>>, KeyError> {
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
+    let row = locked(&tx, public_id).await?;
+    let key = row::to_key(&row)?;
+    let old = match key.state {
+        KeyState::Active { expires_at: Some(at) } if at <= now => {
+            return Err(KeyError::Expired(at));
+        }
+        KeyState::Active { expires_at } => expires_at,
+        KeyState::Window { expires_at, .. } => return Err(KeyError::Expired(expires_at)),
+        KeyState::Revoked { .. } => return Err(KeyError::Revoked),
+    };
+    let policy = policies.of(row.tenant_id, row.environment_id, key.kind);
+    let life = life::extended(policy, ask, old, key.access_ends_at, now)?;
+    let after = Key {
+        state: KeyState::Active { expires_at: life.expires_at },
+        review_at: life.review_at,
+        last_stage: None,
+        ..key
+    };
+    let id = KeyId(row.id);
+    let amendment = Amendment {
+        id,
+        version: row.version,
+        expires_at: life.expires_at,
+        access_ends_at: key.access_ends_at,
+        review_at: life.review_at,
+        last_stage: None,
+        next: next_columns(lifecycle::first_look(&after, policy, now)),
+    };
+    amend::write(&*tx, &[amendment]).await?;
+    amend::void_notices(&*tx, [id].into_iter(), "the key was extended").await?;
+    let detail = serde_json::json!({
+        "before": { "expires_at": old }, "after": { "expires_at": life.expires_at },
+    });
+    record(&*tx, actor, "key.extended", id, (row.tenant_id, row.owner_id), detail, now).await?;
+    tx.commit().await?;
+    Ok(life.expires_at)
+}
+
+/// Ends a key for good. It is kept until the instant returned, for a mistake to be noticed.
+///
+/// # Errors
+/// [`KeyError::Revoked`] if somebody was quicker; else what stands against it.
+pub async fn revoke(
+    db: &Db,
+    policies: &PolicyBook,
+    actor: &str,
+    public_id: &str,
+    reason: Option<&str>,
+) -> Result<DateTime<Utc>, KeyError> {
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
+    let row = locked(&tx, public_id).await?;
+    let key = row::to_key(&row)?;
+    if matches!(key.state, KeyState::Revoked { .. }) {
+        return Err(KeyError::Revoked);
+    }
+    let policy = policies.of(row.tenant_id, row.environment_id, key.kind);
+    let purge_at = now + policy.undo();
+    let after = Key { state: KeyState::Revoked { purge_at }, ..key };
+    let (next_job, next_action_at) = next_columns(lifecycle::first_look(&after, policy, now));
+    let change = api_keys::ActiveModel {
+        state: Set(StateCode::Revoked.code()),
+        window_ends_at: Set(Some(to_ms(purge_at))),
+        next_job: Set(next_job),
+        next_action_at: Set(next_action_at),
+        version: Set(row.version + 1),
+        ..Default::default()
+    };
+    let query = api_keys::Entity::update_many()
+        .set(change)
+        .filter(api_keys::Column::Id.eq(row.id))
+        // The row is locked; this is for the day somebody changes that.
+        .filter(api_keys::Column::Version.eq(row.version));
+    query.exec(&*tx).await.map_err(StoreError::during("revoke a key"))?;
+    let id = KeyId(row.id);
+    amend::void_notices(&*tx, [id].into_iter(), "the key was revoked").await?;
+    let detail = serde_json::json!({
+        "before": { "expires_at": key.expires_at() }, "purge_at": purge_at, "reason": reason,
+    });
+    record(&*tx, actor, "key.revoked", id, (row.tenant_id, row.owner_id), detail, now).await?;
+    tx.commit().await?;
+    Ok(purge_at)
+}
+
+/// The key's row, locked against everybody else.
+async fn locked(tx: &Tx, public_id: &str) -> Result<api_keys::Model, KeyError> {
+    let query = api_keys::Entity::find().filter(api_keys::Column::PublicId.eq(public_id));
+    let row = query.lock_exclusive().one(&**tx).await;
+    row.map_err(StoreError::during("read a key"))?
+        .ok_or_else(|| KeyError::NoKey(public_id.to_owned()))
+}

@@ -1,0 +1,213 @@
+//! Keys as people look at them: with the names of everything they belong to.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, FromQueryResult, QueryResult};
+
+use crate::{
+    domain::{
+        identity::{KeyKind, OwnerKind},
+        key::Key,
+        stage::Stage,
+        token::Class,
+    },
+    store::{
+        CorruptKey, Db, StoreError,
+        codes::{Coded, StateCode},
+        entity::api_keys,
+        from_ms, row,
+        sql::Sql,
+        to_ms,
+    },
+};
+
+/// A key with its names.
+#[derive(Clone, Debug)]
+pub struct KeyView {
+    /// Its number.
+    pub id: i64,
+    /// What people call it: 12 characters.
+    pub public_id: String,
+    /// Its tenant's number and slug.
+    pub tenant: (i64, String),
+    /// Its environment's number and slug.
+    pub environment: (i64, String),
+    /// The word in its token.
+    pub class: Class,
+    /// Its owner's number and address.
+    pub owner: (i64, String),
+    /// Who its owner is.
+    pub owner_kind: OwnerKind,
+    /// What its owner calls it.
+    pub name: String,
+    /// What decisions go by, or why the row makes no sense.
+    pub key: Result<Key, CorruptKey>,
+    /// When the key was made; a rotation does not change it.
+    pub created_at: DateTime<Utc>,
+    /// When it ends or ended, whatever its state.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it can be purged, once it has ended.
+    pub window_ends_at: Option<DateTime<Utc>>,
+    /// When the daemon looks at it again.
+    pub next_action_at: Option<DateTime<Utc>>,
+    /// When it was last used.
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// Why it must be kept.
+    pub hold: Option<String>,
+    /// Why the daemon has put it aside.
+    pub parked: Option<String>,
+    /// The system that issued it, and what it is called there.
+    pub external: Option<(String, String)>,
+}
+
+impl KeyView {
+    /// `active`, `expired` (its window is open), `revoked`, or `damaged`.
+    ///
+    /// A key whose time has come is expired, whether or not the daemon has been there.
+    pub fn state_word(&self, now: DateTime<Utc>) -> &'static str {
+        use crate::domain::key::KeyState;
+        match self.key.as_ref().map(|key| key.state) {
+            Ok(KeyState::Active { expires_at: Some(at) }) if at <= now => "expired",
+            Ok(KeyState::Active { .. }) => "active",
+            Ok(KeyState::Window { .. }) => "expired",
+            Ok(KeyState::Revoked { .. }) => "revoked",
+            Err(_) => "damaged",
+        }
+    }
+
+    /// The most urgent stage told for its expiry.
+    pub fn last_stage(&self) -> Option<Stage> {
+        self.key.as_ref().ok().and_then(|key| key.last_stage)
+    }
+}
+
+/// The stored state of a key, as a filter names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// In use, as far as its owner's and the sweep's doing goes.
+    Active,
+    /// Expired, with its window open.
+    Window,
+    /// Ended for good.
+    Revoked,
+}
+
+/// Which keys are listed. `None` is all.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of the tenant called so.
+    pub tenant: Option<String>,
+    /// Of environments called so.
+    pub environment: Option<String>,
+    /// Of owners with this address.
+    pub owner: Option<String>,
+    /// Of the owner with this number.
+    pub owner_id: Option<i64>,
+    /// Of this kind.
+    pub kind: Option<KeyKind>,
+    /// In this state.
+    pub state: Option<State>,
+    /// That end at this instant or before.
+    pub expires_by: Option<DateTime<Utc>>,
+    /// Only those that the daemon has put aside.
+    pub only_parked: bool,
+}
+
+/// Up to `limit` keys that meet `filter`, by number, after the one numbered `after`.
+///
+/// # Errors
+/// As the database answers. A row that makes no sense is listed as such.
+pub async fn list(
+    db: &Db,
+    filter: &Filter,
+    after: i64,
+    limit: u64,
+) -> Result<Vec<KeyView>, StoreError> {
+    let mut sql = select(db.conn()).push(" WHERE k.id > ").bind(after);
+    for (column, value) in [
+        (" AND t.slug = ", &filter.tenant),
+        (" AND e.slug = ", &filter.environment),
+        (" AND o.email = ", &filter.owner),
+    ] {
+        if let Some(value) = value {
+            sql = sql.push(column).bind(value.as_str());
+        }
+    }
+    let state = filter.state.map(|state| match state {
+        State::Active => StateCode::Active.code(),
+        State::Window => StateCode::Window.code(),
+        State::Revoked => StateCode::Revoked.code(),
+    });
+    for (column, value) in [
+        (" AND k.owner_id = ", filter.owner_id),
+        (" AND k.kind = ", filter.kind.map(|kind| kind.code().into())),
+        (" AND k.state = ", state.map(i64::from)),
+        (" AND k.expires_at <= ", filter.expires_by.map(to_ms)),
+    ] {
+        if let Some(value) = value {
+            sql = sql.push(column).bind(value);
+        }
+    }
+    if filter.only_parked {
+        sql = sql.push(" AND k.parked IS NOT NULL");
+    }
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = sql.push(" ORDER BY k.id LIMIT ").bind(limit).all(db.conn()).await?;
+    rows.iter().map(to_view).collect()
+}
+
+/// The key that people call `public_id`.
+///
+/// # Errors
+/// As the database answers.
+pub async fn find(
+    conn: &impl ConnectionTrait,
+    public_id: &str,
+) -> Result<Option<KeyView>, StoreError> {
+    let row = select(conn).push(" WHERE k.public_id = ").bind(public_id).one(conn).await?;
+    row.as_ref().map(to_view).transpose()
+}
+
+#[derive(FromQueryResult)]
+struct Names {
+    tenant: String,
+    environment: String,
+    class: i16,
+    email: String,
+    owner_kind: i16,
+}
+
+fn select(conn: &impl ConnectionTrait) -> Sql {
+    Sql::new(conn, "find keys").push(
+        "SELECT k.*, t.slug AS tenant, e.slug AS environment, e.class AS class, o.email AS email, \
+         o.kind AS owner_kind FROM api_keys k JOIN tenants t ON t.id = k.tenant_id \
+         JOIN environments e ON e.id = k.environment_id JOIN owners o ON o.id = k.owner_id",
+    )
+}
+
+fn to_view(result: &QueryResult) -> Result<KeyView, StoreError> {
+    let during = || StoreError::during("read a key");
+    let row = api_keys::Model::from_query_result(result, "").map_err(during())?;
+    let names = Names::from_query_result(result, "").map_err(during())?;
+    let corrupt = |what, found: i16| StoreError::Corrupt { what, found: found.to_string() };
+    Ok(KeyView {
+        key: row::to_key(&row),
+        class: Class::of_code(names.class)
+            .ok_or_else(|| corrupt("the class of an environment", names.class))?,
+        owner_kind: OwnerKind::of_code(names.owner_kind)
+            .ok_or_else(|| corrupt("the kind of an owner", names.owner_kind))?,
+        id: row.id,
+        public_id: row.public_id,
+        tenant: (row.tenant_id, names.tenant),
+        environment: (row.environment_id, names.environment),
+        owner: (row.owner_id, names.email),
+        name: row.name,
+        created_at: from_ms(row.created_at).unwrap_or_default(),
+        expires_at: row.expires_at.and_then(from_ms),
+        window_ends_at: row.window_ends_at.and_then(from_ms),
+        next_action_at: row.next_action_at.and_then(from_ms),
+        last_used_at: row.last_used_at.and_then(from_ms),
+        hold: row.hold,
+        parked: row.parked,
+        external: row.source.zip(row.external_id),
+    })
+}

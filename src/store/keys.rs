@@ -1,0 +1,201 @@
+//! Keys made by somebody, and why one cannot be made or changed.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, QuerySelect};
+use thiserror::Error;
+
+use crate::{
+    domain::{
+        identity::{KeyKind, PublicId},
+        key::{Key, KeyId, KeyState},
+        life::{self, Ask, LifeError},
+        lifecycle,
+        name::Label,
+        stage::Stage,
+        token::Mac,
+    },
+    store::{
+        CorruptKey, Db, NoticeStatus, StoreError, Tx,
+        amend::next_columns,
+        audit::{self, NewEvent},
+        codes::{Coded, StateCode},
+        entity::{api_keys, key_secrets, owners},
+        from_ms,
+        notices::{self, NewNotice},
+        policies::PolicyBook,
+        to_ms,
+    },
+};
+
+/// The secret is an HMAC under a pepper of ours.
+const HMAC_SHA_256: i16 = 1;
+
+/// Why a key cannot be made or changed.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// The policy or the owner's access does not allow it.
+    #[error(transparent)]
+    Life(#[from] LifeError),
+    /// There is no such key, or none any more.
+    #[error("there is no key {0}")]
+    NoKey(String),
+    /// There is no such owner any more.
+    #[error("the owner is gone")]
+    NoOwner,
+    /// The key has expired: it is rotated, not extended.
+    #[error("the key expired at {}", .0.format("%Y-%m-%d %H:%M UTC"))]
+    Expired(DateTime<Utc>),
+    /// The key has been revoked.
+    #[error("the key has been revoked")]
+    Revoked,
+    /// The row makes no sense.
+    #[error(transparent)]
+    Corrupt(#[from] CorruptKey),
+    /// As the database answers.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A key to be made.
+#[derive(Clone, Debug)]
+pub struct NewKey<'a> {
+    /// Drawn at random.
+    pub public_id: PublicId,
+    /// What is remembered of its secret.
+    pub mac: &'a Mac,
+    /// Whose tenant's number.
+    pub tenant_id: i64,
+    /// Its environment's number.
+    pub environment_id: i64,
+    /// Whose it is.
+    pub owner_id: i64,
+    /// What it is for.
+    pub kind: KeyKind,
+    /// What its owner calls it.
+    pub name: &'a Label,
+    /// How long it shall live.
+    pub ask: Ask,
+}
+
+/// Makes a key: its row, its secret, the notice to its owner and the line in the trail, at once.
+/// Returns when it expires.
+///
+/// # Errors
+/// [`StoreError::Taken`] if the public id has been drawn before: draw again.
+pub async fn create(
+    db: &Db,
+    policies: &PolicyBook,
+    actor: &str,
+    new: &NewKey<'_>,
+) -> Result<Option<DateTime<Utc>>, KeyError> {
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
+    let policy = policies.of(new.tenant_id, new.environment_id, new.kind);
+    let access_ends_at = access_end(&tx, new.owner_id).await?;
+    let life = life::new_life(policy, new.ask, access_ends_at, now)?;
+    let key = Key {
+        kind: new.kind,
+        state: KeyState::Active { expires_at: life.expires_at },
+        issued_at: now,
+        access_ends_at,
+        review_at: life.review_at,
+        last_stage: None,
+        is_held: false,
+    };
+    let next = next_columns(lifecycle::first_look(&key, policy, now));
+    let id = insert_key(&tx, new, &key, &life, next, now).await?;
+    insert_secret(&tx, id, new.mac, now).await?;
+    let notice = NewNotice {
+        key_id: id,
+        tenant_id: new.tenant_id,
+        owner_id: new.owner_id,
+        stage: Stage::Created,
+        about: life.expires_at.unwrap_or(now),
+        status: NoticeStatus::Pending,
+        due_at: now,
+    };
+    notices::insert(&*tx, &[notice], now).await?;
+    let detail = serde_json::json!({
+        "id": new.public_id.as_str(), "kind": new.kind.as_str(), "expires_at": life.expires_at,
+    });
+    let ids = (new.tenant_id, new.owner_id);
+    record(&*tx, actor, "key.created", id, ids, detail, now).await?;
+    tx.commit().await?;
+    Ok(life.expires_at)
+}
+
+/// When the owner's access ends. It cannot change until the transaction is over.
+async fn access_end(tx: &Tx, owner_id: i64) -> Result<Option<DateTime<Utc>>, KeyError> {
+    let row = owners::Entity::find_by_id(owner_id).lock_exclusive().one(&**tx).await;
+    let row = row.map_err(StoreError::during("read an owner"))?.ok_or(KeyError::NoOwner)?;
+    Ok(row.access_ends_at.and_then(from_ms))
+}
+
+async fn insert_key(
+    tx: &Tx,
+    new: &NewKey<'_>,
+    key: &Key,
+    life: &life::Life,
+    (next_job, next_action_at): (i16, Option<i64>),
+    now: DateTime<Utc>,
+) -> Result<KeyId, StoreError> {
+    let row = api_keys::ActiveModel {
+        public_id: Set(new.public_id.to_string()),
+        tenant_id: Set(new.tenant_id),
+        environment_id: Set(new.environment_id),
+        owner_id: Set(new.owner_id),
+        kind: Set(new.kind.code()),
+        name: Set(new.name.to_string()),
+        ttl_ms: Set(life.ttl.map(|ttl| ttl.num_milliseconds())),
+        created_at: Set(to_ms(now)),
+        issued_at: Set(to_ms(now)),
+        expires_at: Set(life.expires_at.map(to_ms)),
+        access_ends_at: Set(key.access_ends_at.map(to_ms)),
+        review_at: Set(life.review_at.map(to_ms)),
+        state: Set(StateCode::Active.code()),
+        next_job: Set(next_job),
+        next_action_at: Set(next_action_at),
+        version: Set(1),
+        ..Default::default()
+    };
+    let row = row.insert(&**tx).await.map_err(StoreError::during("create a key"))?;
+    Ok(KeyId(row.id))
+}
+
+async fn insert_secret(
+    tx: &Tx,
+    id: KeyId,
+    mac: &Mac,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let row = key_secrets::ActiveModel {
+        key_id: Set(id.0),
+        version: Set(1),
+        algorithm: Set(HMAC_SHA_256),
+        mac: Set(mac.0.to_vec()),
+        pepper_id: Set(1),
+        created_at: Set(to_ms(now)),
+        ..Default::default()
+    };
+    let done = key_secrets::Entity::insert(row).exec_without_returning(&**tx).await;
+    done.map(drop).map_err(StoreError::during("remember a secret"))
+}
+
+pub(super) async fn record(
+    conn: &impl ConnectionTrait,
+    actor: &str,
+    action: &'static str,
+    id: KeyId,
+    (tenant_id, owner_id): (i64, i64),
+    detail: serde_json::Value,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let event = NewEvent {
+        action,
+        tenant_id: Some(tenant_id),
+        key_id: Some(id),
+        owner_id: Some(owner_id),
+        detail: detail.to_string(),
+    };
+    audit::insert(conn, actor, &[event], now).await.map(drop)
+}

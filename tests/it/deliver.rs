@@ -1,0 +1,161 @@
+//! How mails leave, and what becomes of those that do not.
+
+use chrono::TimeDelta;
+use lapsed::mail::outcome::{Class, Outcome, SmtpStage};
+
+use crate::{on_each_engine, support::app::days};
+
+/// A refusal of this class.
+fn refused(class: Class) -> Outcome {
+    let (code, reply) = (550, "no".to_owned());
+    Outcome::Refused { stage: SmtpStage::Rcpt, class, code, enhanced: None, reply }
+}
+
+on_each_engine! {
+    async fn an_owner_gets_one_mail_about_many_keys(app: TestApp) {
+        app.people().await;
+        app.owner(2, "bob@acme.example").await;
+        for id in 1..=3 {
+            app.key(id, days(7)).await;
+        }
+        app.key_of(2, 4, days(1)).await;
+        app.pass().await;
+        let mut subjects = app.subjects();
+        subjects.sort();
+        assert_eq!(subjects.len(), 2, "{subjects:?}");
+        assert!(subjects[0].starts_with("ada@acme.example: 3 API keys"), "{subjects:?}");
+        assert!(subjects[1].starts_with("bob@acme.example: "), "{subjects:?}");
+        app.pass().await;
+        assert_eq!(app.subjects().len(), 2, "nobody is told twice");
+    }
+}
+
+on_each_engine! {
+    async fn a_key_that_changed_before_the_mail_left_is_left_out(app: TestApp) {
+        app.people().await;
+        app.key(1, days(7)).await;
+        app.key(2, days(7)).await;
+        app.sweep().await;
+        app.execute("UPDATE api_keys SET expires_at = expires_at + 864000000 WHERE id = 1").await;
+        app.job("deliver").await;
+        assert_eq!(app.notices(1).await[1], "expiring-7d void");
+        assert_eq!(app.notices(2).await[1], "expiring-7d told");
+        app.key(3, days(7)).await;
+        app.sweep().await;
+        app.execute("DELETE FROM api_keys WHERE id = 3").await;
+        app.job("deliver").await;
+        assert_eq!(app.notices(3).await[1], "expiring-7d void");
+        assert_eq!(app.subjects().len(), 1, "a mail with nothing to say is not sent");
+    }
+}
+
+on_each_engine! {
+    async fn an_unreachable_owners_contacts_are_told_instead(app: TestApp) {
+        app.people().await;
+        app.key(1, days(7)).await;
+        app.sweep().await;
+        app.outbox.next_outcomes([refused(Class::Recipient)]);
+        app.job("deliver").await;
+        assert_eq!(app.notices(1).await[1], "expiring-7d pending");
+        app.job("deliver").await;
+        assert_eq!(app.notices(1).await[1], "expiring-7d escalated");
+        assert!(app.subjects()[0].starts_with("ops@acme.example: "), "{:?}", app.subjects());
+    }
+}
+
+on_each_engine! {
+    async fn a_notice_that_nobody_can_be_told_is_recorded_as_such(app: TestApp) {
+        app.people().await;
+        app.execute("UPDATE owners SET email = 'no address'").await;
+        app.execute("UPDATE tenants SET contacts = '[]'").await;
+        app.key(1, days(7)).await;
+        app.pass().await;
+        assert_eq!(app.notices(1).await[1], "expiring-7d failed");
+        assert!(app.subjects().is_empty());
+    }
+}
+
+on_each_engine! {
+    async fn a_transient_refusal_is_tried_again_with_the_same_message_id(app: TestApp) {
+        app.people().await;
+        app.key(1, days(7)).await;
+        app.sweep().await;
+        app.outbox.next_outcomes([refused(Class::Transient), Outcome::Unknown { why: "lost".into() }]);
+        app.job("deliver").await;
+        app.clock.advance(TimeDelta::minutes(3));
+        app.job("deliver").await;
+        app.clock.advance(TimeDelta::minutes(6));
+        app.job("deliver").await;
+        let attempts = app.outbox.attempts();
+        assert_eq!(attempts.len(), 3);
+        let id = |n: usize| {
+            let text = String::from_utf8_lossy(&attempts[n].0.bytes).into_owned();
+            text.lines().find(|line| line.starts_with("Message-ID")).unwrap().to_owned()
+        };
+        assert_eq!(id(0), id(1));
+        assert_eq!(id(0), id(2));
+        let ambiguous: Vec<i64> = app.column("SELECT ambiguous FROM messages").await;
+        assert_eq!(ambiguous, [1], "what may have arrived twice is counted");
+        assert_eq!(app.notices(1).await[1], "expiring-7d told");
+    }
+}
+
+on_each_engine! {
+    async fn a_broken_channel_burns_no_attempt(app: TestApp) {
+        app.people().await;
+        for owner in 2..=40 {
+            app.owner(owner, &format!("o{owner}@acme.example")).await;
+            app.key_of(owner, owner, days(7)).await;
+        }
+        app.sweep().await;
+        app.outbox.decide_with(|_| Outcome::NotSent {
+            stage: SmtpStage::Auth,
+            why: "535 5.7.8 wrong password".to_owned(),
+        });
+        app.job("deliver").await;
+        app.job("deliver").await;
+        let tried: Vec<i64> = app.column("SELECT attempts FROM messages").await;
+        assert_eq!(tried.iter().sum::<i64>(), 0);
+        assert_eq!(app.count("messages WHERE status = 1").await, 39);
+        app.outbox.decide_with(|_| lapsed::mail::memory::MemoryOutbox::accepted());
+        app.clock.advance(TimeDelta::minutes(1));
+        app.job("deliver").await;
+        app.job("deliver").await;
+        assert_eq!(app.count("messages WHERE status = 3").await, 39);
+    }
+}
+
+on_each_engine! {
+    async fn a_message_whose_sender_died_is_sent_by_another_and_counted(app: TestApp) {
+        app.people().await;
+        app.key(1, days(7)).await;
+        app.sweep().await;
+        app.outbox.next_outcomes([refused(Class::Transient)]);
+        app.job("deliver").await;
+        let lease = (app.now() + TimeDelta::minutes(10)).timestamp_millis();
+        app.execute(&format!("UPDATE messages SET status = 2, holder = 'dead', lease_until = {lease}, next_attempt_at = {lease}")).await;
+        app.clock.advance(TimeDelta::minutes(10) - TimeDelta::seconds(1));
+        app.job("deliver").await;
+        assert_eq!(app.subjects().len(), 0, "it may still live");
+        app.clock.advance(TimeDelta::seconds(1));
+        app.job("deliver").await;
+        assert_eq!(app.subjects().len(), 1);
+        assert_eq!(app.column::<i64>("SELECT crashes FROM messages").await, [1]);
+    }
+}
+
+on_each_engine! {
+    async fn a_message_that_kills_its_senders_is_put_aside(app: TestApp) {
+        app.people().await;
+        app.key(1, days(7)).await;
+        app.sweep().await;
+        app.outbox.next_outcomes([refused(Class::Transient)]);
+        app.job("deliver").await;
+        for _ in 0..3 {
+            app.execute("UPDATE messages SET status = 2, holder = 'dead', lease_until = 0, next_attempt_at = 0, crashes = crashes").await;
+            app.outbox.next_outcomes([refused(Class::Transient)]);
+            app.job("deliver").await;
+        }
+        assert_eq!(app.column::<i16>("SELECT status FROM messages").await, [6]);
+    }
+}

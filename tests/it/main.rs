@@ -1,0 +1,20 @@
+//! Every integration test in one binary: real SQL on every engine, a clock that stands still, a
+//! mail server that fails as told. No sleeping, no environment, no order.
+
+#![expect(unreachable_pub, reason = "`pub` in a test means: for the other tests")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+mod access;
+mod deliver;
+mod demo;
+mod import;
+mod keys;
+mod purge;
+mod schema;
+mod smtp_faults;
+mod smtp_lanes;
+mod smtp_pipelining;
+mod smtp_tls;
+mod sweep;

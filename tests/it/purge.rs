@@ -1,0 +1,92 @@
+//! What is purged, and what never is.
+
+use chrono::TimeDelta;
+
+use crate::{on_each_engine, support::app::days};
+
+on_each_engine! {
+    async fn a_key_nobody_brought_back_is_purged_and_leaves_a_tombstone(app: TestApp) {
+        app.people().await;
+        app.key(1, days(0)).await;
+        app.execute("INSERT INTO key_secrets (key_id, version, algorithm, mac, pepper_id, created_at) VALUES (1, 1, 1, 'x', 1, 0)").await;
+        app.pass().await;
+        app.clock.advance(days(7) - TimeDelta::seconds(1));
+        app.pass().await;
+        assert_eq!(app.describe(1).await, "window, next purge in PT0.998S");
+        app.clock.advance(TimeDelta::milliseconds(997));
+        app.pass().await;
+        assert_eq!(app.describe(1).await, "gone", "at the millisecond at which the window ends");
+        app.clock.advance(TimeDelta::seconds(1));
+        app.pass().await;
+        assert_eq!(app.describe(1).await, "gone");
+        assert_eq!(app.count("key_secrets").await, 0);
+        let tombstone: Vec<String> = app.column("SELECT public_id FROM tombstones").await;
+        assert_eq!(tombstone, ["key000000001"]);
+        assert_eq!(app.notices(1).await, ["expiring-30d superseded", "expiring-7d superseded", "expiring-1d superseded", "expired told", "closing told", "purged told"]);
+        let actions: Vec<String> = app.column("SELECT action FROM audit_events ORDER BY id").await;
+        assert_eq!(actions, ["key.expired", "key.purged"]);
+    }
+}
+
+on_each_engine! {
+    async fn nothing_is_purged_before_somebody_was_told(app: TestApp) {
+        app.people().await;
+        app.key(1, days(0)).await;
+        app.sweep().await;
+        app.clock.advance(days(30));
+        app.sweep().await;
+        app.clock.advance(TimeDelta::milliseconds(1));
+        app.job("purge").await;
+        assert_eq!(app.describe(1).await, "window, next purge in PT3600S", "no mail went out");
+        app.job("deliver").await;
+        app.clock.advance(TimeDelta::hours(2));
+        app.job("purge").await;
+        assert_eq!(app.describe(1).await, "window, next purge in PT252000S", "told 2 hours ago");
+        app.clock.advance(TimeDelta::hours(70));
+        app.job("purge").await;
+        assert_eq!(app.describe(1).await, "gone", "told 72 hours ago");
+    }
+}
+
+on_each_engine! {
+    async fn a_key_that_never_expires_is_never_purged(app: TestApp) {
+        app.people().await;
+        app.key(1, days(0)).await;
+        app.execute("UPDATE api_keys SET expires_at = NULL, kind = 2, next_job = 2, next_action_at = 0").await;
+        app.clock.advance(days(4000));
+        app.pass().await;
+        assert_ne!(app.describe(1).await, "gone");
+        assert_eq!(app.count("tombstones").await, 0);
+    }
+}
+
+on_each_engine! {
+    async fn a_held_key_stays(app: TestApp) {
+        app.people().await;
+        app.key(1, days(0)).await;
+        app.pass().await;
+        app.execute("UPDATE api_keys SET hold = 'court order'").await;
+        app.clock.advance(days(30));
+        app.pass().await;
+        assert_ne!(app.describe(1).await, "gone");
+    }
+}
+
+on_each_engine! {
+    async fn old_history_is_pruned_and_the_rest_stays(app: TestApp) {
+        app.people().await;
+        app.key(1, days(0)).await;
+        app.pass().await;
+        app.clock.advance(days(7));
+        app.pass().await;
+        app.clock.advance(days(80));
+        app.job("prune").await;
+        assert_eq!(app.count("tombstones").await, 1);
+        assert!(app.count("messages").await > 0);
+        app.clock.advance(days(340));
+        app.job("prune").await;
+        assert_eq!(app.count("tombstones").await, 0);
+        assert_eq!(app.count("messages").await, 0);
+        assert_eq!(app.count("notices WHERE message_id IS NOT NULL").await, 0);
+    }
+}

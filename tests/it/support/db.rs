@@ -1,0 +1,127 @@
+//! A database for one test, on the engine it asks for, dropped afterwards.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+use lapsed::{
+    clock::Clock,
+    store::{Db, Engine, Settings},
+};
+use sea_orm::{ConnectionTrait as _, Database};
+
+/// Makes one test out of a body for each engine.
+#[macro_export]
+macro_rules! on_each_engine {
+    ($(#[$meta:meta])* async fn $name:ident($app:ident: TestApp) $body:block) => {
+        mod $name {
+            use super::*;
+
+            async fn promise($app: $crate::support::app::TestApp) $body
+
+            $(#[$meta])*
+            #[tokio::test]
+            async fn sqlite() {
+                $crate::support::app::run(lapsed::store::Engine::Sqlite, promise).await;
+            }
+
+            $(#[$meta])*
+            #[tokio::test]
+            async fn postgres() {
+                $crate::support::app::run(lapsed::store::Engine::Postgres, promise).await;
+            }
+
+            $(#[$meta])*
+            #[tokio::test]
+            async fn mariadb() {
+                $crate::support::app::run(lapsed::store::Engine::MariaDb, promise).await;
+            }
+        }
+    };
+}
+
+/// A database that nobody else uses.
+#[derive(Clone, Debug)]
+pub struct TestDb {
+    engine: Engine,
+    name: String,
+    /// SQLite's folder; dropped with the last clone.
+    folder: Option<Arc<tempfile::TempDir>>,
+}
+
+impl TestDb {
+    /// Makes an empty database.
+    pub async fn create(engine: Engine) -> Self {
+        let name = format!("lapsed_test_{:016x}", rand::random::<u64>());
+        let folder = (engine == Engine::Sqlite).then(|| Arc::new(tempfile::tempdir().unwrap()));
+        if let Some(server) = server(engine) {
+            execute(
+                &format!("{server}/{}", first_database(engine)),
+                &format!("CREATE DATABASE {name}"),
+            )
+            .await;
+        }
+        Self { engine, name, folder }
+    }
+
+    /// How to reach it.
+    pub fn url(&self) -> String {
+        match &self.folder {
+            Some(folder) => format!("sqlite://{}", folder.path().join("test.db").display()),
+            None => format!("{}/{}", server(self.engine).unwrap(), self.name),
+        }
+    }
+
+    /// Connects to it; `clock` decides, on every engine.
+    pub async fn connect(&self, clock: Arc<dyn Clock>) -> Db {
+        let settings = Settings {
+            url: self.url(),
+            password: None,
+            max_connections: 4,
+            acquire_timeout: Duration::from_secs(20),
+        };
+        Db::connect(&settings, clock, true).await.unwrap()
+    }
+
+    /// Drops it.
+    pub async fn drop(self) {
+        let Some(server) = server(self.engine) else { return };
+        let force = if self.engine == Engine::Postgres { " WITH (FORCE)" } else { "" };
+        let statement = format!("DROP DATABASE {}{force}", self.name);
+        execute(&format!("{server}/{}", first_database(self.engine)), &statement).await;
+    }
+}
+
+/// Runs `body` with a database of its own, and drops it whether the body panics or not.
+pub async fn with_db<F: Future<Output = ()>>(engine: Engine, body: impl FnOnce(TestDb) -> F) {
+    let db = TestDb::create(engine).await;
+    let result = AssertUnwindSafe(body(db.clone())).catch_unwind().await;
+    db.drop().await;
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Where the servers are: on this machine, unless the environment says otherwise.
+#[expect(clippy::disallowed_methods, reason = "where the test servers are is no configuration")]
+fn server(engine: Engine) -> Option<String> {
+    let (name, usual) = match engine {
+        Engine::Sqlite => return None,
+        Engine::Postgres => ("TEST_POSTGRES_URL", "postgres://postgres@127.0.0.1:5432"),
+        Engine::MariaDb => ("TEST_MARIADB_URL", "mysql://root@127.0.0.1:3306"),
+    };
+    Some(std::env::var(name).unwrap_or_else(|_| usual.to_owned()))
+}
+
+fn first_database(engine: Engine) -> &'static str {
+    if engine == Engine::Postgres { "postgres" } else { "mysql" }
+}
+
+async fn execute(url: &str, statement: &str) {
+    let db = Database::connect(sea_orm::ConnectOptions::new(url).sqlx_logging(false).to_owned())
+        .await
+        .unwrap_or_else(|error| {
+            panic!("{error}\n  hint: .ci/run starts the servers the tests need")
+        });
+    db.execute_unprepared(statement).await.unwrap();
+    db.close().await.unwrap();
+}

@@ -1,0 +1,6 @@
+//! What the tests stand on.
+
+pub mod app;
+pub mod db;
+pub mod proxy;
+pub mod smtp;
