@@ -32,6 +32,8 @@ pub struct Job {
     pub about: &'static str,
     /// Whether it destroys: a pause of purges holds it.
     pub is_destructive: bool,
+    /// Whether one replica does it for all, under a lease. The others share their work by claims.
+    pub is_for_one: bool,
     run: fn(Context) -> BoxFuture<'static, anyhow::Result<Outcome>>,
 }
 
@@ -41,24 +43,28 @@ pub static JOBS: &[Job] = &[
         name: "sweep",
         about: "writes the notices that are due, and moves expired keys into their window",
         is_destructive: false,
+        is_for_one: false,
         run: |ctx| Box::pin(sweep::run(ctx)),
     },
     Job {
         name: "deliver",
         about: "gathers notices into mails, and sends what is due",
         is_destructive: false,
+        is_for_one: false,
         run: |ctx| Box::pin(deliver::run(ctx)),
     },
     Job {
         name: "purge",
         about: "purges keys whose window is over and whose owners were told",
         is_destructive: true,
+        is_for_one: false,
         run: |ctx| Box::pin(purge::run(ctx)),
     },
     Job {
         name: "prune",
         about: "deletes history that has been kept long enough",
         is_destructive: false,
+        is_for_one: true,
         run: |ctx| Box::pin(prune::run(ctx)),
     },
 ];

@@ -22,6 +22,7 @@ pub mod import;
 pub mod key_changes;
 pub mod key_list;
 pub mod keys;
+pub mod leases;
 pub mod letters;
 pub mod messages;
 pub mod notices;

@@ -11,6 +11,8 @@ mod deliver;
 mod demo;
 mod import;
 mod keys;
+mod leases;
+mod plans;
 mod purge;
 mod schema;
 mod smtp_faults;

@@ -31,6 +31,7 @@ pub struct TestApp {
     pub clock: ManualClock,
     pub outbox: MemoryOutbox,
     pub runner: Runner,
+    pub deps: Deps,
 }
 
 /// Runs `promise` with an installation of its own on `engine`.
@@ -58,8 +59,8 @@ impl TestApp {
         db.migrate().await.unwrap();
         let outbox = MemoryOutbox::default();
         let deps = deps(db.clone(), clock.clone(), Transport::Memory(outbox.clone()));
-        let runner = Runner::new(deps, Duration::from_secs(60), Shutdown::new());
-        Self { db, test_db, clock, outbox, runner }
+        let runner = Runner::new(deps.clone(), Duration::from_secs(60), Shutdown::new());
+        Self { db, test_db, clock, outbox, runner, deps }
     }
 
     pub fn now(&self) -> DateTime<Utc> {
