@@ -3,11 +3,17 @@
 pub mod app;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod demo;
 pub mod domain;
+pub mod heartbeat;
+pub mod http;
 pub mod jobs;
 pub mod keyring;
 pub mod mail;
+pub mod metrics;
 pub mod random;
+pub mod schedule;
 pub mod shutdown;
 pub mod store;
+pub mod telemetry;

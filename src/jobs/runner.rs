@@ -17,8 +17,12 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
+pub use crate::jobs::state::JobState;
 use crate::{
-    jobs::{Context, Deps, JOBS, Job, Outcome},
+    jobs::{
+        Context, Deps, JOBS, Job, Outcome,
+        contact::{Contact, is_passing},
+    },
     shutdown::{Shutdown, pause},
     store::{
         StoreError, flags,
@@ -67,23 +71,11 @@ pub enum RunError {
     },
 }
 
-/// What is known about a job in this process.
-#[derive(Clone, Debug, Default)]
-pub struct JobState {
-    /// Whether it runs now.
-    pub is_running: bool,
-    /// How often it has run.
-    pub n_runs: u64,
-    /// How often it failed.
-    pub n_failures: u64,
-    /// When it last went well, by this machine's clock.
-    pub last_success_at: Option<DateTime<Utc>>,
-    /// How long the last run took.
-    pub last_duration: Duration,
-    /// The sum of what its runs did.
-    pub total: Outcome,
-    /// Why the last run failed, if it did.
-    pub last_error: Option<String>,
+impl RunError {
+    /// Whether it failed only because the database is away or busy, so that waiting helps.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Failed { source, .. } if is_passing(source))
+    }
 }
 
 struct Slot {
@@ -100,6 +92,7 @@ struct Inner {
     /// How long a run may take before it is asked to stop.
     limit: Duration,
     shutdown: Shutdown,
+    contact: Contact,
     slots: HashMap<&'static str, Slot>,
 }
 
@@ -114,7 +107,7 @@ impl Runner {
     pub fn new(deps: Deps, limit: Duration, shutdown: Shutdown) -> Self {
         let slot = || Slot { guard: Mutex::default(), state: watch::Sender::default() };
         let slots = JOBS.iter().map(|job| (job.name, slot())).collect();
-        Self(Arc::new(Inner { deps, limit, shutdown, slots }))
+        Self(Arc::new(Inner { deps, limit, shutdown, contact: Contact::default(), slots }))
     }
 
     /// What all runs share.
@@ -145,19 +138,22 @@ impl Runner {
     async fn run_guarded(&self, job: &'static Job, cause: Cause) -> Result<Outcome, RunError> {
         let Some(slot) = self.0.slots.get(job.name) else { return Err(RunError::Busy(job.name)) };
         let Ok(_guard) = slot.guard.try_lock() else { return Err(RunError::Busy(job.name)) };
-        let failed = |source| RunError::Failed { name: job.name, source };
-        if self.is_paused(job, cause).await.map_err(|error| failed(error.into()))? {
+        let is_paused = self.is_paused(job, cause).await;
+        if let Ok(true) = is_paused {
             return Err(RunError::Paused(job.name));
         }
         let started_at = self.0.deps.clock.now();
         let started = Instant::now();
         slot.state.send_modify(|state| state.is_running = true);
-        let result = self.run_contained(job).await;
+        let result = match is_paused {
+            Ok(_) => self.run_contained(job).await,
+            Err(error) => Err(anyhow::Error::from(error)),
+        };
         let duration = started.elapsed();
-        slot.state.send_modify(|state| note(state, &result, started_at, duration));
+        slot.state.send_modify(|state| state.ended(&result, started_at, duration));
         self.tell(job, &result, duration);
         self.remember(job, cause, started_at, &result).await;
-        result.map_err(failed)
+        result.map_err(|source| RunError::Failed { name: job.name, source })
     }
 
     /// Runs the job so that neither a panic nor an overrun of it gets any further.
@@ -184,9 +180,11 @@ impl Runner {
         Ok(cause != Cause::Manual && flags::get(db, flags::PAUSE_ALL).await?.is_some())
     }
 
-    /// One line per run that did something; the rest is for debugging.
+    /// One line per run that did something; the rest is for debugging. An outage of the database
+    /// is one line for all runs that meet it.
     fn tell(&self, job: &Job, result: &anyhow::Result<Outcome>, duration: Duration) {
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let is_passing = self.0.contact.note(result);
         match result {
             Ok(Outcome { n_examined: 0, .. }) => {
                 debug!(duration_ms, "Ran job `{}`: nothing was due", job.name);
@@ -204,6 +202,9 @@ impl Runner {
                     job.name
                 );
             }
+            Err(error) if is_passing => {
+                debug!(duration_ms, "Failed to run job `{}`: {error:#}", job.name);
+            }
             Err(error) => error!(duration_ms, "Failed to run job `{}`: {error:#}", job.name),
         }
     }
@@ -216,6 +217,9 @@ impl Runner {
         started_at: DateTime<Utc>,
         result: &anyhow::Result<Outcome>,
     ) {
+        if self.0.contact.is_lost() {
+            return; // There is nobody to remember it.
+        }
         let outcome = result.as_ref().copied().unwrap_or_default();
         let status = match result {
             Ok(Outcome { n_examined: 0, .. }) if cause != Cause::Manual => return,
@@ -235,8 +239,9 @@ impl Runner {
             n_failed: outcome.n_failed,
             error: result.as_ref().err().map(|error| format!("{error:#}")),
         };
-        if let Err(error) = runs::record(&self.0.deps.db, &run).await {
-            let error = anyhow::Error::from(error);
+        let recorded = runs::record(&self.0.deps.db, &run).await.map_err(anyhow::Error::from);
+        let is_passing = self.0.contact.note(&recorded);
+        if let (Err(error), false) = (recorded, is_passing) {
             warn!("Failed to remember a run of `{}`: {error:#}", job.name);
         }
     }
@@ -247,28 +252,6 @@ async fn overrun(cancel: &CancellationToken, limit: Duration, name: &str) {
     if pause(cancel, limit).await {
         warn!("Asked job `{name}` to stop after {limit:?}");
         cancel.cancel();
-    }
-}
-
-fn note(
-    state: &mut JobState,
-    result: &anyhow::Result<Outcome>,
-    started_at: DateTime<Utc>,
-    duration: Duration,
-) {
-    state.is_running = false;
-    state.n_runs += 1;
-    state.last_duration = duration;
-    match result {
-        Ok(outcome) => {
-            state.total += *outcome;
-            state.last_success_at = Some(started_at);
-            state.last_error = None;
-        }
-        Err(error) => {
-            state.n_failures += 1;
-            state.last_error = Some(format!("{error:#}"));
-        }
     }
 }
 

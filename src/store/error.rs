@@ -105,3 +105,25 @@ fn trouble(error: &DbErr) -> Trouble {
         _ => Trouble::Other,
     }
 }
+
+/// Errors of each kind, for the tests of those who have to tell them apart.
+#[cfg(test)]
+pub(crate) mod samples {
+    use super::*;
+
+    fn driver() -> DbErr {
+        DbErr::Custom("the driver's words".to_owned())
+    }
+
+    pub(crate) fn unavailable() -> StoreError {
+        StoreError::Unavailable { op: "begin a transaction", source: driver() }
+    }
+
+    pub(crate) fn busy() -> StoreError {
+        StoreError::Busy { op: "claim due keys", source: driver() }
+    }
+
+    pub(crate) fn refused() -> StoreError {
+        StoreError::Query { op: "claim due keys", source: driver() }
+    }
+}

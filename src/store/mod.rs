@@ -17,6 +17,7 @@ mod entity;
 pub mod environments;
 mod error;
 pub mod flags;
+pub mod gauges;
 pub mod import;
 pub mod key_changes;
 pub mod key_list;
@@ -40,5 +41,7 @@ pub mod timeline;
 pub use codes::{MessageStatus, NoticeStatus};
 pub use connect::{Db, Engine, Settings, Tx};
 pub use error::StoreError;
+#[cfg(test)]
+pub(crate) use error::samples;
 pub use row::CorruptKey;
 pub(crate) use time::{from_ms, to_ms};
