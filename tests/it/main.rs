@@ -21,3 +21,4 @@ mod smtp_lanes;
 mod smtp_pipelining;
 mod smtp_tls;
 mod sweep;
+mod trouble;
