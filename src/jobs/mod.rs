@@ -19,6 +19,7 @@ use crate::{
 mod alone;
 pub mod contact;
 pub mod deliver;
+mod patience;
 pub mod prune;
 pub mod purge;
 pub mod runner;

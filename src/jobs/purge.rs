@@ -10,7 +10,7 @@ use crate::{
         purge::{Ended, Reason, Verdict, verdict},
         stage::Stage,
     },
-    jobs::{Context, Outcome},
+    jobs::{Context, Outcome, patience::Patience},
     store::{
         NoticeStatus, StoreError,
         audit::{self, NewEvent},
@@ -26,7 +26,7 @@ use crate::{
 /// If the database fails; what was committed before stays done.
 pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
-    let mut n_busy = 0;
+    let mut patience = Patience::default();
     while !ctx.cancel.is_cancelled() {
         // Asked for each batch, so that a pause stops a purge that is under way.
         let paused = flags::get(&ctx.deps.db, flags::PAUSE_PURGE).await.context("read flags")?;
@@ -35,14 +35,13 @@ pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
         }
         match purge_batch(&ctx).await {
             Ok((batch, is_last)) => {
-                n_busy = 0;
+                patience.done();
                 outcome += batch;
                 if is_last {
                     break;
                 }
             }
-            Err(StoreError::Busy { .. }) if n_busy < 5 => n_busy += 1,
-            Err(error) => return Err(error).context("purge a batch"),
+            Err(error) => patience.begin_anew(error, &ctx.cancel).await.context("purge a batch")?,
         }
     }
     Ok(outcome)

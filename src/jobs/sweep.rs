@@ -18,7 +18,7 @@ use crate::{
         plan::Day,
         stage::Stage,
     },
-    jobs::{Context, Outcome},
+    jobs::{Context, Outcome, patience::Patience},
     store::{
         Db, NoticeStatus, StoreError,
         audit::{self, NewEvent},
@@ -38,21 +38,19 @@ pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
     let book =
         PolicyBook::load(&deps.db, (*deps.policies).clone()).await.context("read policies")?;
     let mut outcome = Outcome::default();
-    let mut n_busy = 0;
+    let mut patience = Patience::default();
     let mut from = None;
     while !ctx.cancel.is_cancelled() {
         match sweep_batch(&ctx, &book, &mut from).await {
             Ok(batch) => {
-                n_busy = 0;
+                patience.done();
                 outcome += batch.outcome;
                 if batch.is_last {
                     deps.swept.drained(batch.now);
                     break;
                 }
             }
-            // Another replica holds what this batch needs. It was undone, and begins anew.
-            Err(StoreError::Busy { .. }) if n_busy < 5 => n_busy += 1,
-            Err(error) => return Err(error).context("sweep a batch"),
+            Err(error) => patience.begin_anew(error, &ctx.cancel).await.context("sweep a batch")?,
         }
     }
     Ok(outcome)
@@ -212,7 +210,8 @@ fn iso(at: DateTime<Utc>) -> String {
 /// entries that the last big one left behind.
 ///
 /// A transaction may commit a due time that has gone by while it ran, so the floor stays a good
-/// deal below the last drained instant; and once an hour a sweep looks at everything all the same.
+/// deal below the last drained instant. A replica that failed may have held rows while this one
+/// looked; so every ten minutes a sweep looks at everything all the same.
 #[derive(Debug, Default)]
 pub struct Swept {
     state: Mutex<Option<SweptState>>,
@@ -227,7 +226,7 @@ struct SweptState {
 /// Longer than any transaction may last.
 const SLACK: TimeDelta = TimeDelta::minutes(5);
 /// How often a sweep looks at everything.
-const WHOLE_EVERY: TimeDelta = TimeDelta::hours(1);
+const WHOLE_EVERY: TimeDelta = TimeDelta::minutes(10);
 
 impl Swept {
     /// The instant below which nothing can be due at `now`.
@@ -260,18 +259,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_floor_follows_the_sweeps_and_falls_away_once_an_hour() {
+    fn the_floor_follows_the_sweeps_and_falls_away_every_ten_minutes() {
         let noon = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         let swept = Swept::default();
         assert_eq!(swept.floor(noon), DateTime::UNIX_EPOCH, "nothing is known yet");
         swept.drained(noon);
         let minute = TimeDelta::minutes(1);
         assert_eq!(swept.floor(noon + minute), noon - SLACK);
-        swept.drained(noon + minute * 59);
-        assert_eq!(swept.floor(noon + minute * 59), noon + minute * 54);
-        assert_eq!(swept.floor(noon + minute * 60), DateTime::UNIX_EPOCH, "a whole look");
-        swept.drained(noon + minute * 60);
-        assert_eq!(swept.floor(noon + minute * 61), noon + minute * 55);
+        swept.drained(noon + minute * 9);
+        assert_eq!(swept.floor(noon + minute * 9), noon + minute * 4);
+        assert_eq!(swept.floor(noon + minute * 10), DateTime::UNIX_EPOCH, "a whole look");
+        swept.drained(noon + minute * 10);
+        assert_eq!(swept.floor(noon + minute * 11), noon + minute * 5);
         let yesterday = noon - TimeDelta::days(1);
         assert_eq!(swept.floor(yesterday), DateTime::UNIX_EPOCH, "the clock was set back");
     }

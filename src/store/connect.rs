@@ -5,7 +5,10 @@ use std::{ops::Deref, path::Path, sync::Arc, time::Duration};
 use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    sqlx::{
+        Executor as _,
+        sqlite::{SqliteJournalMode, SqliteSynchronous},
+    },
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -231,5 +234,20 @@ fn tune(options: &mut ConnectOptions) {
                 ("lock_timeout", "5000"),
                 ("idle_in_transaction_session_timeout", "10000"),
             ])
+        })
+        .map_sqlx_mysql_pool_opts(|options| {
+            options.after_connect(|conn, _| {
+                Box::pin(async move {
+                    conn.execute(MARIADB_SESSION).await?;
+                    conn.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+                    Ok(())
+                })
+            })
         });
 }
+
+/// Time limits in seconds. MySQL has only the first one, and takes the rest for a comment.
+/// (Under READ COMMITTED a claim locks the rows it returns, and not the gaps between them, into
+/// which other daemons want to insert.)
+pub(super) const MARIADB_SESSION: &str = "SET SESSION innodb_lock_wait_timeout = 5 \
+     /*M! , max_statement_time = 30, idle_transaction_timeout = 10 */";

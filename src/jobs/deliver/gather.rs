@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 
 use crate::{
-    jobs::{Context, deliver::Mailer},
+    jobs::{Context, deliver::Mailer, patience::Patience},
     mail::address::EmailAddress,
     store::{
         StoreError,
@@ -16,13 +16,12 @@ use crate::{
 
 /// Gathers all pending notices.
 pub(super) async fn run(ctx: &Context) -> Result<(), StoreError> {
-    let mut n_busy = 0;
+    let mut patience = Patience::default();
     while !ctx.cancel.is_cancelled() {
         match gather_batch(ctx).await {
             Ok(true) => return Ok(()),
-            Ok(false) => n_busy = 0,
-            Err(StoreError::Busy { .. }) if n_busy < 5 => n_busy += 1,
-            Err(error) => return Err(error),
+            Ok(false) => patience.done(),
+            Err(error) => patience.begin_anew(error, &ctx.cancel).await?,
         }
     }
     Ok(())
