@@ -7,16 +7,20 @@
 mod support;
 
 mod access;
+mod daemon;
 mod deliver;
 mod demo;
+mod http;
 mod import;
 mod keys;
 mod leases;
 mod plans;
 mod purge;
+mod schedule;
 mod schema;
 mod smtp_faults;
 mod smtp_lanes;
 mod smtp_pipelining;
 mod smtp_tls;
 mod sweep;
+mod watch;
