@@ -9,7 +9,7 @@ use lapsed::{
     shutdown::Shutdown,
     store::{Db, Engine, Settings},
 };
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ConnectionTrait as _, Statement};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tokio_util::task::TaskTracker;
 
@@ -17,6 +17,7 @@ use crate::{
     support::{
         db::with_db,
         proxy::{Fault, Proxy},
+        smtp::{Action, Plan, Step},
     },
     watch::{get, until},
 };
@@ -86,48 +87,84 @@ async fn connect(loaded: &Loaded) -> Db {
     Db::connect(&settings, Arc::new(SystemClock), false).await.unwrap()
 }
 
+/// Gives each of `n` owners a key that is due for its first reminder.
+async fn fill(db: &Db, n: i64) {
+    let execute = async |statement: &str| {
+        db.conn().execute_unprepared(statement).await.unwrap();
+    };
+    execute("INSERT INTO tenants (id, slug, name, contacts, created_at) VALUES (1, 'acme', 'Acme', '[]', 0)").await;
+    execute(
+        "INSERT INTO environments (id, tenant_id, slug, name, class, contacts, created_at) \
+         VALUES (1, 1, 'prod', 'Production', 1, '[]', 0)",
+    )
+    .await;
+    let now = db.now(db.conn()).await.unwrap().timestamp_millis();
+    let day = 86_400_000;
+    let (life, issued_at, expires_at) = (90 * day, now - 85 * day, now + 5 * day);
+    for id in 1..=n {
+        execute(&format!(
+            "INSERT INTO owners (id, public_id, tenant_id, email, name, kind, time_zone, locale, \
+             mail_status, created_at) VALUES ({id}, 'owner{id:07}', 1, 'ada{id}@acme.example', \
+             'Ada', 1, 'UTC', 'en', 1, 0)"
+        ))
+        .await;
+        execute(&format!(
+            "INSERT INTO api_keys (id, public_id, tenant_id, environment_id, owner_id, kind, name, \
+             ttl_ms, created_at, issued_at, expires_at, state, next_job, next_action_at, version) \
+             VALUES ({id}, 'key{id:09}', 1, 1, {id}, 1, 'key', {life}, {issued_at}, {issued_at}, \
+             {expires_at}, 1, 1, {now}, 1)"
+        ))
+        .await;
+    }
+}
+
+/// How many messages have the status of this code.
+async fn n_messages(db: &Db, status: i16) -> i64 {
+    let query = format!("SELECT COUNT(*) FROM messages WHERE status = {status}");
+    let query = Statement::from_string(db.conn().get_database_backend(), query);
+    let row = db.conn().query_one_raw(query).await.unwrap().unwrap();
+    row.try_get_by_index(0).unwrap()
+}
+
+const WAITING: i16 = 1;
+const SENDING: i16 = 2;
+const SENT: i16 = 3;
+
 #[tokio::test]
-async fn the_daemon_tells_an_owner_and_stops_with_nothing_left_behind() {
+async fn the_daemon_tells_owners_by_itself() {
     let folder = tempfile::tempdir().unwrap();
     let loaded = configuration(folder.path(), &[("SCHEDULE__SWEEP", "* * * * * *")]);
     let daemon = Daemon::start(loaded.clone()).await;
     until(async || daemon.status("/readyz").await == 200).await;
-    assert_eq!(daemon.status("/livez").await, 200);
-
     let db = connect(&loaded).await;
-    let day = 86_400_000;
-    let now = db.now(db.conn()).await.unwrap().timestamp_millis();
-    for statement in [
-        "INSERT INTO tenants (id, slug, name, contacts, created_at) \
-         VALUES (1, 'acme', 'Acme', '[]', 0)"
-            .to_owned(),
-        "INSERT INTO environments (id, tenant_id, slug, name, class, contacts, created_at) \
-         VALUES (1, 1, 'prod', 'Production', 1, '[]', 0)"
-            .to_owned(),
-        "INSERT INTO owners (id, public_id, tenant_id, email, name, kind, time_zone, locale, \
-         mail_status, created_at) VALUES (1, 'owner0000001', 1, 'ada@acme.example', 'Ada', 1, \
-         'UTC', 'en', 1, 0)"
-            .to_owned(),
-        format!(
-            "INSERT INTO api_keys (id, public_id, tenant_id, environment_id, owner_id, kind, name, \
-             ttl_ms, created_at, issued_at, expires_at, state, next_job, next_action_at, version) \
-             VALUES (1, 'key000000001', 1, 1, 1, 1, 'key 1', {}, {issued}, {issued}, {}, 1, 1, \
-             {now}, 1)",
-            90 * day,
-            now + 5 * day,
-            issued = now - 85 * day,
-        ),
-    ] {
-        db.conn().execute_unprepared(&statement).await.unwrap();
-    }
-    let mails = folder.path().join("mail");
-    let n_mails = || std::fs::read_dir(&mails).map_or(0, |mails| mails.count());
-    until(async || n_mails() > 0).await;
+    fill(&db, 1).await;
+    until(async || n_messages(&db, SENT).await == 1).await;
+    assert_eq!(std::fs::read_dir(folder.path().join("mail")).unwrap().count(), 1);
     daemon.stop().await.unwrap();
-    let held = "SELECT COUNT(*) FROM messages WHERE status = 2";
-    let held = sea_orm::Statement::from_string(sea_orm::DbBackend::Sqlite, held);
-    let held = db.conn().query_one_raw(held).await.unwrap().unwrap();
-    assert_eq!(held.try_get_by_index::<i64>(0).unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_stop_in_the_middle_of_a_delivery_gives_every_message_back() {
+    let silent =
+        |_, step, _: &str| if step == Step::Mail { Action::Stall } else { Action::Default };
+    let server = Plan::scripted(silent).start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let options = [
+        ("MAIL__TRANSPORT", "smtp"),
+        ("SMTP__HOST", "127.0.0.1"),
+        ("SMTP__PORT", &server.port.to_string()),
+        ("SMTP__TLS", "none"),
+        ("SMTP__INSECURE_PLAINTEXT", "true"),
+        ("SCHEDULE__SWEEP", "* * * * * *"),
+    ];
+    let loaded = configuration(folder.path(), &options);
+    let daemon = Daemon::start(loaded.clone()).await;
+    until(async || daemon.status("/readyz").await == 200).await;
+    let db = connect(&loaded).await;
+    fill(&db, 20).await;
+    until(async || n_messages(&db, SENDING).await == 20).await;
+    daemon.stop().await.unwrap();
+    assert_eq!(n_messages(&db, WAITING).await, 20);
 }
 
 #[tokio::test]

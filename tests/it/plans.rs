@@ -1,7 +1,7 @@
 //! The hot statements use their index, on each engine, at 100,000 rows.
 
 use chrono::{DateTime, TimeDelta};
-use lapsed::store::{Engine, due, messages, purge, sql::Sql};
+use lapsed::store::{Engine, due, gauges, messages, purge, sql::Sql};
 
 use crate::{on_each_engine, support::app::TestApp};
 
@@ -82,5 +82,14 @@ on_each_engine! {
         uses(&app, due::claim_statement(conn, floor, now, 1000), "ix_api_keys_due").await;
         uses(&app, purge::claim_statement(conn, now, 1000), "ix_api_keys_due").await;
         uses(&app, messages::claim_statement(conn, now, 1000), "ix_messages_due").await;
+    }
+}
+
+on_each_engine! {
+    async fn the_counts_of_what_waits_read_what_is_due_and_nothing_else(app: TestApp) {
+        fill(&app).await;
+        let [sweep, purge, _notices, _messages] = gauges::backlog_statements(app.db.conn(), app.now());
+        uses(&app, sweep, "ix_api_keys_due").await;
+        uses(&app, purge, "ix_api_keys_due").await;
     }
 }
