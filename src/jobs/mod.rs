@@ -16,6 +16,7 @@ use crate::{
     store::Db,
 };
 
+mod alone;
 pub mod contact;
 pub mod deliver;
 pub mod prune;

@@ -2,6 +2,7 @@
 //! guarded, timed, logged and remembered alike, whoever asked for it.
 
 use std::{
+    any::Any,
     collections::HashMap,
     fmt,
     panic::AssertUnwindSafe,
@@ -21,6 +22,7 @@ pub use crate::jobs::state::JobState;
 use crate::{
     jobs::{
         Context, Deps, JOBS, Job, Outcome,
+        alone::alone,
         contact::{Contact, is_passing},
     },
     shutdown::{Shutdown, pause},
@@ -61,6 +63,9 @@ pub enum RunError {
     /// An operator has paused it.
     #[error("job `{0}` is paused")]
     Paused(&'static str),
+    /// Another replica runs it for all.
+    #[error("job `{0}` is running in another daemon")]
+    Elsewhere(&'static str),
     /// It failed. It has been logged.
     #[error("failed to run job `{name}`: {source:#}")]
     Failed {
@@ -123,7 +128,8 @@ impl Runner {
     /// Runs `job` now, and waits for its end. The run goes on if the caller does not wait.
     ///
     /// # Errors
-    /// [`RunError::Busy`] if it is running, [`RunError::Paused`] if it may not, and
+    /// [`RunError::Busy`] or [`RunError::Elsewhere`] if it is running, [`RunError::Paused`] if it
+    /// may not, and
     /// [`RunError::Failed`] if it failed; the runner has logged that.
     pub async fn run(&self, job: &'static Job, cause: Cause) -> Result<Outcome, RunError> {
         let runner = self.clone();
@@ -146,7 +152,13 @@ impl Runner {
         let started = Instant::now();
         slot.state.send_modify(|state| state.is_running = true);
         let result = match is_paused {
-            Ok(_) => self.run_contained(job).await,
+            Ok(_) => match self.run_contained(job).await {
+                Some(result) => result,
+                None => {
+                    slot.state.send_modify(|state| state.is_running = false);
+                    return Err(RunError::Elsewhere(job.name));
+                }
+            },
             Err(error) => Err(anyhow::Error::from(error)),
         };
         let duration = started.elapsed();
@@ -156,12 +168,20 @@ impl Runner {
         result.map_err(|source| RunError::Failed { name: job.name, source })
     }
 
-    /// Runs the job so that neither a panic nor an overrun of it gets any further.
-    async fn run_contained(&self, job: &Job) -> anyhow::Result<Outcome> {
+    /// Runs the job so that neither a panic nor an overrun of it gets any further. `None` if it is
+    /// for one replica, and another one runs it.
+    async fn run_contained(&self, job: &Job) -> Option<anyhow::Result<Outcome>> {
         let cancel = self.0.shutdown.token.child_token();
         let ctx = Context { deps: self.0.deps.clone(), cancel: cancel.clone() };
         // The panic may come before the future does, so the call is inside as well.
         let work = AssertUnwindSafe(async move { (job.run)(ctx).await }).catch_unwind();
+        let Deps { db, instance, .. } = &self.0.deps;
+        let work = async {
+            match job.is_for_one {
+                false => Ok(Some(work.await)),
+                true => alone(db, job.name, instance, &cancel, work).await,
+            }
+        };
         let mut work = std::pin::pin!(work);
         // A job that runs too long is asked to stop, and then awaited. It is never dropped in the
         // middle of an `.await`: nothing in the store promises to survive that.
@@ -169,7 +189,12 @@ impl Runner {
             result = &mut work => result,
             () = overrun(&cancel, self.0.limit, job.name) => work.await,
         };
-        result.unwrap_or_else(|panic| Err(anyhow!("the job panicked: {}", panic_text(&*panic))))
+        let panicked =
+            |panic: Box<dyn Any + Send>| anyhow!("the job panicked: {}", panic_text(&*panic));
+        match result {
+            Ok(ran) => ran.map(|ran| ran.unwrap_or_else(|panic| Err(panicked(panic)))),
+            Err(error) => Some(Err(error.into())),
+        }
     }
 
     async fn is_paused(&self, job: &Job, cause: Cause) -> Result<bool, StoreError> {
@@ -256,7 +281,7 @@ async fn overrun(cancel: &CancellationToken, limit: Duration, name: &str) {
 }
 
 /// What a panic said.
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

@@ -16,6 +16,7 @@ mod keys;
 mod leases;
 mod plans;
 mod purge;
+mod restart;
 mod schedule;
 mod schema;
 mod smtp_faults;
