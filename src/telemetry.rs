@@ -14,9 +14,10 @@ use tracing_subscriber::{
 
 use crate::config::LogFormat;
 
-/// Libraries that are never heard below `warn`, whatever the filter says: at `trace` they write
-/// the database's URL with the password in it, and at `info` every statement.
-const QUIET: [&str; 3] = ["sqlx", "sea_orm", "sea_orm_migration"];
+/// Libraries that are never heard below `warn`, whatever the filter says. Those for the database
+/// write its URL with the password in it at `trace`, and every statement at `info`; the scheduler
+/// talks to itself.
+const QUIET: [&str; 4] = ["sqlx", "sea_orm", "sea_orm_migration", "tokio_cron_scheduler"];
 
 /// From now on what is logged goes to stderr, in this `format` and as far as `filter` lets it;
 /// and a panic becomes a line like any other.
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_database_libraries_are_quiet_however_they_are_asked() {
+    fn some_libraries_are_quiet_however_they_are_asked() {
         let filter = read_filter("trace,sqlx=trace,sqlx::query=trace").unwrap();
         let filter = filter.and(filter_fn(is_fit_to_be_heard));
         let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
