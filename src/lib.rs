@@ -1,6 +1,7 @@
 //! `lapsed` looks after API keys until they end.
 
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;
@@ -8,6 +9,7 @@ pub mod demo;
 pub mod domain;
 pub mod heartbeat;
 pub mod http;
+pub mod issue;
 pub mod jobs;
 pub mod keyring;
 pub mod mail;

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::store::StoreError;
 
@@ -22,6 +22,8 @@ enum State {
     Good,
     /// It answers, but others hold what is needed.
     Busy,
+    /// It answers, but takes no changes.
+    Unwritable,
     /// It does not answer.
     Lost,
 }
@@ -29,14 +31,15 @@ enum State {
 impl Contact {
     /// Notes how some work ended, and logs what that changes.
     ///
-    /// Returns whether the work failed only because the database is away or busy: then everything
-    /// there is to say has been said, and waiting helps.
+    /// Returns whether the work failed only because the database is away, busy or full: then
+    /// everything there is to say has been said, and the same work is tried again.
     pub fn note<T>(&self, result: &anyhow::Result<T>) -> bool {
         let (state, error) = match result {
             Ok(_) => (State::Good, None),
             Err(error) => match store_error(error) {
                 Some(StoreError::Unavailable { .. }) => (State::Lost, Some(error)),
                 Some(StoreError::Busy { .. }) => (State::Busy, Some(error)),
+                Some(StoreError::Unwritable { .. }) => (State::Unwritable, Some(error)),
                 // The database has answered, if only to refuse.
                 Some(_) => (State::Good, None),
                 // This failure says nothing about the database.
@@ -48,7 +51,10 @@ impl Contact {
                 Some(error) if state == State::Lost => {
                     warn!("The database cannot be reached; trying again until it can: {error:#}");
                 }
-                Some(error) => warn!("The database is too busy; trying again: {error:#}"),
+                Some(error) if state == State::Busy => {
+                    warn!("The database is too busy; trying again: {error:#}");
+                }
+                Some(error) => error!("Waiting until the database can be written to: {error:#}"),
                 None => info!("The database is back"),
             }
         }

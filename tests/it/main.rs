@@ -24,4 +24,5 @@ mod smtp_lanes;
 mod smtp_pipelining;
 mod smtp_tls;
 mod sweep;
+mod trouble;
 mod watch;
