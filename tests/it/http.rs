@@ -11,10 +11,7 @@ use lapsed::{
     heartbeat::Heartbeat,
     http::{self, Vitals},
     shutdown::Shutdown,
-    store::{
-        Engine,
-        flags::{self, Flag},
-    },
+    store::{Engine, flags},
 };
 use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
@@ -167,8 +164,7 @@ on_each_engine! {
         app.key(5, days(60)).await;
         app.execute("UPDATE api_keys SET parked = 'x', next_job = 0, next_action_at = NULL WHERE id = 5")
             .await;
-        let flag = Flag { value: String::new(), set_at: app.now(), set_by: "test".to_owned() };
-        flags::set(&app.db, flags::PAUSE_PURGE, &flag).await.unwrap();
+        flags::set(&app.db, "test", flags::PAUSE_PURGE, "for the test").await.unwrap();
         app.clock.advance(TimeDelta::minutes(2));
 
         let face = Face::of(&app).await;
