@@ -7,14 +7,17 @@
 mod support;
 
 mod access;
+mod daemon;
 mod deliver;
 mod demo;
+mod http;
 mod import;
 mod keys;
 mod leases;
 mod plans;
 mod purge;
 mod restart;
+mod schedule;
 mod schema;
 mod smtp_faults;
 mod smtp_lanes;
@@ -22,3 +25,4 @@ mod smtp_pipelining;
 mod smtp_tls;
 mod sweep;
 mod trouble;
+mod watch;

@@ -1,7 +1,7 @@
 //! The hot statements use their index, on each engine, at 100,000 rows.
 
 use chrono::{DateTime, TimeDelta};
-use lapsed::store::{Engine, due, messages, outbox, purge, sql::Sql};
+use lapsed::store::{Engine, due, gauges, messages, outbox, purge, sql::Sql};
 
 use crate::{on_each_engine, support::app::TestApp};
 
@@ -89,5 +89,16 @@ on_each_engine! {
         uses(&app, purge::claim_statement(conn, now, 1000), "ix_api_keys_due").await;
         uses(&app, messages::claim_statement(conn, now, 1000), "ix_messages_due").await;
         uses(&app, outbox::claim_statement(conn, 1000), "ix_notices_pending").await;
+    }
+}
+
+on_each_engine! {
+    async fn the_counts_of_what_waits_read_what_is_due_and_nothing_else(app: TestApp) {
+        fill(&app).await;
+        // Half of the messages wait here, for which no index is worth while.
+        let [sweep, purge, notices, _] = gauges::backlog_statements(app.db.conn(), app.now());
+        uses(&app, sweep, "ix_api_keys_due").await;
+        uses(&app, purge, "ix_api_keys_due").await;
+        uses(&app, notices, "ix_notices_pending").await;
     }
 }
