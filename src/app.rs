@@ -1,6 +1,6 @@
 //! The composition root: the only file that makes real things out of the configuration.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use chrono::TimeDelta;
@@ -23,9 +23,6 @@ use crate::{
     },
     store::{self, Db, schema::SchemaState},
 };
-
-/// How long a message belongs to a daemon that does not answer, before another one sends it.
-const LEASE: Duration = Duration::from_secs(600);
 
 /// The database and what is needed to work on it: all that most commands need.
 #[derive(Debug)]
@@ -187,11 +184,11 @@ pub(crate) fn limits(config: &Config) -> Limits {
     Limits {
         batch: usize::try_from(config.jobs.batch).unwrap_or(1_000),
         min_notice: TimeDelta::hours(i64::from(config.purge.min_notice_hours)),
-        lease: LEASE,
         keep_tombstones: days(config.lifecycle.tombstone_days),
         keep_runs: days(config.retention.job_runs_days),
         keep_messages: days(config.retention.messages_days),
         keep_audit: config.retention.audit_days().map(days),
+        ..Limits::default()
     }
 }
 

@@ -68,21 +68,39 @@ pub struct Decision {
     pub next: Option<Next>,
 }
 
+impl Decision {
+    /// The most urgent stage told of `key`'s expiry once this is done: what was told before, what
+    /// is told now, and what is told no more.
+    pub fn last_stage(&self, key: &Key) -> Option<Stage> {
+        let now = match self.step {
+            Step::Keep | Step::Review { .. } => None,
+            Step::Notify { stage } => Some(stage),
+            Step::Expire { .. } | Step::End { .. } => Some(Stage::Expired),
+        };
+        let all = self.superseded.iter().copied().chain(now).chain(key.last_stage);
+        all.min_by_key(|stage| stage.code())
+    }
+}
+
 /// Decides the next step for `key` at `now`.
 ///
-/// A daemon that was down for a week sends the most urgent reminder only, never the backlog; and
+/// There is no window beyond the owner's access. A daemon that was down for a week sends the most urgent reminder only, never the backlog; and
 /// since the window is counted from `now`, the outage takes nothing from the owner's time.
 pub fn next_step(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Decision {
     match key.state {
         KeyState::Active { expires_at: None } => review(key, policy, now),
         KeyState::Active { expires_at: Some(expires_at) } if expires_at <= now => {
-            let superseded = missed(key, policy, expires_at, now).collect();
+            let mut superseded: Vec<Stage> = missed(key, policy, expires_at, now).collect();
             if key.ends_with_access() {
                 let purge_at = now + policy.undo();
                 let next = purge(key, purge_at, now);
                 return Decision { step: Step::End { purge_at }, superseded, next };
             }
-            let window_ends_at = now + policy.window();
+            let window_ends_at = (now + policy.window()).min(key.access_ends_at.unwrap_or(FAR));
+            // A window that opens on its last day has no other one.
+            if is_last_day(policy, window_ends_at, now) && !is_closing_told(key) {
+                superseded.push(Stage::Closing);
+            }
             let next = window_next(key, policy, window_ends_at, now);
             Decision { step: Step::Expire { window_ends_at }, superseded, next }
         }
@@ -96,10 +114,8 @@ pub fn next_step(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Decision {
             }
         }
         KeyState::Window { window_ends_at, .. } => {
-            let is_last_day = policy.closing().is_some_and(|before| window_ends_at - before <= now);
-            let is_told = key.last_stage.is_some_and(|told| told.code() <= Stage::Closing.code());
             let (mut step, mut superseded) = (Step::Keep, Vec::new());
-            if is_last_day && !is_told {
+            if is_last_day(policy, window_ends_at, now) && !is_closing_told(key) {
                 if now < window_ends_at {
                     step = Step::Notify { stage: Stage::Closing };
                 } else {
@@ -113,6 +129,9 @@ pub fn next_step(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Decision {
         }
     }
 }
+
+/// Where there is no limit.
+const FAR: DateTime<Utc> = DateTime::<Utc>::MAX_UTC;
 
 /// When `key` has to be looked at, as it stands: for a key just made, imported, rotated, extended
 /// or released. It may be now, but never before.
@@ -162,6 +181,14 @@ fn rungs<'a>(
 fn active_next(key: &Key, policy: &Policy, expires_at: DateTime<Utc>, now: DateTime<Utc>) -> Next {
     let ahead = rungs(key, policy).map(|(_, before)| expires_at - before).filter(|at| now < *at);
     Next::Sweep(ahead.min().unwrap_or(expires_at))
+}
+
+fn is_last_day(policy: &Policy, window_ends_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    policy.closing().is_some_and(|before| window_ends_at - before <= now)
+}
+
+fn is_closing_told(key: &Key) -> bool {
+    key.last_stage.is_some_and(|told| told.code() <= Stage::Closing.code())
 }
 
 /// The last day's reminder, if it lies ahead, or the purge.

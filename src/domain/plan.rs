@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::domain::{
     key::{Key, KeyState},
-    lifecycle::{self, Next, Step},
+    lifecycle::{self, Decision, Next, Step},
     policy::Policy,
     stage::Stage,
 };
@@ -76,7 +76,7 @@ pub fn future(
     let mut next = lifecycle::first_look(&key, policy, now);
     while let Some(Next::Sweep(at)) = next.filter(|next| next.at() <= until) {
         let decision = lifecycle::next_step(&key, policy, at);
-        key = apply(&key, decision.step, at, &mut events);
+        key = apply(&key, &decision, at, &mut events);
         next = decision.next;
     }
     if let Some(Next::Purge(at)) = next.filter(|next| next.at() <= until) {
@@ -86,21 +86,18 @@ pub fn future(
     events
 }
 
-/// The key after `step`, as the sweep leaves it.
+/// The key after `decision`, as the sweep leaves it.
 fn apply(
     key: &Key,
-    step: Step,
+    decision: &Decision,
     at: DateTime<Utc>,
     events: &mut Vec<(DateTime<Utc>, Event)>,
 ) -> Key {
-    let mut key = *key;
+    let mut key = Key { last_stage: decision.last_stage(key), ..*key };
     let mut tell = |stage| events.push((at, Event::Tell(stage)));
-    match step {
+    match decision.step {
         Step::Keep => {}
-        Step::Notify { stage } => {
-            tell(stage);
-            key.last_stage = Some(stage);
-        }
+        Step::Notify { stage } => tell(stage),
         Step::Review { next_review_at } => {
             tell(Stage::ReviewDue);
             key.review_at = next_review_at;
@@ -110,13 +107,11 @@ fn apply(
             events.push((at, Event::Expire));
             let expires_at = key.expires_at().unwrap_or(at);
             key.state = KeyState::Window { expires_at, window_ends_at };
-            key.last_stage = Some(Stage::Expired);
         }
         Step::End { purge_at } => {
             tell(Stage::Expired);
             events.push((at, Event::Expire));
             key.state = KeyState::Revoked { purge_at };
-            key.last_stage = Some(Stage::Expired);
         }
     }
     key

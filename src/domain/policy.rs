@@ -96,13 +96,29 @@ pub enum PolicyError {
     UserKeysMustExpire,
 }
 
+impl PolicyFields {
+    /// The policy of fields that are known to make sense.
+    fn assume_valid(mut self) -> Policy {
+        self.reminder_days.sort_unstable();
+        Policy {
+            reminder_days: self.reminder_days,
+            window_days: self.window_days,
+            closing_days: self.closing_days,
+            default_ttl_days: self.default_ttl_days,
+            max_ttl_days: self.max_ttl_days,
+            review_days: self.review_days,
+            undo: TimeDelta::hours(i64::from(self.undo_hours)),
+        }
+    }
+}
+
 impl Policy {
     /// Checks `fields` for keys of `kind`.
     ///
     /// # Errors
     /// The first thing that makes no sense, named by its field.
     pub fn new(kind: KeyKind, fields: PolicyFields) -> Result<Self, PolicyError> {
-        let mut reminder_days = fields.reminder_days;
+        let mut reminder_days = fields.reminder_days.clone();
         reminder_days.sort_unstable();
         reminder_days.dedup();
         if reminder_days.is_empty() {
@@ -142,15 +158,7 @@ impl Policy {
             }
             _ => {}
         }
-        Ok(Self {
-            reminder_days,
-            window_days: fields.window_days,
-            closing_days: fields.closing_days,
-            default_ttl_days: fields.default_ttl_days,
-            max_ttl_days: fields.max_ttl_days,
-            review_days: fields.review_days,
-            undo: TimeDelta::hours(i64::from(fields.undo_hours)),
-        })
+        Ok(PolicyFields { reminder_days, ..fields }.assume_valid())
     }
 
     /// The fields as they were given, to be changed and checked again.
@@ -222,6 +230,25 @@ pub struct Policies {
     pub application: Policy,
     /// For administrators' tokens.
     pub service: Policy,
+}
+
+impl Default for Policies {
+    /// What the default configuration says; a test holds the two together.
+    fn default() -> Self {
+        let user = PolicyFields::default().assume_valid();
+        let application = PolicyFields {
+            default_ttl_days: None,
+            max_ttl_days: None,
+            review_days: Some(180),
+            ..PolicyFields::default()
+        };
+        let service = PolicyFields {
+            default_ttl_days: Some(90),
+            max_ttl_days: Some(90),
+            ..PolicyFields::default()
+        };
+        Self { user, application: application.assume_valid(), service: service.assume_valid() }
+    }
 }
 
 impl Policies {

@@ -16,10 +16,13 @@ use crate::{
     store::Db,
 };
 
+mod alone;
+pub mod contact;
 pub mod deliver;
 pub mod prune;
 pub mod purge;
 pub mod runner;
+mod state;
 pub mod sweep;
 
 /// A job: one of the few things the daemon does.
@@ -30,6 +33,8 @@ pub struct Job {
     pub about: &'static str,
     /// Whether it destroys: a pause of purges holds it.
     pub is_destructive: bool,
+    /// Whether one replica does it for all, under a lease. The others share their work by claims.
+    pub is_for_one: bool,
     run: fn(Context) -> BoxFuture<'static, anyhow::Result<Outcome>>,
 }
 
@@ -39,24 +44,28 @@ pub static JOBS: &[Job] = &[
         name: "sweep",
         about: "writes the notices that are due, and moves expired keys into their window",
         is_destructive: false,
+        is_for_one: false,
         run: |ctx| Box::pin(sweep::run(ctx)),
     },
     Job {
         name: "deliver",
         about: "gathers notices into mails, and sends what is due",
         is_destructive: false,
+        is_for_one: false,
         run: |ctx| Box::pin(deliver::run(ctx)),
     },
     Job {
         name: "purge",
         about: "purges keys whose window is over and whose owners were told",
         is_destructive: true,
+        is_for_one: false,
         run: |ctx| Box::pin(purge::run(ctx)),
     },
     Job {
         name: "prune",
         about: "deletes history that has been kept long enough",
         is_destructive: false,
+        is_for_one: true,
         run: |ctx| Box::pin(prune::run(ctx)),
     },
 ];
@@ -102,6 +111,21 @@ pub struct Limits {
     pub keep_messages: TimeDelta,
     /// How long the audit trail is kept; `None`: for ever.
     pub keep_audit: Option<TimeDelta>,
+}
+
+impl Default for Limits {
+    /// What the default configuration says.
+    fn default() -> Self {
+        Self {
+            batch: 1_000,
+            min_notice: TimeDelta::hours(72),
+            lease: Duration::from_secs(600),
+            keep_tombstones: TimeDelta::days(400),
+            keep_runs: TimeDelta::days(30),
+            keep_messages: TimeDelta::days(90),
+            keep_audit: None,
+        }
+    }
 }
 
 /// What one run gets.

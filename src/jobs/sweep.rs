@@ -13,17 +13,19 @@ use tracing::warn;
 
 use crate::{
     domain::{
-        key::KeyState,
+        key::{KeyId, KeyState},
         lifecycle::{Decision, Step, next_step},
+        plan::Day,
         stage::Stage,
     },
     jobs::{Context, Outcome},
     store::{
-        NoticeStatus, StoreError,
+        Db, NoticeStatus, StoreError,
         audit::{self, NewEvent},
         due::{self, Claim, DueKey, KeyChange},
         notices::{self, NewNotice},
         policies::PolicyBook,
+        purge,
     },
 };
 
@@ -91,6 +93,31 @@ async fn sweep_batch(
     Ok(Batch { now, outcome, is_last })
 }
 
+/// Counts what a sweep and a purge would do now, without doing it: everything that is due.
+///
+/// # Errors
+/// As the database answers.
+pub async fn foretell(db: &Db, book: &PolicyBook) -> Result<Day, StoreError> {
+    /// Rows read at a time.
+    const CHUNK: usize = 5_000;
+
+    let now = db.now(db.conn()).await?;
+    let mut due = Day { n_purged: purge::count_due(db.conn(), now).await?, ..Day::default() };
+    let mut after = (DateTime::UNIX_EPOCH, KeyId(0));
+    loop {
+        let claim = due::look(db.conn(), after, now, CHUNK).await?;
+        let writes = decide(&claim, book, now);
+        due.n_notices +=
+            writes.notices.iter().filter(|notice| notice.status == NoticeStatus::Pending).count()
+                as u64;
+        due.n_expired += writes.events.len() as u64;
+        match claim.last {
+            Some(last) if claim.len() == CHUNK => after = last,
+            _ => return Ok(due),
+        }
+    }
+}
+
 /// What one batch writes.
 #[derive(Debug, Default)]
 struct Writes {
@@ -116,7 +143,7 @@ impl Writes {
             id: due.id,
             version: due.version,
             state: due.key.state,
-            last_stage: decision.superseded.last().copied().or(due.key.last_stage),
+            last_stage: decision.last_stage(&due.key),
             review_at: due.key.review_at,
             next: decision.next,
         };
@@ -125,10 +152,7 @@ impl Writes {
         }
         match decision.step {
             Step::Keep => {}
-            Step::Notify { stage } => {
-                change.last_stage = Some(stage);
-                self.tell(due, stage, NoticeStatus::Pending);
-            }
+            Step::Notify { stage } => self.tell(due, stage, NoticeStatus::Pending),
             Step::Review { next_review_at } => {
                 change.review_at = next_review_at;
                 self.notice(due, Stage::ReviewDue, due.due_at, NoticeStatus::Pending);
@@ -136,14 +160,12 @@ impl Writes {
             Step::Expire { window_ends_at } => {
                 let expires_at = due.key.expires_at().unwrap_or(now);
                 change.state = KeyState::Window { expires_at, window_ends_at };
-                change.last_stage = Some(Stage::Expired);
                 self.tell(due, Stage::Expired, NoticeStatus::Pending);
                 let detail = format!(r#"{{"window_ends_at":"{}"}}"#, iso(window_ends_at));
                 self.happened(due, "key.expired", detail);
             }
             Step::End { purge_at } => {
                 change.state = KeyState::Revoked { purge_at };
-                change.last_stage = Some(Stage::Expired);
                 self.tell(due, Stage::Expired, NoticeStatus::Pending);
                 let detail = format!(r#"{{"purge_at":"{}"}}"#, iso(purge_at));
                 self.happened(due, "key.access_ended", detail);

@@ -75,3 +75,61 @@ impl fmt::Debug for MemoryOutbox {
         write!(f, "MemoryOutbox({} attempts)", self.inner().attempts.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::mail::transport::{STOPPING, Transport};
+
+    fn mail(id: i64) -> Outgoing {
+        Outgoing { id, from: String::new(), to: Vec::new(), bytes: Vec::new() }
+    }
+
+    async fn send(outbox: &MemoryOutbox, ids: &[i64], cancel: &CancellationToken) -> Vec<Outcome> {
+        let (give, take) = mpsc::channel(8);
+        let (report, mut reports) = mpsc::channel(8);
+        for &id in ids {
+            give.try_send(mail(id)).unwrap();
+        }
+        drop(give);
+        Transport::Memory(outbox.clone()).run(take, report, cancel).await;
+        let mut outcomes = Vec::new();
+        while let Some((_, outcome)) = reports.recv().await {
+            outcomes.push(outcome);
+        }
+        outcomes
+    }
+
+    #[tokio::test]
+    async fn orders_come_first_and_then_the_function_and_then_everything_is_accepted() {
+        let (outbox, cancel) = (MemoryOutbox::default(), CancellationToken::new());
+        let unknown = || Outcome::Unknown { why: "test".to_owned() };
+        assert_eq!(send(&outbox, &[1], &cancel).await, [MemoryOutbox::accepted()]);
+
+        outbox.next_outcomes([unknown()]);
+        let is_odd = |mail: &Outgoing| mail.id % 2 == 1;
+        outbox.decide_with(
+            move |mail| {
+                if is_odd(mail) { unknown() } else { MemoryOutbox::accepted() }
+            },
+        );
+        let outcomes = send(&outbox, &[2, 3, 4], &cancel).await;
+        assert_eq!(outcomes, [unknown(), unknown(), MemoryOutbox::accepted()]);
+        let sent: Vec<_> = outbox.sent().iter().map(|mail| mail.id).collect();
+        assert_eq!((sent, outbox.attempts().len()), (vec![1, 4], 4));
+    }
+
+    #[tokio::test]
+    async fn after_a_stop_mails_come_back() {
+        let (outbox, cancel) = (MemoryOutbox::default(), CancellationToken::new());
+        cancel.cancel();
+        let stopped =
+            |outcome: &Outcome| matches!(outcome, Outcome::NotSent { why, .. } if why == STOPPING);
+        let outcomes = send(&outbox, &[1, 2], &cancel).await;
+        assert!(outcomes.len() == 2 && outcomes.iter().all(stopped), "{outcomes:?}");
+        assert!(outbox.attempts().is_empty());
+    }
+}

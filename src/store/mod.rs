@@ -17,12 +17,14 @@ mod entity;
 pub mod environments;
 mod error;
 pub mod flags;
+pub mod gauges;
 pub mod health;
 pub mod history;
 pub mod import;
 pub mod key_changes;
 pub mod key_list;
 pub mod keys;
+pub mod leases;
 pub mod letters;
 pub mod messages;
 pub mod notices;
@@ -37,9 +39,12 @@ pub mod schema;
 pub mod sql;
 pub mod tenants;
 mod time;
+pub mod timeline;
 
 pub use codes::{MessageStatus, NoticeStatus};
 pub use connect::{Db, Engine, Settings, Tx};
 pub use error::StoreError;
+#[cfg(test)]
+pub(crate) use error::samples;
 pub use row::CorruptKey;
 pub(crate) use time::{from_ms, to_ms};

@@ -8,12 +8,17 @@ mod support;
 
 mod access;
 mod deliver;
+mod demo;
 mod import;
 mod keys;
+mod leases;
+mod plans;
 mod purge;
+mod restart;
 mod schema;
 mod smtp_faults;
 mod smtp_lanes;
 mod smtp_pipelining;
 mod smtp_tls;
 mod sweep;
+mod trouble;

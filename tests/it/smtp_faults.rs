@@ -14,7 +14,7 @@ use lapsed::mail::{
 
 use crate::support::smtp::{
     Action, PASSWORD, Plan, SmtpServer, Step, TestCert, USER,
-    sending::{mail, send_all, settings},
+    sending::{impatient, mail, send_all, settings},
 };
 
 /// One case: what the relay does at a step, and who is to blame. From `Mail` on it does it to the
@@ -103,7 +103,7 @@ impl Case {
             settings.security = Security::StartTls;
             settings.ca_file = Some(cert.file.path().to_owned());
         }
-        settings
+        if matches!(self.action, Action::Stall) { impatient(settings) } else { settings }
     }
 
     /// Sends three mails, again and again until all are accepted or `n_rounds` are over, and looks

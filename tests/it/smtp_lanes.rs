@@ -15,7 +15,7 @@ use crate::support::{
     proxy::{Fault, Proxy},
     smtp::{
         Action, PASSWORD, Plan, Step, TestCert, USER,
-        sending::{PATIENCE, classes, mail, send_all, send_until, settings},
+        sending::{PATIENCE, classes, impatient, mail, send_all, send_until, settings},
     },
 };
 
@@ -53,7 +53,7 @@ async fn stall(step: Step, stage: SmtpStage, cert: &TestCert) {
         host: "localhost".to_owned(),
         security: Security::StartTls,
         ca_file: Some(cert.file.path().to_owned()),
-        ..with_sign_in(settings(&server))
+        ..impatient(with_sign_in(settings(&server)))
     };
     let begun = Instant::now();
     let outcomes = send_all(&settings, (1..=3).map(mail)).await;
@@ -158,7 +158,7 @@ async fn after_a_rest_the_relay_is_asked_whether_it_is_still_there() {
 #[tokio::test]
 async fn while_the_relay_is_away_mails_come_back_at_once() {
     let stalled = Plan::scripted(|_, _, _| Action::Stall).start().await;
-    let settings = SmtpSettings { lanes: 4, ..settings(&stalled) };
+    let settings = SmtpSettings { lanes: 4, ..impatient(settings(&stalled)) };
     let begun = Instant::now();
     let outcomes = send_all(&settings, (0..500).map(mail)).await;
     assert!(begun.elapsed() < 10 * PATIENCE, "{:?}", begun.elapsed());
@@ -211,7 +211,7 @@ async fn a_cut_cable_loses_no_mail_and_sends_none_twice_unknowingly() {
     proxy.delay(Duration::from_millis(1));
     let settings = SmtpSettings { port: proxy.address.port(), lanes: 3, ..settings(&server) };
     let cut_half_way = async {
-        while server.seen().mails.len() < 20 {
+        while server.n_mails() < 20 {
             tokio::task::yield_now().await;
         }
         proxy.fault(Fault::Cut);

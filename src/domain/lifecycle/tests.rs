@@ -130,8 +130,14 @@ fn ended_access_has_no_window() {
     let key = expiring(TimeDelta::zero(), Some(1));
     let contractor = Key { access_ends_at: Some(noon()), ..key };
     assert_eq!(line(&contractor), "end, undo PT259200S; purge in PT259200S");
-    let later = Key { access_ends_at: Some(noon() + SECOND), ..key };
-    assert_eq!(line(&later), "expire, window PT604800S; look in PT518400S");
+    let later = Key { access_ends_at: Some(noon() + day(3)), ..key };
+    assert_eq!(
+        line(&later),
+        "expire, window PT259200S; look in PT172800S",
+        "the window ends with the access"
+    );
+    let much_later = Key { access_ends_at: Some(noon() + day(8)), ..key };
+    assert_eq!(line(&much_later), "expire, window PT604800S; look in PT518400S");
 }
 
 #[test]
@@ -258,25 +264,17 @@ prop_compose! {
     }
 }
 
-/// Carries out `step`, as the sweep does.
-fn after(key: &Key, step: Step, superseded: &[Stage]) -> Key {
-    let mut key = *key;
-    if let Some(stage) = superseded.last() {
-        key.last_stage = Some(*stage);
-    }
-    match step {
-        Step::Keep => {}
-        Step::Notify { stage } => key.last_stage = Some(stage),
+/// Carries out a decision, as the sweep does.
+fn after(key: &Key, decision: &Decision) -> Key {
+    let mut key = Key { last_stage: decision.last_stage(key), ..*key };
+    match decision.step {
+        Step::Keep | Step::Notify { .. } => {}
         Step::Review { next_review_at } => key.review_at = next_review_at,
         Step::Expire { window_ends_at } => {
             let expires_at = key.expires_at().unwrap();
             key.state = KeyState::Window { expires_at, window_ends_at };
-            key.last_stage = Some(Stage::Expired);
         }
-        Step::End { purge_at } => {
-            key.state = KeyState::Revoked { purge_at };
-            key.last_stage = Some(Stage::Expired);
-        }
+        Step::End { purge_at } => key.state = KeyState::Revoked { purge_at },
     }
     key
 }
@@ -292,9 +290,9 @@ proptest! {
 
     #[test]
     fn nothing_is_handed_to_the_purge_before_its_time(key in any_key(), policy in any_policy()) {
-        let Decision { step, next, .. } = next_step(&key, &policy, noon());
-        if let Some(Next::Purge(at)) = next {
-            match after(&key, step, &[]).state {
+        let decision = next_step(&key, &policy, noon());
+        if let Some(Next::Purge(at)) = decision.next {
+            match after(&key, &decision).state {
                 KeyState::Active { .. } => prop_assert!(false, "an active key"),
                 KeyState::Window { window_ends_at, .. } => prop_assert!(window_ends_at <= at),
                 KeyState::Revoked { purge_at } => prop_assert!(purge_at <= at),
@@ -314,7 +312,7 @@ proptest! {
     #[test]
     fn a_second_look_at_the_same_instant_does_nothing(key in any_key(), policy in any_policy()) {
         let first = next_step(&key, &policy, noon());
-        let again = next_step(&after(&key, first.step, &first.superseded), &policy, noon());
+        let again = next_step(&after(&key, &first), &policy, noon());
         prop_assert_eq!(again.step, Step::Keep);
         prop_assert_eq!(again.superseded, vec![]);
         prop_assert_eq!(again.next, first.next);
@@ -348,11 +346,14 @@ proptest! {
         let mut key = Key { issued_at: noon(), ..expiring(day(life_days), None) };
         let (mut now, mut told, mut window) = (noon(), Vec::new(), None);
         loop {
-            let Decision { step, superseded, next } = next_step(&key, &policy, now);
-            if let Step::Notify { stage } = step { told.push(stage.code()); }
-            if let Step::Expire { window_ends_at } = step { told.push(0); window = Some(window_ends_at); }
-            key = after(&key, step, &superseded);
-            match next.unwrap() {
+            let decision = next_step(&key, &policy, now);
+            if let Step::Notify { stage } = decision.step { told.push(stage.code()); }
+            if let Step::Expire { window_ends_at } = decision.step {
+                told.push(0);
+                window = Some(window_ends_at);
+            }
+            key = after(&key, &decision);
+            match decision.next.unwrap() {
                 Next::Sweep(at) => now = at + TimeDelta::milliseconds(late_ms),
                 Next::Purge(at) => { prop_assert!(window.unwrap() <= at); break }
             }

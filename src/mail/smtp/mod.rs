@@ -4,8 +4,8 @@
 //! to one mail to the next one after a timeout. Here every step has a time limit of its own, a
 //! connection in doubt is never used again, and what became of a mail is known to the stage.
 //!
-//! A mail goes through these files: [`lane`] takes it from the [`inbox`], gets a connection from
-//! [`relay`] if the [`gate`] lets it, and holds the [`dialogue`] about it.
+//! A mail goes through these files: `lane` takes it from the `inbox`, gets a connection from
+//! `relay` if the `gate` lets it, and holds the `dialogue` about it.
 
 mod connection;
 mod dialogue;

@@ -228,4 +228,14 @@ mod tests {
             assert!(Lines::parse(wrong).is_err(), "{}", wrong.escape_ascii());
         }
     }
+
+    #[tokio::test]
+    async fn a_reply_that_is_no_utf8_is_read_all_the_same() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut theirs, _) = listener.accept().await.unwrap();
+        theirs.write_all(b"550 J\xf6rg\r\n").await.unwrap();
+        let reply = Wire::plain(ours).hear().await.unwrap().into_reply();
+        assert_eq!(reply.line(), "550 J?rg");
+    }
 }

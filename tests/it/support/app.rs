@@ -5,10 +5,6 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use lapsed::{
     clock::{Clock as _, ManualClock},
-    domain::{
-        identity::KeyKind,
-        policy::{Policies, Policy, PolicyFields},
-    },
     jobs::{
         self, Deps, Limits, Outcome,
         deliver::{Breaker, Mailer},
@@ -204,30 +200,12 @@ impl TestApp {
 
 /// What the jobs share in a test.
 pub fn deps(db: Db, clock: ManualClock, transport: Transport) -> Deps {
-    let policy = |kind| Policy::new(kind, PolicyFields::default()).unwrap();
-    let never = PolicyFields {
-        default_ttl_days: None,
-        max_ttl_days: None,
-        review_days: Some(180),
-        ..PolicyFields::default()
-    };
     Deps {
         db,
         clock: Arc::new(clock),
-        policies: Arc::new(Policies {
-            user: policy(KeyKind::User),
-            application: Policy::new(KeyKind::Application, never).unwrap(),
-            service: policy(KeyKind::Service),
-        }),
-        limits: Limits {
-            batch: 100,
-            min_notice: TimeDelta::hours(72),
-            lease: Duration::from_secs(600),
-            keep_tombstones: days(400),
-            keep_runs: days(30),
-            keep_messages: days(90),
-            keep_audit: None,
-        },
+        policies: Arc::default(),
+        // Small, so that a test of a few hundred keys has several batches.
+        limits: Limits { batch: 100, ..Limits::default() },
         mailer: Arc::new(mailer(transport)),
         swept: Arc::default(),
         instance: "test".into(),

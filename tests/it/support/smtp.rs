@@ -172,6 +172,11 @@ impl SmtpServer {
     pub fn seen(&self) -> Seen {
         self.seen.lock().unwrap().clone()
     }
+
+    /// Mails taken so far.
+    pub fn n_mails(&self) -> usize {
+        self.seen.lock().unwrap().mails.len()
+    }
 }
 
 async fn accept(listener: TcpListener, plan: Arc<Plan>, seen: Arc<Mutex<Seen>>) {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::SmtpServer;
 
-/// How long the client waits for anything, unless a test says otherwise.
+/// How long an impatient client waits for anything.
 pub const PATIENCE: Duration = Duration::from_millis(200);
 
 /// A mail whose sender and recipient tell its number.
@@ -26,14 +26,19 @@ pub fn mail(id: i64) -> Outgoing {
     }
 }
 
-/// Settings for one lane to the server, in the clear.
+/// Settings for one lane to the server, in the clear, and for a machine that is busy.
 pub fn settings(server: &SmtpServer) -> SmtpSettings {
     SmtpSettings {
         hello: Some("lapsed.example".to_owned()),
         lanes: 1,
-        timeouts: Timeouts { connect: PATIENCE, reply: PATIENCE, data: PATIENCE, stop: PATIENCE },
         ..SmtpSettings::new("127.0.0.1", server.port, Security::Insecure)
     }
+}
+
+/// The same settings for a test in which the server goes quiet.
+pub fn impatient(settings: SmtpSettings) -> SmtpSettings {
+    let timeouts = Timeouts { connect: PATIENCE, reply: PATIENCE, data: PATIENCE, stop: PATIENCE };
+    SmtpSettings { timeouts, ..settings }
 }
 
 /// Sends mails that are all there from the beginning. The outcomes come in the mails' order, and

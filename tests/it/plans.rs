@@ -1,0 +1,93 @@
+//! The hot statements use their index, on each engine, at 100,000 rows.
+
+use chrono::{DateTime, TimeDelta};
+use lapsed::store::{Engine, due, messages, outbox, purge, sql::Sql};
+
+use crate::{on_each_engine, support::app::TestApp};
+
+/// Fills the tables: 100,000 keys, messages and notices, one in a thousand of them due.
+async fn fill(app: &TestApp) {
+    app.people().await;
+    let numbers = match app.db.engine() {
+        Engine::Sqlite => {
+            "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i FROM n) AS n"
+        }
+        Engine::Postgres => "generate_series(1::bigint, 100000) AS n(i)",
+        Engine::MariaDb => "(SELECT CAST(seq AS SIGNED) AS i FROM seq_1_to_100000) AS n",
+    };
+    let text = |sql: &str| match app.db.engine() {
+        Engine::MariaDb => format!("CONCAT('x', LPAD({sql}, 11, '0'))"),
+        Engine::Postgres => format!("'x' || LPAD(({sql})::text, 11, '0')"),
+        Engine::Sqlite => format!("printf('x%011d', {sql})"),
+    };
+    let (id, now) = (text("i"), app.now().timestamp_millis());
+    app.execute(&format!(
+        "INSERT INTO api_keys (public_id, tenant_id, environment_id, owner_id, kind, name, ttl_ms, \
+         created_at, issued_at, expires_at, state, next_job, next_action_at, version) \
+         SELECT {id}, 1, 1, 1, 1, 'key', 1, 0, 0, {now}, 1, CASE WHEN i % 2 = 0 THEN 1 ELSE 2 END, \
+         {now} + (i - 100) * 1000000, 1 FROM {numbers}"
+    ))
+    .await;
+    app.execute(&format!(
+        "INSERT INTO messages (header_id, tenant_id, owner_id, audience, recipients, status, \
+         created_at, next_attempt_at, attempts, crashes, ambiguous) \
+         SELECT {id}, 1, 1, 1, '[]', CASE WHEN i % 2 = 0 THEN 1 ELSE 3 END, {now}, \
+         {now} + (i - 100) * 1000000, 0, 0, 0 FROM {numbers}"
+    ))
+    .await;
+    app.execute(&format!(
+        "INSERT INTO notices (key_id, tenant_id, owner_id, stage, expires_at, status, created_at, \
+         due_at) SELECT i, 1, i % 1000, 0, {now}, CASE WHEN i % 1000 = 0 THEN 1 ELSE 3 END, 0, 0 \
+         FROM {numbers}"
+    ))
+    .await;
+    let analyze = match app.db.engine() {
+        Engine::MariaDb => "ANALYZE TABLE api_keys, messages, notices",
+        _ => "ANALYZE",
+    };
+    app.execute(analyze).await;
+}
+
+/// How the engine means to carry a statement out, in one text.
+async fn plan(app: &TestApp, sql: Sql) -> String {
+    let statement = sql.statement();
+    let explain = match app.db.engine() {
+        Engine::Sqlite => "EXPLAIN QUERY PLAN ",
+        _ => "EXPLAIN ",
+    };
+    let text = format!("{explain}{}", statement.sql);
+    let sql = sea_orm::Statement { sql: text, ..statement };
+    let rows = sea_orm::ConnectionTrait::query_all_raw(app.db.conn(), sql).await.unwrap();
+    let mut plan = String::new();
+    for row in rows {
+        for column in row.column_names() {
+            if let Ok(text) = row.try_get::<String>("", &column) {
+                plan += &format!("{text} ");
+            }
+        }
+        plan.push('\n');
+    }
+    plan
+}
+
+async fn uses(app: &TestApp, sql: Sql, index: &str) {
+    let plan = plan(app, sql).await;
+    assert!(plan.contains(index), "{index} is not used:\n{plan}");
+    let is_whole = plan.contains("Seq Scan")
+        || plan.contains("SCAN api_keys")
+        || plan.contains("SCAN messages");
+    assert!(!is_whole, "a whole table is read:\n{plan}");
+}
+
+on_each_engine! {
+    async fn the_claims_read_what_is_due_and_nothing_else(app: TestApp) {
+        fill(&app).await;
+        let (conn, now) = (app.db.conn(), app.now());
+        let floor = now - TimeDelta::hours(1);
+        uses(&app, due::claim_statement(conn, DateTime::UNIX_EPOCH, now, 1000), "ix_api_keys_due").await;
+        uses(&app, due::claim_statement(conn, floor, now, 1000), "ix_api_keys_due").await;
+        uses(&app, purge::claim_statement(conn, now, 1000), "ix_api_keys_due").await;
+        uses(&app, messages::claim_statement(conn, now, 1000), "ix_messages_due").await;
+        uses(&app, outbox::claim_statement(conn, 1000), "ix_notices_pending").await;
+    }
+}
