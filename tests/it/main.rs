@@ -7,8 +7,10 @@
 mod support;
 
 mod access;
+mod cli;
 mod deliver;
 mod demo;
+mod history;
 mod import;
 mod keys;
 mod leases;
