@@ -159,3 +159,15 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Man(args) => completions::man(globals.out, args),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}

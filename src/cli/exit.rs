@@ -1,6 +1,6 @@
 //! How a command ends: its exit code, and what is said on stderr if it did not go well.
 
-use std::{error::Error as _, io, process::ExitCode};
+use std::{io, process::ExitCode};
 
 use thiserror::Error;
 
@@ -143,8 +143,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let mut io = cause.downcast_ref::<io::Error>();
         // csv wraps what it is told by the writer.
-        if let Some(error) = cause.downcast_ref::<csv::Error>() {
-            io = error.source().and_then(|source| source.downcast_ref());
+        if let Some(csv::ErrorKind::Io(error)) =
+            cause.downcast_ref::<csv::Error>().map(csv::Error::kind)
+        {
+            io = Some(error);
         }
         io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })

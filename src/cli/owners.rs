@@ -98,10 +98,10 @@ pub(super) struct SetArgs {
     #[command(flatten)]
     who: WhoArgs,
     /// Their new address. Whoever could not be reached may be reached again.
-    #[arg(long, value_name = "MAIL", value_parser = email)]
-    email: Option<String>,
+    #[arg(id = "new_email", long = "email", value_name = "NEW", value_parser = email)]
+    new_email: Option<String>,
     /// Their address works again.
-    #[arg(long, conflicts_with = "email")]
+    #[arg(long, conflicts_with = "new_email")]
     reachable: bool,
     /// What people shall call them.
     #[arg(long)]
@@ -199,7 +199,7 @@ async fn set(ctx: &Context, args: SetArgs) -> anyhow::Result<()> {
         return Err(endless_contractor());
     }
     let change = OwnerChange {
-        email: args.email.or_else(|| args.reachable.then(|| owner.email.clone())),
+        email: args.new_email.or_else(|| args.reachable.then(|| owner.email.clone())),
         name: args.name,
         kind: args.kind,
         time_zone: args.time_zone,

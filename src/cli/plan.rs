@@ -109,8 +109,8 @@ fn print(
         })?;
         let Counts { notices, expired, purged } = &plan.total;
         ctx.out.note(&format!(
-            "in all: {notices} notices, {expired} keys expire, {purged} are purged, \
-             if nobody acts until {}",
+            "in all, if nobody acts until {}: notices {notices}, expired {expired}, \
+             purged {purged}",
             show(until, now)
         ));
     }

@@ -64,7 +64,8 @@ pub(super) fn next(
 fn words(event: Event) -> String {
     match event {
         Event::Tell(Stage::Expiring { days }) => {
-            format!("the owner is told that it expires within {days} days")
+            let days = if days == 1 { "a day".to_owned() } else { format!("{days} days") };
+            format!("the owner is told that it expires within {days}")
         }
         Event::Tell(Stage::Expired) => {
             "it has expired; the owner is told, and the window opens if there is one".to_owned()
@@ -90,9 +91,7 @@ fn reasons(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Vec<String> {
             why.push("its time has come: the next sweep takes it".to_owned());
         }
         KeyState::Active { .. } => {
-            let days: Vec<String> =
-                policy.reminder_days().iter().rev().map(ToString::to_string).collect();
-            why.push(format!("reminders are due {} days before the expiry", days.join(", ")));
+            why.push(ladder(key, policy));
             if let Some(stage) = key.last_stage {
                 why.push(format!("`{stage}` is told already, and what is less urgent is not"));
             }
@@ -110,6 +109,18 @@ fn reasons(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Vec<String> {
         }
     }
     why
+}
+
+/// The reminders there are in a life of this length.
+fn ladder(key: &Key, policy: &Policy) -> String {
+    let life = key.lifetime().unwrap_or(TimeDelta::MAX);
+    let fits = |days: &&u16| TimeDelta::days((**days).into()) < life;
+    let days: Vec<String> =
+        policy.reminder_days().iter().rev().filter(fits).map(ToString::to_string).collect();
+    match days.as_slice() {
+        [] => "its whole life is shorter than any reminder is ahead".to_owned(),
+        days => format!("reminders are due {} days before the expiry", days.join(", ")),
+    }
 }
 
 /// Whether the owner has been told of the expiry: a purge waits for that.
