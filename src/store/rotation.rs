@@ -187,7 +187,8 @@ pub async fn rotate(
                 }
             }
             Err(error) if !error.is_miss() => {
-                give_back(db, &seen, receipt).await?;
+                // If that fails, a guess is counted that was none; what matters is the first error.
+                give_back(db, &seen, receipt).await.ok();
                 return Err(error);
             }
             result => return result,

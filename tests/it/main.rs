@@ -7,16 +7,21 @@
 mod support;
 
 mod access;
+mod admin_tokens;
+mod canary;
 mod deliver;
 mod demo;
 mod import;
 mod keys;
 mod leases;
+mod otp;
 mod plans;
 mod purge;
+mod rotation;
 mod schema;
 mod smtp_faults;
 mod smtp_lanes;
 mod smtp_pipelining;
 mod smtp_tls;
 mod sweep;
+mod verify;
