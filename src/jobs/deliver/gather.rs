@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
+
 use crate::{
     jobs::{Context, deliver::Mailer},
     mail::address::EmailAddress,
@@ -49,7 +51,7 @@ async fn gather_batch(ctx: &Context) -> Result<bool, StoreError> {
         let message = recipients
             .remove(&owner_id)
             .ok_or_else(|| "its owner is not in the database".to_owned())
-            .and_then(|recipient| address(&ctx.deps.mailer, recipient, &notices));
+            .and_then(|recipient| address(&ctx.deps.mailer, recipient, &notices, now));
         match message {
             Ok(message) => messages.push(message),
             Err(reason) => untellable.extend(notices.iter().map(|id| (*id, reason.clone()))),
@@ -82,7 +84,12 @@ fn by_owner(pending: &[PendingNotice]) -> Vec<(i64, Vec<i64>)> {
 }
 
 /// Decides to whom one owner's mail goes. The error says why it can go to nobody.
-fn address(mailer: &Mailer, recipient: Recipient, notices: &[i64]) -> Result<NewMessage, String> {
+fn address(
+    mailer: &Mailer,
+    recipient: Recipient,
+    notices: &[i64],
+    now: DateTime<Utc>,
+) -> Result<NewMessage, String> {
     let is_usable = |address: &str| address.parse::<EmailAddress>().is_ok();
     let to_owner = recipient.is_reachable && is_usable(&recipient.email);
     let (audience, recipients) = if to_owner {
@@ -96,13 +103,20 @@ fn address(mailer: &Mailer, recipient: Recipient, notices: &[i64]) -> Result<New
         return Err("the owner cannot be reached, and the tenant has no contacts".to_owned());
     }
     Ok(NewMessage {
-        header_id: format!("{}@{}", uuid::Uuid::new_v4().simple(), mailer.sender.domain),
+        header_id: header_id(&mailer.sender.domain, now),
         tenant_id: recipient.tenant_id,
         owner_id: recipient.owner_id,
         audience,
         recipients,
         notices: notices.to_vec(),
     })
+}
+
+/// A Message-ID that nobody else has. It begins with the time, so that a folder of mails is in
+/// order.
+fn header_id(domain: &str, now: DateTime<Utc>) -> String {
+    let unique = uuid::Uuid::new_v4().simple();
+    format!("{}.{unique}@{domain}", now.format("%Y%m%d%H%M%S"))
 }
 
 #[cfg(test)]

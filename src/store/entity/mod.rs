@@ -9,8 +9,6 @@ pub(crate) mod idempotency_keys;
 pub(crate) mod job_runs;
 pub(crate) mod key_secrets;
 pub(crate) mod leases;
-pub(crate) mod messages;
-pub(crate) mod notices;
 pub(crate) mod owners;
 pub(crate) mod recovery_codes;
 pub(crate) mod tenants;
