@@ -5,7 +5,9 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+mod admin;
 mod args;
+mod ask;
 mod audit;
 mod completions;
 mod config;
@@ -18,6 +20,7 @@ mod exit;
 mod keys;
 mod mail;
 mod notices;
+mod otp;
 mod output;
 mod owners;
 mod pause;
@@ -97,6 +100,12 @@ enum Command {
     /// The rules keys live under.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Owners' second factors.
+    #[command(subcommand)]
+    Otp(otp::Command),
+    /// Administrators' tokens.
+    #[command(subcommand)]
+    Admin(admin::Command),
     /// Hold the jobs until `lapsed resume`.
     Pause(pause::PauseArgs),
     /// Let the jobs go on.
@@ -148,6 +157,8 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Notices(command) => notices::run(&globals.open().await?, command).await,
         Command::Mail(command) => mail::run(&globals.open().await?, command).await,
         Command::Policy(command) => policy::run(&globals.open().await?, command).await,
+        Command::Otp(command) => otp::run(&globals.open().await?, command).await,
+        Command::Admin(command) => admin::run(&globals.open().await?, command).await,
         Command::Pause(args) => pause::pause(&globals.open().await?, args).await,
         Command::Resume(args) => pause::resume(&globals.open().await?, args).await,
         Command::Status => status::run(&globals.open().await?).await,

@@ -91,10 +91,11 @@ fn show(
         max_ttl_days,
         review_days,
         undo_hours,
+        mfa_required,
     } = policy.fields();
     reminder_days.reverse();
     let limit = |days: Option<u16>| days.map_or("never".into(), serde_json::Value::from);
-    let fields: [(&'static str, serde_json::Value, Sets); 7] = [
+    let fields: [(&'static str, serde_json::Value, Sets); 8] = [
         ("reminder_days", reminder_days.into(), |layer| layer.reminder_days.is_some()),
         ("window_days", window_days.into(), |layer| layer.window_days.is_some()),
         ("closing_days", closing_days.into(), |layer| layer.closing_days.is_some()),
@@ -102,6 +103,8 @@ fn show(
         ("max_ttl_days", limit(max_ttl_days), |layer| layer.max_ttl_days.is_some()),
         ("review_days", limit(review_days), |layer| layer.review_days.is_some()),
         ("undo_hours", undo_hours.into(), |layer| layer.undo_hours.is_some()),
+        // A layer can ask for it, and cannot waive it.
+        ("mfa_required", mfa_required.into(), |layer| layer.mfa_required == Some(true)),
     ];
     let origin = |sets: Sets| {
         let is_set = |layer: &PolicyLayer| sets(&layer.all) || layer.of(kind).is_some_and(sets);

@@ -191,6 +191,19 @@ mod tests {
     }
 
     #[test]
+    fn a_demand_for_an_otp_cannot_be_waived_below() {
+        let mut book = PolicyBook::new(base());
+        book.lay_tenant(1, "acme", r#"{"mfa_required": true}"#);
+        book.lay_environment(10, 1, "test", r#"{"mfa_required": false, "window_days": 3}"#);
+        book.lay_tenant(2, "other", r#"{"window_days": 3}"#);
+        book.lay_environment(20, 2, "production", r#"{"user": {"mfa_required": true}}"#);
+        let asks = |tenant, environment, kind| book.of(tenant, environment, kind).mfa_required();
+        assert!(asks(1, 10, KeyKind::User) && asks(1, 11, KeyKind::Application));
+        assert!(asks(2, 20, KeyKind::User) && !asks(2, 20, KeyKind::Application));
+        assert!(!asks(2, 21, KeyKind::User) && !asks(3, 30, KeyKind::User));
+    }
+
+    #[test]
     fn a_kind_wins_over_all_kinds() {
         let mut book = PolicyBook::new(base());
         let json = r#"{"reminder_days": [5], "application": {"reminder_days": [60], "max_ttl_days": 180}}"#;

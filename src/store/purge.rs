@@ -157,6 +157,7 @@ pub async fn purge(
     };
     Sql::new(conn, "void reminders").update_from(&update, &batch).execute(conn).await?;
     delete(conn, "key_secrets", "key_secrets.key_id", &batch).await?;
+    delete(conn, "admin_tokens", "admin_tokens.key_id", &batch).await?;
     delete(conn, "api_keys", "api_keys.id", &batch).await
 }
 
