@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use crate::{
     clock::{Clock, SystemClock},
     config::{self, Config, Loaded, MasterKey},
-    domain::{policy::Policies, token::Brand},
+    domain::{policy::Policies, seal::SealKey, token::Brand},
     jobs::{
         Deps, Limits,
         deliver::{Breaker, Mailer},
@@ -115,6 +115,14 @@ impl App {
         }
     }
 
+    /// Under which the audit trail is sealed.
+    ///
+    /// # Errors
+    /// As [`App::keyring`].
+    pub fn audit_key(&self) -> anyhow::Result<SealKey> {
+        Ok(SealKey::new(*self.keyring()?.audit()))
+    }
+
     /// The way out for mails.
     ///
     /// # Errors
@@ -164,7 +172,7 @@ impl App {
     /// What every run of every job shares.
     ///
     /// # Errors
-    /// As [`App::mailer`].
+    /// As [`App::mailer`] and [`App::keyring`].
     pub fn deps(&self) -> anyhow::Result<Deps> {
         Ok(Deps {
             db: self.db.clone(),
@@ -173,6 +181,7 @@ impl App {
             limits: limits(self.config()),
             mailer: Arc::new(self.mailer()?),
             swept: Arc::default(),
+            audit_key: Arc::new(self.audit_key()?),
             instance: instance().into(),
         })
     }

@@ -10,5 +10,6 @@ pub mod plan;
 pub mod policy;
 pub mod purge;
 pub mod retry;
+pub mod seal;
 pub mod stage;
 pub mod token;

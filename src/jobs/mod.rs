@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    domain::policy::Policies,
+    domain::{policy::Policies, seal::SealKey},
     jobs::{deliver::Mailer, sweep::Swept},
     store::Db,
 };
@@ -20,6 +20,7 @@ pub mod deliver;
 pub mod prune;
 pub mod purge;
 pub mod runner;
+pub mod seal;
 pub mod sweep;
 
 /// A job: one of the few things the daemon does.
@@ -65,6 +66,13 @@ pub static JOBS: &[Job] = &[
         is_for_one: true,
         run: |ctx| Box::pin(prune::run(ctx)),
     },
+    Job {
+        name: "seal",
+        about: "chains the audit trail, so that no row of it can be changed unseen",
+        is_destructive: false,
+        is_for_one: true,
+        run: |ctx| Box::pin(seal::run(ctx)),
+    },
 ];
 
 /// The job called `name`.
@@ -87,6 +95,8 @@ pub struct Deps {
     pub mailer: Arc<Mailer>,
     /// Up to where the due keys have been swept.
     pub swept: Arc<Swept>,
+    /// Under which the audit trail is sealed.
+    pub audit_key: Arc<SealKey>,
     /// This daemon's name among its replicas.
     pub instance: Arc<str>,
 }
