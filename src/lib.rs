@@ -1,13 +1,21 @@
 //! `lapsed` looks after API keys until they end.
 
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod demo;
 pub mod domain;
+pub mod heartbeat;
+pub mod http;
+pub mod issue;
 pub mod jobs;
 pub mod keyring;
 pub mod mail;
+pub mod metrics;
 pub mod random;
+pub mod schedule;
 pub mod shutdown;
 pub mod store;
+pub mod telemetry;

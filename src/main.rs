@@ -1,2 +1,7 @@
 //! The `lapsed` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lapsed::cli::main()
+}

@@ -8,12 +8,19 @@ use std::sync::Mutex;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
     domain::retry,
     jobs::{Context, Outcome},
-    mail::{build::Sender, render::Templates, transport::Transport},
+    mail::{
+        build::Sender,
+        outcome::Outcome as MailOutcome,
+        render::Templates,
+        transport::{Outgoing, Transport},
+    },
 };
 
 mod compose;
@@ -34,6 +41,23 @@ pub struct Mailer {
     pub contacts: Vec<String>,
     /// Rests the transport after it failed.
     pub breaker: Breaker,
+}
+
+impl Mailer {
+    /// Sends one mail, outside of the outbox: a test.
+    pub async fn send_one(&self, mail: Outgoing) -> MailOutcome {
+        let (mails, queue) = mpsc::channel(1);
+        let (reports, mut outcomes) = mpsc::channel(1);
+        // The queue takes one mail, so this does not wait.
+        let _ = mails.send(mail).await;
+        drop(mails);
+        let cancel = CancellationToken::new();
+        self.transport.run(queue, reports, &cancel).await;
+        match outcomes.recv().await {
+            Some((_, outcome)) => outcome,
+            None => MailOutcome::Unknown { why: "the transport did not say".to_owned() },
+        }
+    }
 }
 
 /// Gathers what is to be told, and sends what is due.

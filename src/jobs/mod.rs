@@ -16,11 +16,14 @@ use crate::{
     store::Db,
 };
 
+mod alone;
+pub mod contact;
 pub mod deliver;
 pub mod prune;
 pub mod purge;
 pub mod runner;
 pub mod seal;
+mod state;
 pub mod sweep;
 
 /// A job: one of the few things the daemon does.

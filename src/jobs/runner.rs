@@ -2,6 +2,7 @@
 //! guarded, timed, logged and remembered alike, whoever asked for it.
 
 use std::{
+    any::Any,
     collections::HashMap,
     fmt,
     panic::AssertUnwindSafe,
@@ -17,8 +18,13 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
+pub use crate::jobs::state::JobState;
 use crate::{
-    jobs::{Context, Deps, JOBS, Job, Outcome},
+    jobs::{
+        Context, Deps, JOBS, Job, Outcome,
+        alone::alone,
+        contact::{Contact, is_passing},
+    },
     shutdown::{Shutdown, pause},
     store::{
         StoreError, flags,
@@ -57,6 +63,9 @@ pub enum RunError {
     /// An operator has paused it.
     #[error("job `{0}` is paused")]
     Paused(&'static str),
+    /// Another replica runs it for all.
+    #[error("job `{0}` is running in another daemon")]
+    Elsewhere(&'static str),
     /// It failed. It has been logged.
     #[error("failed to run job `{name}`: {source:#}")]
     Failed {
@@ -67,23 +76,11 @@ pub enum RunError {
     },
 }
 
-/// What is known about a job in this process.
-#[derive(Clone, Debug, Default)]
-pub struct JobState {
-    /// Whether it runs now.
-    pub is_running: bool,
-    /// How often it has run.
-    pub n_runs: u64,
-    /// How often it failed.
-    pub n_failures: u64,
-    /// When it last went well, by this machine's clock.
-    pub last_success_at: Option<DateTime<Utc>>,
-    /// How long the last run took.
-    pub last_duration: Duration,
-    /// The sum of what its runs did.
-    pub total: Outcome,
-    /// Why the last run failed, if it did.
-    pub last_error: Option<String>,
+impl RunError {
+    /// Whether it failed only because the database is away or busy, so that waiting helps.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Failed { source, .. } if is_passing(source))
+    }
 }
 
 struct Slot {
@@ -100,6 +97,7 @@ struct Inner {
     /// How long a run may take before it is asked to stop.
     limit: Duration,
     shutdown: Shutdown,
+    contact: Contact,
     slots: HashMap<&'static str, Slot>,
 }
 
@@ -114,7 +112,7 @@ impl Runner {
     pub fn new(deps: Deps, limit: Duration, shutdown: Shutdown) -> Self {
         let slot = || Slot { guard: Mutex::default(), state: watch::Sender::default() };
         let slots = JOBS.iter().map(|job| (job.name, slot())).collect();
-        Self(Arc::new(Inner { deps, limit, shutdown, slots }))
+        Self(Arc::new(Inner { deps, limit, shutdown, contact: Contact::default(), slots }))
     }
 
     /// What all runs share.
@@ -130,7 +128,8 @@ impl Runner {
     /// Runs `job` now, and waits for its end. The run goes on if the caller does not wait.
     ///
     /// # Errors
-    /// [`RunError::Busy`] if it is running, [`RunError::Paused`] if it may not, and
+    /// [`RunError::Busy`] or [`RunError::Elsewhere`] if it is running, [`RunError::Paused`] if it
+    /// may not, and
     /// [`RunError::Failed`] if it failed; the runner has logged that.
     pub async fn run(&self, job: &'static Job, cause: Cause) -> Result<Outcome, RunError> {
         let runner = self.clone();
@@ -145,27 +144,44 @@ impl Runner {
     async fn run_guarded(&self, job: &'static Job, cause: Cause) -> Result<Outcome, RunError> {
         let Some(slot) = self.0.slots.get(job.name) else { return Err(RunError::Busy(job.name)) };
         let Ok(_guard) = slot.guard.try_lock() else { return Err(RunError::Busy(job.name)) };
-        let failed = |source| RunError::Failed { name: job.name, source };
-        if self.is_paused(job, cause).await.map_err(|error| failed(error.into()))? {
+        let is_paused = self.is_paused(job, cause).await;
+        if let Ok(true) = is_paused {
             return Err(RunError::Paused(job.name));
         }
         let started_at = self.0.deps.clock.now();
         let started = Instant::now();
         slot.state.send_modify(|state| state.is_running = true);
-        let result = self.run_contained(job).await;
+        let result = match is_paused {
+            Ok(_) => match self.run_contained(job).await {
+                Some(result) => result,
+                None => {
+                    slot.state.send_modify(|state| state.is_running = false);
+                    return Err(RunError::Elsewhere(job.name));
+                }
+            },
+            Err(error) => Err(anyhow::Error::from(error)),
+        };
         let duration = started.elapsed();
-        slot.state.send_modify(|state| note(state, &result, started_at, duration));
+        slot.state.send_modify(|state| state.ended(&result, started_at, duration));
         self.tell(job, &result, duration);
         self.remember(job, cause, started_at, &result).await;
-        result.map_err(failed)
+        result.map_err(|source| RunError::Failed { name: job.name, source })
     }
 
-    /// Runs the job so that neither a panic nor an overrun of it gets any further.
-    async fn run_contained(&self, job: &Job) -> anyhow::Result<Outcome> {
+    /// Runs the job so that neither a panic nor an overrun of it gets any further. `None` if it is
+    /// for one replica, and another one runs it.
+    async fn run_contained(&self, job: &Job) -> Option<anyhow::Result<Outcome>> {
         let cancel = self.0.shutdown.token.child_token();
         let ctx = Context { deps: self.0.deps.clone(), cancel: cancel.clone() };
         // The panic may come before the future does, so the call is inside as well.
         let work = AssertUnwindSafe(async move { (job.run)(ctx).await }).catch_unwind();
+        let Deps { db, instance, .. } = &self.0.deps;
+        let work = async {
+            match job.is_for_one {
+                false => Ok(Some(work.await)),
+                true => alone(db, job.name, instance, &cancel, work).await,
+            }
+        };
         let mut work = std::pin::pin!(work);
         // A job that runs too long is asked to stop, and then awaited. It is never dropped in the
         // middle of an `.await`: nothing in the store promises to survive that.
@@ -173,7 +189,12 @@ impl Runner {
             result = &mut work => result,
             () = overrun(&cancel, self.0.limit, job.name) => work.await,
         };
-        result.unwrap_or_else(|panic| Err(anyhow!("the job panicked: {}", panic_text(&*panic))))
+        let panicked =
+            |panic: Box<dyn Any + Send>| anyhow!("the job panicked: {}", panic_text(&*panic));
+        match result {
+            Ok(ran) => ran.map(|ran| ran.unwrap_or_else(|panic| Err(panicked(panic)))),
+            Err(error) => Some(Err(error.into())),
+        }
     }
 
     async fn is_paused(&self, job: &Job, cause: Cause) -> Result<bool, StoreError> {
@@ -184,9 +205,11 @@ impl Runner {
         Ok(cause != Cause::Manual && flags::get(db, flags::PAUSE_ALL).await?.is_some())
     }
 
-    /// One line per run that did something; the rest is for debugging.
+    /// One line per run that did something; the rest is for debugging. An outage of the database
+    /// is one line for all runs that meet it.
     fn tell(&self, job: &Job, result: &anyhow::Result<Outcome>, duration: Duration) {
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let is_passing = self.0.contact.note(result);
         match result {
             Ok(Outcome { n_examined: 0, .. }) => {
                 debug!(duration_ms, "Ran job `{}`: nothing was due", job.name);
@@ -204,6 +227,9 @@ impl Runner {
                     job.name
                 );
             }
+            Err(error) if is_passing => {
+                debug!(duration_ms, "Failed to run job `{}`: {error:#}", job.name);
+            }
             Err(error) => error!(duration_ms, "Failed to run job `{}`: {error:#}", job.name),
         }
     }
@@ -216,6 +242,9 @@ impl Runner {
         started_at: DateTime<Utc>,
         result: &anyhow::Result<Outcome>,
     ) {
+        if self.0.contact.is_lost() {
+            return; // There is nobody to remember it.
+        }
         let outcome = result.as_ref().copied().unwrap_or_default();
         let status = match result {
             Ok(Outcome { n_examined: 0, .. }) if cause != Cause::Manual => return,
@@ -235,8 +264,9 @@ impl Runner {
             n_failed: outcome.n_failed,
             error: result.as_ref().err().map(|error| format!("{error:#}")),
         };
-        if let Err(error) = runs::record(&self.0.deps.db, &run).await {
-            let error = anyhow::Error::from(error);
+        let recorded = runs::record(&self.0.deps.db, &run).await.map_err(anyhow::Error::from);
+        let is_passing = self.0.contact.note(&recorded);
+        if let (Err(error), false) = (recorded, is_passing) {
             warn!("Failed to remember a run of `{}`: {error:#}", job.name);
         }
     }
@@ -250,30 +280,8 @@ async fn overrun(cancel: &CancellationToken, limit: Duration, name: &str) {
     }
 }
 
-fn note(
-    state: &mut JobState,
-    result: &anyhow::Result<Outcome>,
-    started_at: DateTime<Utc>,
-    duration: Duration,
-) {
-    state.is_running = false;
-    state.n_runs += 1;
-    state.last_duration = duration;
-    match result {
-        Ok(outcome) => {
-            state.total += *outcome;
-            state.last_success_at = Some(started_at);
-            state.last_error = None;
-        }
-        Err(error) => {
-            state.n_failures += 1;
-            state.last_error = Some(format!("{error:#}"));
-        }
-    }
-}
-
 /// What a panic said.
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

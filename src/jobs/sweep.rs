@@ -13,17 +13,19 @@ use tracing::warn;
 
 use crate::{
     domain::{
-        key::KeyState,
+        key::{KeyId, KeyState},
         lifecycle::{Decision, Step, next_step},
+        plan::Day,
         stage::Stage,
     },
     jobs::{Context, Outcome},
     store::{
-        NoticeStatus, StoreError,
+        Db, NoticeStatus, StoreError,
         audit::{self, NewEvent},
         due::{self, Claim, DueKey, KeyChange},
         notices::{self, NewNotice},
         policies::PolicyBook,
+        purge,
     },
 };
 
@@ -89,6 +91,31 @@ async fn sweep_batch(
     let outcome =
         Outcome { n_examined: claim.len() as u64, n_changed, n_failed: claim.corrupt.len() as u64 };
     Ok(Batch { now, outcome, is_last })
+}
+
+/// Counts what a sweep and a purge would do now, without doing it: everything that is due.
+///
+/// # Errors
+/// As the database answers.
+pub async fn foretell(db: &Db, book: &PolicyBook) -> Result<Day, StoreError> {
+    /// Rows read at a time.
+    const CHUNK: usize = 5_000;
+
+    let now = db.now(db.conn()).await?;
+    let mut due = Day { n_purged: purge::count_due(db.conn(), now).await?, ..Day::default() };
+    let mut after = (DateTime::UNIX_EPOCH, KeyId(0));
+    loop {
+        let claim = due::look(db.conn(), after, now, CHUNK).await?;
+        let writes = decide(&claim, book, now);
+        due.n_notices +=
+            writes.notices.iter().filter(|notice| notice.status == NoticeStatus::Pending).count()
+                as u64;
+        due.n_expired += writes.events.len() as u64;
+        match claim.last {
+            Some(last) if claim.len() == CHUNK => after = last,
+            _ => return Ok(due),
+        }
+    }
 }
 
 /// What one batch writes.

@@ -44,6 +44,8 @@ pub struct Claim {
     pub keys: Vec<DueKey>,
     /// The rows to put aside.
     pub corrupt: Vec<CorruptKey>,
+    /// When the last row became due, and its number.
+    pub last: Option<(DateTime<Utc>, KeyId)>,
 }
 
 impl Claim {
@@ -98,13 +100,51 @@ pub async fn claim(
     limit: usize,
 ) -> Result<Claim, StoreError> {
     let rows = claim_statement(conn, from, now, limit).all(conn).await?;
-    let mut claim = Claim { keys: Vec::with_capacity(rows.len()), corrupt: Vec::new() };
-    for row in &rows {
-        let id = row.try_get_by_index::<i64>(0).map_err(StoreError::during("claim due keys"))?;
+    to_claim(&rows).map_err(StoreError::during("claim due keys"))
+}
+
+/// Reads up to `limit` keys that are due at `now`, without a lock, in the order of a claim, from
+/// the one after `after` on.
+///
+/// # Errors
+/// As the database answers.
+pub async fn look(
+    conn: &impl ConnectionTrait,
+    after: (DateTime<Utc>, KeyId),
+    now: DateTime<Utc>,
+    limit: usize,
+) -> Result<Claim, StoreError> {
+    let (at, id) = (to_ms(after.0), after.1.0);
+    let rows = Sql::new(conn, "look at due keys")
+        .push("SELECT ")
+        .push(COLUMNS)
+        .push(" FROM api_keys WHERE next_job = 1 AND next_action_at >= ")
+        .bind(at)
+        .push(" AND (next_action_at > ")
+        .bind(at)
+        .push(" OR id > ")
+        .bind(id)
+        .push(") AND next_action_at <= ")
+        .bind(to_ms(now))
+        .push(" ORDER BY next_action_at, id LIMIT ")
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .all(conn)
+        .await?;
+    to_claim(&rows).map_err(StoreError::during("look at due keys"))
+}
+
+fn to_claim(rows: &[QueryResult]) -> Result<Claim, DbErr> {
+    let mut claim = Claim { keys: Vec::with_capacity(rows.len()), ..Claim::default() };
+    for row in rows {
+        let id = KeyId(row.try_get_by_index(0)?);
         match to_due(row) {
             Ok(key) => claim.keys.push(key),
-            Err(what) => claim.corrupt.push(CorruptKey { id: KeyId(id), what }),
+            Err(what) => claim.corrupt.push(CorruptKey { id, what }),
         }
+    }
+    if let Some(row) = rows.last() {
+        let at = DateTime::from_timestamp_millis(row.try_get_by_index(5)?);
+        claim.last = at.zip(Some(KeyId(row.try_get_by_index(0)?)));
     }
     Ok(claim)
 }

@@ -23,6 +23,15 @@ pub enum StoreError {
         /// The driver's words.
         source: DbErr,
     },
+    /// It answers, but takes no changes: its disk is full, or it is read-only. Somebody has to
+    /// mend that; then the same work succeeds.
+    #[error("{op}: the database takes no changes (is its disk full, or is it read-only?)")]
+    Unwritable {
+        /// What was being done.
+        op: &'static str,
+        /// The driver's words.
+        source: DbErr,
+    },
     /// There is one already, where there must not be two.
     #[error("{op}: there is one already")]
     Taken {
@@ -31,7 +40,7 @@ pub enum StoreError {
         /// The driver's words.
         source: DbErr,
     },
-    /// Anything else: a statement or a schema that is wrong, a disk that is full.
+    /// Anything else: a statement or a schema that is wrong.
     #[error("{op}")]
     Query {
         /// What was being done.
@@ -58,20 +67,22 @@ impl StoreError {
         move |source| match trouble(&source) {
             Trouble::Away => Self::Unavailable { op, source },
             Trouble::Busy => Self::Busy { op, source },
+            Trouble::Unwritable => Self::Unwritable { op, source },
             Trouble::Taken => Self::Taken { op, source },
             Trouble::Other => Self::Query { op, source },
         }
     }
 
-    /// Whether the same work may succeed later without anybody's doing.
+    /// Whether the same work may succeed later, as it is.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Busy { .. })
+        matches!(self, Self::Unavailable { .. } | Self::Busy { .. } | Self::Unwritable { .. })
     }
 }
 
 enum Trouble {
     Away,
     Busy,
+    Unwritable,
     Taken,
     Other,
 }
@@ -87,21 +98,38 @@ fn trouble(error: &DbErr) -> Trouble {
     };
     let RuntimeErr::SqlxError(error) = runtime else { return Trouble::Other };
     match error.as_ref() {
-        sea_orm::sqlx::Error::Database(error) => match error.code().as_deref() {
-            // PostgreSQL: connection exceptions, shutting down, starting up, too many clients.
-            Some(code) if code.starts_with("08") || code.starts_with("57P") => Trouble::Away,
-            Some("53300") => Trouble::Away,
-            // PostgreSQL: serialization failure, deadlock, lock not available. MySQL says 40001
-            // for a deadlock too, and HY000 (1205) for a lock not had in time. SQLite: BUSY,
-            // LOCKED, and BUSY_SNAPSHOT.
-            Some("40001" | "40P01" | "55P03" | "5" | "6" | "517") => Trouble::Busy,
-            Some("HY000") if error.message().contains("Lock wait timeout") => Trouble::Busy,
-            _ => Trouble::Other,
-        },
+        sea_orm::sqlx::Error::Database(error) => {
+            by_code(error.code().as_deref().unwrap_or_default(), error.message())
+        }
         sea_orm::sqlx::Error::Io(_)
+        | sea_orm::sqlx::Error::Tls(_)
+        // The end of the stream in the middle of an answer.
+        | sea_orm::sqlx::Error::Protocol(_)
         | sea_orm::sqlx::Error::PoolTimedOut
         | sea_orm::sqlx::Error::PoolClosed
         | sea_orm::sqlx::Error::WorkerCrashed => Trouble::Away,
+        _ => Trouble::Other,
+    }
+}
+
+/// SQLSTATE for PostgreSQL and MariaDB/MySQL, a result code for SQLite.
+fn by_code(code: &str, message: &str) -> Trouble {
+    match code {
+        // Connection exceptions, shutting down, starting up; too many clients; a password, role
+        // or database that is wrong for now.
+        _ if code.starts_with("08") || code.starts_with("57P") || code.starts_with("28") => {
+            Trouble::Away
+        }
+        "53300" | "3D000" => Trouble::Away,
+        // Serialization failure (MySQL's word for a deadlock too), deadlock, lock not available;
+        // SQLite's BUSY, LOCKED and BUSY_SNAPSHOT.
+        "40001" | "40P01" | "55P03" | "5" | "6" | "517" => Trouble::Busy,
+        "HY000" if message.contains("Lock wait timeout") => Trouble::Busy,
+        // Disk full, out of memory, read-only transaction; SQLite's READONLY and FULL.
+        "53100" | "53200" | "25006" | "8" | "13" => Trouble::Unwritable,
+        "HY000" if message.contains("read-only") || message.contains("is full") => {
+            Trouble::Unwritable
+        }
         _ => Trouble::Other,
     }
 }

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ActiveValue::Set, EntityTrait, sea_query::OnConflict};
 
 use crate::store::{
-    Db, StoreError,
+    Db, StoreError, Tx,
+    audit::{self, NewEvent},
     entity::flags::{ActiveModel, Column, Entity},
     from_ms, to_ms,
 };
@@ -39,29 +40,53 @@ pub async fn get(db: &Db, name: &str) -> Result<Option<Flag>, StoreError> {
     }))
 }
 
-/// Sets the flag called `name`.
+/// Sets the flag called `name` to `value`, with a line in the trail.
 ///
 /// # Errors
 /// As the database answers.
-pub async fn set(db: &Db, name: &str, flag: &Flag) -> Result<(), StoreError> {
+pub async fn set(db: &Db, actor: &str, name: &str, value: &str) -> Result<(), StoreError> {
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
     let row = ActiveModel {
         name: Set(name.to_owned()),
-        value: Set(flag.value.clone()),
-        set_at: Set(to_ms(flag.set_at)),
-        set_by: Set(flag.set_by.clone()),
+        value: Set(value.to_owned()),
+        set_at: Set(to_ms(now)),
+        set_by: Set(actor.to_owned()),
     };
     let replace = OnConflict::column(Column::Name)
         .update_columns([Column::Value, Column::SetAt, Column::SetBy])
         .to_owned();
-    let done = Entity::insert(row).on_conflict(replace).exec_without_returning(db.conn()).await;
-    done.map(|_| ()).map_err(StoreError::during("set a flag"))
+    let done = Entity::insert(row).on_conflict(replace).exec_without_returning(&*tx).await;
+    done.map_err(StoreError::during("set a flag"))?;
+    let detail = serde_json::json!({ "flag": name, "value": value });
+    record(&tx, actor, "flag.set", detail.to_string(), now).await?;
+    tx.commit().await
 }
 
-/// Takes the flag called `name` away. Returns whether it was set.
+/// Takes the flag called `name` away, with a line in the trail. Returns whether it was set.
 ///
 /// # Errors
 /// As the database answers.
-pub async fn clear(db: &Db, name: &str) -> Result<bool, StoreError> {
-    let done = Entity::delete_by_id(name).exec(db.conn()).await;
-    done.map(|done| done.rows_affected > 0).map_err(StoreError::during("clear a flag"))
+pub async fn clear(db: &Db, actor: &str, name: &str) -> Result<bool, StoreError> {
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
+    let done = Entity::delete_by_id(name).exec(&*tx).await;
+    if done.map_err(StoreError::during("clear a flag"))?.rows_affected == 0 {
+        return Ok(false);
+    }
+    let detail = serde_json::json!({ "flag": name });
+    record(&tx, actor, "flag.cleared", detail.to_string(), now).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+async fn record(
+    tx: &Tx,
+    actor: &str,
+    action: &'static str,
+    detail: String,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let event = NewEvent { action, tenant_id: None, key_id: None, owner_id: None, detail };
+    audit::insert(&**tx, actor, &[event], now).await.map(drop)
 }

@@ -74,6 +74,14 @@ pub struct NewMessage {
     pub notices: Vec<i64>,
 }
 
+/// The text of the claim, for those who want to see its plan.
+pub fn claim_statement(conn: &impl ConnectionTrait, limit: usize) -> Sql {
+    Sql::new(conn, "claim pending notices")
+        .push("SELECT id, owner_id FROM notices WHERE status = 1 ORDER BY owner_id, id LIMIT ")
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .skip_locked()
+}
+
 /// Claims up to `limit` pending notices, all of one owner before the next one's.
 ///
 /// # Errors
@@ -82,12 +90,7 @@ pub async fn claim_pending(
     conn: &impl ConnectionTrait,
     limit: usize,
 ) -> Result<Vec<PendingNotice>, StoreError> {
-    let rows = Sql::new(conn, "claim pending notices")
-        .push("SELECT id, owner_id FROM notices WHERE status = 1 ORDER BY owner_id, id LIMIT ")
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .skip_locked()
-        .all(conn)
-        .await?;
+    let rows = claim_statement(conn, limit).all(conn).await?;
     let notice = |row: &QueryResult| {
         Ok(PendingNotice { id: row.try_get_by_index(0)?, owner_id: row.try_get_by_index(1)? })
     };

@@ -1,19 +1,19 @@
 //! The hot statements use their index, on each engine, at 100,000 rows.
 
 use chrono::{DateTime, TimeDelta};
-use lapsed::store::{Engine, due, messages, purge, sql::Sql};
+use lapsed::store::{Engine, due, messages, outbox, purge, sql::Sql};
 
 use crate::{on_each_engine, support::app::TestApp};
 
-/// Fills the tables: 100,000 keys and messages, one in a thousand of them due.
+/// Fills the tables: 100,000 keys, messages and notices, one in a thousand of them due.
 async fn fill(app: &TestApp) {
     app.people().await;
     let numbers = match app.db.engine() {
         Engine::Sqlite => {
             "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i FROM n) AS n"
         }
-        Engine::Postgres => "generate_series(1, 100000) AS n(i)",
-        Engine::MariaDb => "(SELECT seq AS i FROM seq_1_to_100000) AS n",
+        Engine::Postgres => "generate_series(1::bigint, 100000) AS n(i)",
+        Engine::MariaDb => "(SELECT CAST(seq AS SIGNED) AS i FROM seq_1_to_100000) AS n",
     };
     let text = |sql: &str| match app.db.engine() {
         Engine::MariaDb => format!("CONCAT('x', LPAD({sql}, 11, '0'))"),
@@ -35,8 +35,14 @@ async fn fill(app: &TestApp) {
          {now} + (i - 100) * 1000000, 0, 0, 0 FROM {numbers}"
     ))
     .await;
+    app.execute(&format!(
+        "INSERT INTO notices (key_id, tenant_id, owner_id, stage, expires_at, status, created_at, \
+         due_at) SELECT i, 1, i % 1000, 0, {now}, CASE WHEN i % 1000 = 0 THEN 1 ELSE 3 END, 0, 0 \
+         FROM {numbers}"
+    ))
+    .await;
     let analyze = match app.db.engine() {
-        Engine::MariaDb => "ANALYZE TABLE api_keys, messages",
+        Engine::MariaDb => "ANALYZE TABLE api_keys, messages, notices",
         _ => "ANALYZE",
     };
     app.execute(analyze).await;
@@ -82,5 +88,6 @@ on_each_engine! {
         uses(&app, due::claim_statement(conn, floor, now, 1000), "ix_api_keys_due").await;
         uses(&app, purge::claim_statement(conn, now, 1000), "ix_api_keys_due").await;
         uses(&app, messages::claim_statement(conn, now, 1000), "ix_messages_due").await;
+        uses(&app, outbox::claim_statement(conn, 1000), "ix_notices_pending").await;
     }
 }

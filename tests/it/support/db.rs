@@ -1,6 +1,6 @@
 //! A database for one test, on the engine it asks for, dropped afterwards.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use lapsed::{
@@ -73,13 +73,24 @@ impl TestDb {
 
     /// Connects to it; `clock` decides, on every engine.
     pub async fn connect(&self, clock: Arc<dyn Clock>) -> Db {
-        let settings = Settings {
-            url: self.url(),
-            password: None,
-            max_connections: 4,
-            acquire_timeout: Duration::from_secs(20),
-        };
-        Db::connect(&settings, clock, true).await.unwrap()
+        connect(self.url(), clock, Duration::from_secs(20)).await
+    }
+
+    /// Connects to it by way of `address`, and waits for a connection at most `patience`.
+    pub async fn connect_by(
+        &self,
+        address: SocketAddr,
+        clock: Arc<dyn Clock>,
+        patience: Duration,
+    ) -> Db {
+        let server = self.server().unwrap().to_string();
+        connect(self.url().replace(&server, &address.to_string()), clock, patience).await
+    }
+
+    /// Where its server listens; `None` for an embedded one.
+    pub fn server(&self) -> Option<SocketAddr> {
+        let server = server(self.engine)?;
+        server.rsplit(['@', '/']).next()?.parse().ok()
     }
 
     /// Drops it.
@@ -89,6 +100,11 @@ impl TestDb {
         let statement = format!("DROP DATABASE {}{force}", self.name);
         execute(&format!("{server}/{}", first_database(self.engine)), &statement).await;
     }
+}
+
+async fn connect(url: String, clock: Arc<dyn Clock>, acquire_timeout: Duration) -> Db {
+    let settings = Settings { url, password: None, max_connections: 4, acquire_timeout };
+    Db::connect(&settings, clock, true).await.unwrap()
 }
 
 /// Runs `body` with a database of its own, and drops it whether the body panics or not.

@@ -1,0 +1,144 @@
+//! The command line: one command a file, one door to stdout and stderr, one place where errors
+//! are told. Command names and exit codes are a contract.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+mod args;
+mod audit;
+mod completions;
+mod config;
+mod context;
+mod db;
+mod doctor;
+mod environments;
+mod exit;
+mod keys;
+mod notices;
+mod output;
+mod owners;
+mod pause;
+mod plan;
+mod policy;
+mod progress;
+mod status;
+mod tenants;
+mod views;
+mod when;
+
+pub use context::Context;
+pub use exit::{Exit, Failure};
+pub use output::Out;
+
+use context::Globals;
+
+/// Who the trail says it was.
+const ACTOR: &str = "operator";
+
+const EXAMPLES: &str = "\
+Examples:
+  lapsed tenants add acme --contact ops@acme.example
+  lapsed keys import keys.csv --dry-run
+  lapsed plan --until 30d
+  lapsed keys explain 7Hk2pQ9rT4aB
+
+Exit codes:
+  0 done   1 failed   2 wrong usage   3 ran, but some items failed   4 the brake is on
+  78 the configuration is wrong";
+
+/// Looks after API keys until they end: announces, expires, rotates and purges them.
+#[derive(Debug, Parser)]
+#[command(name = "lapsed", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(disable_help_subcommand = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", env = "LAPSED_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// Write data as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Organisations whose keys are looked after.
+    #[command(subcommand)]
+    Tenants(tenants::Command),
+    /// Parts of a tenant with contacts and rules of their own.
+    #[command(subcommand)]
+    Environments(environments::Command),
+    /// People and teams who have keys.
+    #[command(subcommand)]
+    Owners(owners::Command),
+    /// The keys themselves.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// What will be mailed, expired and purged, by day. Changes nothing.
+    Plan(plan::Args),
+    /// What owners are told, and whether it reached them.
+    #[command(subcommand)]
+    Notices(notices::Command),
+    /// The rules keys live under.
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Hold the jobs until `lapsed resume`.
+    Pause(pause::PauseArgs),
+    /// Let the jobs go on.
+    Resume(pause::ResumeArgs),
+    /// How the installation is doing.
+    Status,
+    /// Look for what is wrong, and say how to mend it.
+    Doctor,
+    /// The trail of who did what.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// The database's schema.
+    #[command(subcommand)]
+    Db(db::Command),
+    /// What is set, and where.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Write a completion script for a shell to stdout.
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages into a folder.
+    Man(completions::ManArgs),
+}
+
+/// Runs the command the process was called with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let out = Out::new(cli.json);
+    let exit = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => match runtime.block_on(run(cli)) {
+            Ok(exit) => exit,
+            Err(error) => exit::report(&out, &error),
+        },
+        Err(error) => exit::report(&out, &anyhow::Error::from(error).context("start the runtime")),
+    };
+    exit.into()
+}
+
+async fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let globals = Globals { config: cli.config, out: Out::new(cli.json) };
+    match cli.command {
+        Command::Tenants(command) => tenants::run(&globals.open().await?, command).await,
+        Command::Environments(command) => environments::run(&globals.open().await?, command).await,
+        Command::Owners(command) => owners::run(&globals.open().await?, command).await,
+        Command::Keys(command) => keys::run(&globals.open().await?, command).await,
+        Command::Plan(args) => plan::run(&globals.open().await?, args).await,
+        Command::Notices(command) => notices::run(&globals.open().await?, command).await,
+        Command::Policy(command) => policy::run(&globals.open().await?, command).await,
+        Command::Pause(args) => pause::pause(&globals.open().await?, args).await,
+        Command::Resume(args) => pause::resume(&globals.open().await?, args).await,
+        Command::Status => status::run(&globals.open().await?).await,
+        Command::Doctor => doctor::run(&globals).await,
+        Command::Audit(command) => audit::run(&globals.open().await?, command).await,
+        Command::Db(command) => db::run(&globals, command).await,
+        Command::Config(command) => config::run(&globals, command),
+        Command::Completions(args) => completions::completions(globals.out, args),
+        Command::Man(args) => completions::man(globals.out, args),
+    }
+}

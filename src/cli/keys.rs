@@ -1,0 +1,79 @@
+//! `lapsed keys`
+
+use clap::Subcommand;
+
+use crate::{
+    cli::{Context, Exit, args::KeyName},
+    store::history,
+};
+
+mod change;
+mod create;
+mod explain;
+pub(super) mod export;
+mod import;
+mod list;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a key. Its secret is printed once, alone, on stdout.
+    #[command(
+        after_help = "Examples:\n  lapsed keys create --tenant acme --env production \\\n    --owner ada@acme.example --name deploy --days 30\n  lapsed keys create … --kind application --never > secret"
+    )]
+    Create(create::CreateArgs),
+    /// List keys.
+    #[command(
+        after_help = "Example:\n  lapsed keys list --tenant acme --state active --expires 30d"
+    )]
+    List(list::ListArgs),
+    /// Show one key.
+    Show {
+        /// Its id, or the visible part of its token.
+        #[arg(value_name = "ID")]
+        key: KeyName,
+    },
+    /// End a key for good.
+    #[command(
+        after_help = "Example:\n  lapsed keys revoke 7Hk2pQ9rT4aB --reason 'found in a public repository'"
+    )]
+    Revoke(change::RevokeArgs),
+    /// Let an active key live longer, counted from now.
+    #[command(
+        after_help = "Examples:\n  lapsed keys extend 7Hk2pQ9rT4aB --days 30\n  lapsed keys extend 7Hk2pQ9rT4aB --until 2027-06-30"
+    )]
+    Extend(change::ExtendArgs),
+    /// Tell what a key is, what has happened to it, and what will and why. Purged keys too.
+    Explain {
+        /// Its id, or the visible part of its token.
+        #[arg(value_name = "ID")]
+        key: KeyName,
+    },
+    /// Take over keys that another system has issued.
+    #[command(after_help = import::AFTER_HELP)]
+    Import(import::ImportArgs),
+    /// Write keys as a file that `import` reads.
+    #[command(after_help = "Example:\n  lapsed keys export --tenant acme > keys.csv")]
+    Export(export::ExportArgs),
+}
+
+pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Create(args) => create::run(ctx, args).await?,
+        Command::List(args) => list::run(ctx, args).await?,
+        Command::Show { key } => list::show_one(ctx, key).await?,
+        Command::Revoke(args) => change::revoke(ctx, args).await?,
+        Command::Extend(args) => change::extend(ctx, args).await?,
+        Command::Explain { key } => explain::run(ctx, key).await?,
+        Command::Import(args) => return import::run(ctx, args).await,
+        Command::Export(args) => export::run(ctx, args).await?,
+    }
+    Ok(Exit::Done)
+}
+
+/// The number of the key called `name`, also of one that is purged.
+pub(super) async fn number(ctx: &Context, name: KeyName) -> anyhow::Result<i64> {
+    if let Some(tombstone) = history::tombstone(ctx.db(), name.0.as_str()).await? {
+        return Ok(tombstone.key_id);
+    }
+    Ok(list::find(ctx, name).await?.id)
+}

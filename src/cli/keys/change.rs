@@ -1,0 +1,80 @@
+//! `lapsed keys extend` and `lapsed keys revoke`
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use serde::Serialize;
+
+use crate::{
+    cli::{
+        ACTOR, Context, Failure,
+        args::{KeyName, LifeArgs},
+        when::{show, show_end},
+    },
+    domain::name::Label,
+    store::key_changes,
+};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ExtendArgs {
+    /// Its id, or the visible part of its token.
+    #[arg(value_name = "ID")]
+    key: KeyName,
+    #[command(flatten)]
+    life: LifeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RevokeArgs {
+    /// Its id, or the visible part of its token.
+    #[arg(value_name = "ID")]
+    key: KeyName,
+    /// Why, for the trail.
+    #[arg(long)]
+    reason: Option<Label>,
+}
+
+/// What `--json` writes.
+#[derive(Debug, Serialize)]
+struct Extended<'a> {
+    id: &'a str,
+    expires_at: Option<DateTime<Utc>>,
+}
+
+/// What `--json` writes.
+#[derive(Debug, Serialize)]
+struct Revoked<'a> {
+    id: &'a str,
+    purge_at: DateTime<Utc>,
+}
+
+pub(super) async fn extend(ctx: &Context, args: ExtendArgs) -> anyhow::Result<()> {
+    if !args.life.is_given() {
+        return Err(Failure::new("it is not said for how long")
+            .hint("give one of --days N, --until DATE, --never")
+            .usage()
+            .into());
+    }
+    let id = args.key.0;
+    let ask = args.life.ask();
+    let extended = key_changes::extend(ctx.db(), &ctx.policies, ACTOR, id.as_str(), ask).await;
+    let expires_at = extended?;
+    if ctx.out.is_json() {
+        return ctx.out.json(&Extended { id: id.as_str(), expires_at });
+    }
+    let end = show_end(expires_at, ctx.now().await?);
+    ctx.out.note(&format!("key {id} expires: {end}"));
+    Ok(())
+}
+
+pub(super) async fn revoke(ctx: &Context, args: RevokeArgs) -> anyhow::Result<()> {
+    let id = args.key.0;
+    let reason = args.reason.as_ref().map(Label::as_str);
+    let revoked = key_changes::revoke(ctx.db(), &ctx.policies, ACTOR, id.as_str(), reason).await;
+    let purge_at = revoked?;
+    if ctx.out.is_json() {
+        return ctx.out.json(&Revoked { id: id.as_str(), purge_at });
+    }
+    let purge = show(purge_at, ctx.now().await?);
+    ctx.out.note(&format!("key {id} is revoked; it will be purged: {purge}"));
+    Ok(())
+}

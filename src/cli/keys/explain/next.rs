@@ -1,0 +1,129 @@
+//! What will happen to a key, when, and why not sooner.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use crate::{
+    domain::{
+        key::{Key, KeyState},
+        plan::{self, Event},
+        policy::Policy,
+        stage::Stage,
+    },
+    store::{NoticeStatus, history::NoticeView, key_list::KeyView, policies::PolicyBook},
+};
+
+/// How far ahead the next event is looked for: further than any policy's period.
+const HORIZON: TimeDelta = TimeDelta::days(3650 * 2);
+
+/// What comes next, and why not sooner.
+#[derive(Debug, Serialize)]
+pub(super) struct NextJson {
+    /// When; `null` if nothing will happen.
+    pub(super) at: Option<DateTime<Utc>>,
+    /// What, in words.
+    pub(super) what: String,
+    /// Why not sooner, in words.
+    pub(super) why: Vec<String>,
+}
+
+/// What comes next for a key whose notices are `notices`, if nobody acts.
+pub(super) fn next(
+    policies: &PolicyBook,
+    view: &KeyView,
+    notices: &[NoticeView],
+    min_notice: TimeDelta,
+    now: DateTime<Utc>,
+) -> NextJson {
+    let key = match &view.key {
+        Ok(key) => key,
+        Err(error) => {
+            let what = "nothing: the daemon leaves the row alone until it is mended".to_owned();
+            return NextJson { at: None, what, why: vec![error.to_string()] };
+        }
+    };
+    if let Some(reason) = &view.parked {
+        let what = "nothing: the daemon has put the row aside".to_owned();
+        return NextJson { at: None, what, why: vec![reason.clone()] };
+    }
+    let policy = policies.of(view.tenant.0, view.environment.0, key.kind);
+    let (at, what) = match plan::future(key, policy, now, plan::until(now, HORIZON)).first() {
+        Some((at, event)) => (Some(*at), words(*event)),
+        None => (None, "nothing".to_owned()),
+    };
+    let mut why = reasons(key, policy, now);
+    if let Some(hold) = &view.hold {
+        why.push(format!("it is held, so it is not purged: {hold}"));
+    }
+    if matches!(key.state, KeyState::Window { .. }) {
+        why.push(told(notices, min_notice));
+    }
+    NextJson { at, what, why }
+}
+
+fn words(event: Event) -> String {
+    match event {
+        Event::Tell(Stage::Expiring { days }) => {
+            format!("the owner is told that it expires within {days} days")
+        }
+        Event::Tell(Stage::Expired) => {
+            "it has expired; the owner is told, and the window opens if there is one".to_owned()
+        }
+        Event::Tell(Stage::Closing) => "the owner is told that the window closes".to_owned(),
+        Event::Tell(Stage::ReviewDue) => "the owner is asked to review it".to_owned(),
+        Event::Tell(stage) => format!("the owner is told: {stage}"),
+        Event::Expire => "it expires".to_owned(),
+        Event::Purge => "it is purged".to_owned(),
+    }
+}
+
+fn reasons(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Vec<String> {
+    let mut why = Vec::new();
+    match key.state {
+        KeyState::Active { expires_at: None } => {
+            why.push(match key.review_at {
+                Some(_) => "it never expires, and is reviewed every so often".to_owned(),
+                None => "it never expires, and its policy asks for no review".to_owned(),
+            });
+        }
+        KeyState::Active { expires_at: Some(at) } if at <= now => {
+            why.push("its time has come: the next sweep takes it".to_owned());
+        }
+        KeyState::Active { .. } => {
+            let days: Vec<String> =
+                policy.reminder_days().iter().rev().map(ToString::to_string).collect();
+            why.push(format!("reminders are due {} days before the expiry", days.join(", ")));
+            if let Some(stage) = key.last_stage {
+                why.push(format!("`{stage}` is told already, and what is less urgent is not"));
+            }
+            if key.ends_with_access() {
+                why.push("it ends with its owner's access, without a window".to_owned());
+            }
+        }
+        KeyState::Window { window_ends_at, .. } => {
+            let end = window_ends_at.format("%Y-%m-%d %H:%M UTC");
+            why.push(format!("its owner can still rotate it until {end}"));
+        }
+        KeyState::Revoked { purge_at } => {
+            let at = purge_at.format("%Y-%m-%d %H:%M UTC");
+            why.push(format!("it is kept until {at}, for a mistake to be noticed"));
+        }
+    }
+    why
+}
+
+/// Whether the owner has been told of the expiry: a purge waits for that.
+fn told(notices: &[NoticeView], min_notice: TimeDelta) -> String {
+    let hours = min_notice.num_hours();
+    let expired = notices.iter().find(|notice| {
+        notice.stage == Stage::Expired
+            && matches!(notice.status, NoticeStatus::Told | NoticeStatus::Escalated)
+    });
+    match expired.and_then(|notice| notice.told_at) {
+        Some(at) => {
+            let at = at.format("%Y-%m-%d %H:%M UTC");
+            format!("a purge waits {hours} hours after the owner was told, which was {at}")
+        }
+        None => format!("a purge waits until the owner has been told, and {hours} hours more"),
+    }
+}

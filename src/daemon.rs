@@ -1,0 +1,208 @@
+//! `lapsed run`: the daemon from its start to its stop.
+//!
+//! HTTP comes first, so that health can be asked for while the database is awaited; then the
+//! database, however long it takes; then the schedule. A stop is asked for by a token and waited
+//! for by a tracker: no task is dropped half-way.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tracing::info;
+
+use crate::{
+    app::App,
+    config::{Config, Loaded, Transport},
+    heartbeat::Heartbeat,
+    http::{self, Vitals},
+    jobs::{
+        contact::{Backoff, Contact},
+        runner::Runner,
+    },
+    schedule::Schedule,
+    shutdown::{Shutdown, pause},
+    store::{Db, Engine},
+};
+
+mod systemd;
+
+/// How long a stop waits for what is under way.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Runs the daemon until a signal stops it. `credentials` is where systemd puts secrets.
+///
+/// A database that cannot be reached is waited for; every other mistake is an error.
+///
+/// # Errors
+/// If the daemon cannot start, or had to stop before everything was finished.
+pub async fn run(loaded: Loaded, credentials: Option<&Path>) -> anyhow::Result<()> {
+    run_until(loaded, credentials, &Shutdown::new(), |_| ()).await
+}
+
+/// As [`run`], but stops with `shutdown` too, and calls `on_listening` with the address that HTTP
+/// is served on.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_until(
+    loaded: Loaded,
+    credentials: Option<&Path>,
+    shutdown: &Shutdown,
+    on_listening: impl FnOnce(SocketAddr),
+) -> anyhow::Result<()> {
+    let listen = loaded.config.http.listen;
+    let listener = TcpListener::bind(listen).await;
+    let listener = listener.with_context(|| format!("listen on http.listen = \"{listen}\""))?;
+    let address = listener.local_addr().context("read the address that is listened on")?;
+    let heartbeat = Heartbeat::new();
+    let vitals = Vitals::new(heartbeat.clone(), shutdown.clone());
+    let router = http::router(vitals.clone());
+    shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
+    systemd::follow(heartbeat.clone(), shutdown);
+    ignore_hang_ups(shutdown)?;
+    on_listening(address);
+
+    let start = Start {
+        loaded,
+        credentials: credentials.map(Path::to_owned),
+        shutdown: shutdown.clone(),
+        heartbeat,
+        vitals,
+        address,
+    };
+    // In a task of its own, so that a signal is heard while the database is awaited.
+    let started = shutdown.tracker.spawn(start.begin());
+    let is_finished = shutdown.wait(GRACE).await.context("listen for signals")?;
+    // A start that failed is the better reason, where there are two.
+    let db = match is_finished || started.is_finished() {
+        true => started.await.context("start the daemon")??,
+        false => None,
+    };
+    if !is_finished {
+        bail!("the daemon stopped before everything was finished");
+    }
+    if let Some(db) = db {
+        db.close().await?;
+    }
+    info!("Stopped lapsed; everything was finished");
+    Ok(())
+}
+
+/// What a start needs.
+struct Start {
+    loaded: Loaded,
+    credentials: Option<PathBuf>,
+    shutdown: Shutdown,
+    heartbeat: Heartbeat,
+    vitals: Vitals,
+    address: SocketAddr,
+}
+
+impl Start {
+    /// Starts everything, or stops the daemon.
+    async fn begin(self) -> anyhow::Result<Option<Db>> {
+        // Dropped by a panic too.
+        let stop = self.shutdown.token.clone().drop_guard();
+        let started = self.everything().await?;
+        stop.disarm();
+        Ok(started)
+    }
+
+    /// Starts everything that needs the database. `None` if a stop came first.
+    async fn everything(&self) -> anyhow::Result<Option<Db>> {
+        let Some(app) = self.reach().await? else { return Ok(None) };
+        let config = app.config();
+        app.keyring().context("read the master key")?;
+        let runner = Runner::new(app.deps()?, config.jobs.time_limit.get(), self.shutdown.clone());
+        self.vitals.reached(runner.clone());
+        let (schedule, shutdown) = (&config.schedule, &self.shutdown);
+        Schedule::start(&runner, schedule, self.heartbeat.clone(), shutdown).await?;
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            database = engine_name(app.db.engine()),
+            mail = mail_goes_to(config),
+            http = %self.address,
+            "Started lapsed"
+        );
+        systemd::ready(&format!("working; HTTP on {}", self.address));
+        Ok(Some(app.db.clone()))
+    }
+
+    /// Opens the database, as often as it takes. `None` if a stop came first.
+    async fn reach(&self) -> anyhow::Result<Option<App>> {
+        let (contact, mut backoff) = (Contact::default(), Backoff::default());
+        loop {
+            let Some(opened) = self.open().await else { return Ok(None) };
+            if !contact.note(&opened) {
+                return opened.map(Some);
+            }
+            // Shorter than the five minutes after which a loop counts as standing still.
+            if !pause(&self.shutdown.token, backoff.failed(rand::random())).await {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Tries to open the database, and beats the heart meanwhile. `None` if a stop came first.
+    async fn open(&self) -> Option<anyhow::Result<App>> {
+        let (loaded, credentials) = (self.loaded.clone(), self.credentials.clone());
+        // A task of its own, since it must not be dropped half-way.
+        let open = async move { App::open(loaded, credentials.as_deref()).await };
+        let mut opening = self.shutdown.tracker.spawn(open);
+        loop {
+            self.heartbeat.beat();
+            systemd::waiting();
+            tokio::select! {
+                opened = &mut opening => {
+                    return Some(opened.context("open the database").and_then(|opened| opened));
+                }
+                goes_on = pause(&self.shutdown.token, Duration::from_secs(1)) => {
+                    if !goes_on {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Keeps SIGHUP, which would end the process, from doing anything.
+fn ignore_hang_ups(shutdown: &Shutdown) -> anyhow::Result<()> {
+    let mut hang_ups = signal(SignalKind::hangup()).context("listen for signals")?;
+    let token = shutdown.token.clone();
+    shutdown.tracker.spawn(async move {
+        loop {
+            tokio::select! {
+                () = token.cancelled() => return,
+                _ = hang_ups.recv() => {
+                    info!("Ignored SIGHUP: a changed configuration needs a restart");
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+/// An engine's name for people.
+fn engine_name(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Sqlite => "SQLite",
+        Engine::Postgres => "PostgreSQL",
+        Engine::MariaDb => "MariaDB/MySQL",
+    }
+}
+
+/// Where mails go, for people.
+fn mail_goes_to(config: &Config) -> String {
+    match config.mail.transport {
+        Transport::File => format!("files in {}", config.mail.folder.display()),
+        Transport::Smtp => format!("{}:{}", config.smtp.host, config.smtp.port()),
+    }
+}

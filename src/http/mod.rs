@@ -1,0 +1,53 @@
+//! The HTTP face: health and metrics. It knows nothing of configuration, mail or SQL.
+//!
+//! A handler is dropped when its client goes away, and a future of the store must not be dropped
+//! half-way: work on the database is spawned, and only waited for.
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderValue, header},
+    middleware::map_response,
+    response::Response,
+    routing::get,
+};
+
+mod fresh;
+mod health;
+mod problem;
+mod readiness;
+mod scrape;
+mod serve;
+mod vitals;
+
+pub use self::{problem::Problem, serve::serve, vitals::Vitals};
+
+/// The most bytes a request may carry.
+const MAX_BODY: usize = 64 * 1024;
+
+/// Everything that is served.
+pub fn router(vitals: Vitals) -> Router {
+    Router::new()
+        .route("/", get(front))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(scrape::metrics))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(map_response(guard))
+        .with_state(vitals)
+}
+
+/// `GET /`: where to go from here.
+async fn front() -> &'static str {
+    concat!("lapsed ", env!("CARGO_PKG_VERSION"), " serves /livez, /readyz and /metrics\n")
+}
+
+/// No answer is guessed at, and none is kept.
+async fn guard(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,228 @@
+//! How much of everything there is: what metrics and `status` count.
+//!
+//! [`backlog`] goes by indexes, so that its cost goes with what is waiting. [`stock`] reads whole
+//! tables, because no other question needs the indexes that would spare it that: whoever asks has
+//! to ask rarely.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+
+use crate::store::{
+    Db, MessageStatus, NoticeStatus, StoreError,
+    codes::{Coded, JobCode, StateCode},
+    flags, from_ms,
+    sql::Sql,
+    to_ms,
+};
+
+/// What waits to be done, and what holds it up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Keys that are due for the sweep.
+    pub sweep: Waiting,
+    /// Keys that are due for the purge.
+    pub purge: Waiting,
+    /// Notices that wait for a message.
+    pub pending_notices: Waiting,
+    /// Messages that wait for their next attempt.
+    pub waiting_messages: Waiting,
+    /// Messages that are being sent.
+    pub sending_messages: Waiting,
+    /// Whether all jobs are paused.
+    pub is_paused: bool,
+    /// Whether purges are paused.
+    pub is_purge_paused: bool,
+}
+
+/// Some things that wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many there are.
+    pub n: u64,
+    /// How long the oldest one has waited; `None` where nothing waits.
+    pub oldest: Option<TimeDelta>,
+}
+
+impl Backlog {
+    /// How long the oldest notice has been on its way to its owner, in whatever form.
+    pub fn outbox_age(&self) -> Option<TimeDelta> {
+        let stages = [self.pending_notices, self.waiting_messages, self.sending_messages];
+        stages.into_iter().filter_map(|waiting| waiting.oldest).max()
+    }
+}
+
+/// What there is, whether or not anything is due about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stock {
+    /// Keys in use.
+    pub active: u64,
+    /// Keys that have expired and can be brought back.
+    pub window: u64,
+    /// Keys that have ended for good and wait for their purge.
+    pub revoked: u64,
+    /// Keys whose row could not be understood; they count nowhere else.
+    pub parked: u64,
+    /// Active keys that expire within a day.
+    pub expiring_1d: u64,
+    /// Active keys that expire within a week.
+    pub expiring_7d: u64,
+    /// Active keys that expire within thirty days.
+    pub expiring_30d: u64,
+    /// Notices in a message that has not been taken over yet.
+    pub queued_notices: u64,
+    /// Notices that nobody could be told.
+    pub failed_notices: u64,
+    /// Messages that will not be sent.
+    pub failed_messages: u64,
+    /// Messages that an operator has to look at.
+    pub parked_messages: u64,
+}
+
+/// Counts what waits. Each query goes by an index; none reads more rows than there are waiting.
+///
+/// # Errors
+/// As the database answers.
+pub async fn backlog(db: &Db) -> Result<Backlog, StoreError> {
+    let now = db.now(db.conn()).await?;
+    let mut backlog = Backlog {
+        sweep: due(db, JobCode::Sweep, now).await?,
+        purge: due(db, JobCode::Purge, now).await?,
+        is_paused: flags::get(db, flags::PAUSE_ALL).await?.is_some(),
+        is_purge_paused: flags::get(db, flags::PAUSE_PURGE).await?.is_some(),
+        ..Backlog::default()
+    };
+    let rows = pending_statement(db.conn()).all(db.conn()).await?;
+    for row in &rows {
+        backlog.pending_notices = waiting(row, 0, now)?;
+    }
+    let rows = unsent_statement(db.conn()).all(db.conn()).await?;
+    for row in &rows {
+        let status = row.try_get_by_index(2).map_err(StoreError::during("count messages"))?;
+        match MessageStatus::of_code(status) {
+            Some(MessageStatus::Waiting) => backlog.waiting_messages = waiting(row, 0, now)?,
+            Some(MessageStatus::Sending) => backlog.sending_messages = waiting(row, 0, now)?,
+            _ => {}
+        }
+    }
+    Ok(backlog)
+}
+
+/// Counts what there is. Reads the tables of keys, notices and messages from end to end.
+///
+/// # Errors
+/// As the database answers.
+pub async fn stock(db: &Db) -> Result<Stock, StoreError> {
+    let now = db.now(db.conn()).await?;
+    let mut stock = Stock::default();
+    for row in keys_statement(db.conn(), now).all(db.conn()).await? {
+        stock.add_keys(&row).map_err(StoreError::during("count keys"))?;
+    }
+    for (status, n) in by_status(db, "notices", [2, 7]).await? {
+        match NoticeStatus::of_code(status) {
+            Some(NoticeStatus::Queued) => stock.queued_notices = n,
+            Some(NoticeStatus::Failed) => stock.failed_notices = n,
+            _ => {}
+        }
+    }
+    for (status, n) in by_status(db, "messages", [4, 6]).await? {
+        match MessageStatus::of_code(status) {
+            Some(MessageStatus::Failed) => stock.failed_messages = n,
+            Some(MessageStatus::Parked) => stock.parked_messages = n,
+            _ => {}
+        }
+    }
+    Ok(stock)
+}
+
+impl Stock {
+    /// Adds the keys of one state.
+    fn add_keys(&mut self, row: &QueryResult) -> Result<(), DbErr> {
+        let parked = count(row, 2)?;
+        let n = count(row, 1)?.saturating_sub(parked);
+        self.parked += parked;
+        match StateCode::of_code(row.try_get_by_index(0)?) {
+            Some(StateCode::Active) => {
+                self.active = n;
+                self.expiring_1d = count(row, 3)?;
+                self.expiring_7d = count(row, 4)?;
+                self.expiring_30d = count(row, 5)?;
+            }
+            Some(StateCode::Window) => self.window = n,
+            Some(StateCode::Revoked) => self.revoked = n,
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+/// The keys that are due for `job`, by the index the daemon scans.
+async fn due(db: &Db, job: JobCode, now: DateTime<Utc>) -> Result<Waiting, StoreError> {
+    let row = due_statement(db.conn(), job, now).one(db.conn()).await?;
+    row.map_or(Ok(Waiting::default()), |row| waiting(&row, 0, now))
+}
+
+fn due_statement(conn: &impl ConnectionTrait, job: JobCode, now: DateTime<Utc>) -> Sql {
+    Sql::new(conn, "count due keys")
+        .push("SELECT COUNT(*), MIN(next_action_at) FROM api_keys WHERE next_job = ")
+        .bind(job.code())
+        .push(" AND next_action_at <= ")
+        .bind(to_ms(now))
+}
+
+fn pending_statement(conn: &impl ConnectionTrait) -> Sql {
+    // The literal lets the planner see that the partial index applies.
+    Sql::new(conn, "count pending notices")
+        .push("SELECT COUNT(*), MIN(created_at) FROM notices WHERE status = 1")
+}
+
+fn unsent_statement(conn: &impl ConnectionTrait) -> Sql {
+    Sql::new(conn, "count messages").push(
+        "SELECT COUNT(*), MIN(created_at), status FROM messages \
+         WHERE status IN (1, 2) AND next_attempt_at IS NOT NULL GROUP BY status",
+    )
+}
+
+fn keys_statement(conn: &impl ConnectionTrait, now: DateTime<Utc>) -> Sql {
+    let mut sql = Sql::new(conn, "count keys").push("SELECT state, COUNT(*), COUNT(parked)");
+    for days in [1, 7, 30] {
+        // COUNT, not SUM: a sum is of another type on each engine.
+        sql = sql
+            .push(", COUNT(CASE WHEN parked IS NULL AND expires_at > ")
+            .bind(to_ms(now))
+            .push(" AND expires_at <= ")
+            .bind(to_ms(now + TimeDelta::days(days)))
+            .push(" THEN 1 END)");
+    }
+    sql.push(" FROM api_keys GROUP BY state")
+}
+
+/// How many rows of `table` have each of these statuses.
+async fn by_status(
+    db: &Db,
+    table: &str,
+    statuses: [i16; 2],
+) -> Result<Vec<(i16, u64)>, StoreError> {
+    let [one, other] = statuses;
+    let rows = Sql::new(db.conn(), "count by status")
+        .push(&format!("SELECT status, COUNT(*) FROM {table} WHERE status IN ({one}, {other})"))
+        .push(" GROUP BY status")
+        .all(db.conn())
+        .await?;
+    let pair = |row: &QueryResult| Ok((row.try_get_by_index(0)?, count(row, 1)?));
+    let pairs: Result<_, DbErr> = rows.iter().map(pair).collect();
+    pairs.map_err(StoreError::during("count by status"))
+}
+
+/// Reads a count and the oldest instant that stands after it.
+fn waiting(row: &QueryResult, index: usize, now: DateTime<Utc>) -> Result<Waiting, StoreError> {
+    let read = || {
+        let oldest = row.try_get_by_index::<Option<i64>>(index + 1)?.and_then(from_ms);
+        let oldest = oldest.map(|oldest| (now - oldest).max(TimeDelta::zero()));
+        Ok::<_, DbErr>(Waiting { n: count(row, index)?, oldest })
+    };
+    read().map_err(StoreError::during("count what waits"))
+}
+
+fn count(row: &QueryResult, index: usize) -> Result<u64, DbErr> {
+    row.try_get_by_index::<i64>(index).map(i64::unsigned_abs)
+}

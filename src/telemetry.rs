@@ -1,0 +1,133 @@
+//! What the program tells about itself, on stderr: lines for people on a terminal, JSON otherwise.
+
+use std::io::{self, IsTerminal as _};
+
+use anyhow::{Context as _, anyhow, bail};
+use tracing::{Level, Metadata, error, level_filters::LevelFilter};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt as _, filter_fn},
+    fmt,
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
+
+use crate::config::LogFormat;
+
+/// Libraries that are never heard below `warn`, whatever the filter says: at `trace` they write
+/// the database's URL with the password in it, and at `info` every statement.
+const QUIET: [&str; 3] = ["sqlx", "sea_orm", "sea_orm_migration"];
+
+/// From now on what is logged goes to stderr, in this `format` and as far as `filter` lets it;
+/// and a panic becomes a line like any other.
+///
+/// # Errors
+/// If `filter` makes no sense, naming `log.filter`; or if this was called before.
+pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+    let filter = read_filter(filter)?.and(filter_fn(is_fit_to_be_heard));
+    let is_text = match format {
+        LogFormat::Auto => io::stderr().is_terminal(),
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    };
+    let lines = if is_text {
+        let has_colour =
+            anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
+        fmt::layer().with_writer(io::stderr).with_ansi(has_colour).boxed()
+    } else {
+        let json = fmt::layer().json().flatten_event(true).with_span_list(false);
+        json.with_writer(io::stderr).boxed()
+    };
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+    subscriber.try_init().context("set up the log")?;
+    std::panic::set_hook(Box::new(tell_panic));
+    Ok(())
+}
+
+/// Reads a filter in tracing's words.
+fn read_filter(text: &str) -> anyhow::Result<EnvFilter> {
+    let words: Vec<_> = text.split(',').map(str::trim).collect();
+    // A lone word that is no level would be taken for the name of a module, and everything else
+    // be silenced.
+    let is_lone = |word: &&&str| !word.contains(['=', '[', ':']);
+    let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
+    if let Some(word) = words.iter().filter(is_lone).find(|word| !is_level(word)) {
+        bail!(
+            "log.filter: `{word}` is no level\n  hint: the levels are error, warn, info, debug and \
+             trace; for one module, write `lapsed::mail=debug`"
+        );
+    }
+    EnvFilter::builder().parse(words.join(",")).map_err(|error| {
+        anyhow!(
+            "log.filter: {error}\n  hint: write a level such as `info`, or a list such as \
+             `info,lapsed::mail=debug`"
+        )
+    })
+}
+
+fn is_fit_to_be_heard(metadata: &Metadata<'_>) -> bool {
+    let root = metadata.target().split("::").next().unwrap_or_default();
+    !QUIET.contains(&root) || *metadata.level() <= Level::WARN
+}
+
+/// Writes one line about a panic, wherever it happens and whoever catches it.
+fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let at = panic.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    let what = panic.payload_as_str().unwrap_or("no text");
+    error!(panic.at = at, panic.thread = thread.name(), "Panicked: {what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_lists_are_filters() {
+        for text in ["info", "WARN", "off", "info,lapsed::mail=debug", "warn, lapsed=trace"] {
+            assert!(read_filter(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_names_the_option() {
+        for text in ["inof", "", "info,,debug", "lapsed=loud", "info,lapsed::mail=debug=x"] {
+            let error = read_filter(text).unwrap_err().to_string();
+            assert!(error.starts_with("log.filter: "), "{text}: {error}");
+            assert!(error.contains("hint: "), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_database_libraries_are_quiet_however_they_are_asked() {
+        let filter = read_filter("trace,sqlx=trace,sqlx::query=trace").unwrap();
+        let filter = filter.and(filter_fn(is_fit_to_be_heard));
+        let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let sink = seen.clone();
+        let lines = fmt::layer().with_ansi(false).with_writer(move || Sink(sink.clone()));
+        let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(target: "sqlx::query", "unheard: a statement");
+            tracing::trace!(target: "sea_orm::driver", "unheard: a password");
+            tracing::warn!(target: "sqlx::pool", "heard: a slow statement");
+            tracing::trace!(target: "sqlx_like", "heard: a namesake");
+            tracing::debug!("heard: ours");
+        });
+        let text = String::from_utf8(seen.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.matches(": heard: ").count(), 3, "{text}");
+        assert!(!text.contains("unheard"), "{text}");
+    }
+
+    struct Sink(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+}
