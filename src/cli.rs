@@ -11,10 +11,12 @@ mod completions;
 mod config;
 mod context;
 mod db;
+mod demo;
 mod doctor;
 mod environments;
 mod exit;
 mod keys;
+mod mail;
 mod notices;
 mod output;
 mod owners;
@@ -22,7 +24,9 @@ mod pause;
 mod plan;
 mod policy;
 mod progress;
+mod run;
 mod status;
+mod sweep;
 mod tenants;
 mod views;
 mod when;
@@ -38,6 +42,7 @@ const ACTOR: &str = "operator";
 
 const EXAMPLES: &str = "\
 Examples:
+  lapsed demo
   lapsed tenants add acme --contact ops@acme.example
   lapsed keys import keys.csv --dry-run
   lapsed plan --until 30d
@@ -64,6 +69,12 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the daemon: schedule, deliver, serve HTTP.
+    Run,
+    /// Do one full pass (sweep, deliver, purge), and exit.
+    Sweep(sweep::Sweep),
+    /// Show the whole life of a made-up fleet in a few seconds.
+    Demo(demo::DemoArgs),
     /// Organisations whose keys are looked after.
     #[command(subcommand)]
     Tenants(tenants::Command),
@@ -81,6 +92,9 @@ enum Command {
     /// What owners are told, and whether it reached them.
     #[command(subcommand)]
     Notices(notices::Command),
+    /// Send a test mail, or look at the texts.
+    #[command(subcommand)]
+    Mail(mail::Command),
     /// The rules keys live under.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -124,12 +138,16 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<Exit> {
     let globals = Globals { config: cli.config, out: Out::new(cli.json) };
     match cli.command {
+        Command::Run => run::run(&globals).await,
+        Command::Sweep(args) => sweep::run(&globals.open().await?, args).await,
+        Command::Demo(args) => demo::run(globals.out, args).await,
         Command::Tenants(command) => tenants::run(&globals.open().await?, command).await,
         Command::Environments(command) => environments::run(&globals.open().await?, command).await,
         Command::Owners(command) => owners::run(&globals.open().await?, command).await,
         Command::Keys(command) => keys::run(&globals.open().await?, command).await,
         Command::Plan(args) => plan::run(&globals.open().await?, args).await,
         Command::Notices(command) => notices::run(&globals.open().await?, command).await,
+        Command::Mail(command) => mail::run(&globals.open().await?, command).await,
         Command::Policy(command) => policy::run(&globals.open().await?, command).await,
         Command::Pause(args) => pause::pause(&globals.open().await?, args).await,
         Command::Resume(args) => pause::resume(&globals.open().await?, args).await,

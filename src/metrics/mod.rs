@@ -90,7 +90,7 @@ impl Scrape {
         page.gauges(
             "lapsed_job_last_duration_seconds",
             "How long the last run took.",
-            seconds(|state| (state.n_runs > 0).then(|| state.last_duration.as_secs_f64())),
+            seconds(|state| (state.n_runs > 0).then_some(state.last_duration.as_secs_f64())),
         )?;
         let running = of_each(|state| u64::from(state.is_running));
         page.gauges("lapsed_job_running", "1 while the job runs.", running)

@@ -133,3 +133,23 @@ fn by_code(code: &str, message: &str) -> Trouble {
         _ => Trouble::Other,
     }
 }
+#[cfg(test)]
+pub(crate) mod samples {
+    use super::*;
+
+    fn driver() -> DbErr {
+        DbErr::Custom("the driver's words".to_owned())
+    }
+
+    pub(crate) fn unavailable() -> StoreError {
+        StoreError::Unavailable { op: "begin a transaction", source: driver() }
+    }
+
+    pub(crate) fn busy() -> StoreError {
+        StoreError::Busy { op: "claim due keys", source: driver() }
+    }
+
+    pub(crate) fn refused() -> StoreError {
+        StoreError::Query { op: "claim due keys", source: driver() }
+    }
+}

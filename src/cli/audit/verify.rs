@@ -19,7 +19,7 @@ be cut off without a trace inside the database.
 
 Example:
   lapsed audit verify --anchor 66365004677355ff80ca8a7dab9bdae196d4b90e9478bcc0366cb1efd78deaf9")]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// An earlier head: it must still be part of the trail.
     #[arg(long, value_name = "HEX")]
     anchor: Option<Digest>,

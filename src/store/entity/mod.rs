@@ -7,8 +7,6 @@ pub(crate) mod flags;
 pub(crate) mod job_runs;
 pub(crate) mod key_secrets;
 pub(crate) mod leases;
-pub(crate) mod messages;
-pub(crate) mod notices;
 pub(crate) mod owners;
 pub(crate) mod tenants;
 pub(crate) mod tombstones;

@@ -13,27 +13,25 @@ use sea_orm::{ConnectionTrait as _, Database};
 #[macro_export]
 macro_rules! on_each_engine {
     ($(#[$meta:meta])* async fn $name:ident($app:ident: TestApp) $body:block) => {
+        async fn $name($app: $crate::support::app::TestApp) $body
+
         mod $name {
-            use super::*;
-
-            async fn promise($app: $crate::support::app::TestApp) $body
-
             $(#[$meta])*
             #[tokio::test]
             async fn sqlite() {
-                $crate::support::app::run(lapsed::store::Engine::Sqlite, promise).await;
+                $crate::support::app::run(lapsed::store::Engine::Sqlite, super::$name).await;
             }
 
             $(#[$meta])*
             #[tokio::test]
             async fn postgres() {
-                $crate::support::app::run(lapsed::store::Engine::Postgres, promise).await;
+                $crate::support::app::run(lapsed::store::Engine::Postgres, super::$name).await;
             }
 
             $(#[$meta])*
             #[tokio::test]
             async fn mariadb() {
-                $crate::support::app::run(lapsed::store::Engine::MariaDb, promise).await;
+                $crate::support::app::run(lapsed::store::Engine::MariaDb, super::$name).await;
             }
         }
     };

@@ -1,0 +1,126 @@
+//! `lapsed mail`
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use crate::{
+    cli::{Context, Exit, Failure},
+    jobs::deliver::Mailer,
+    mail::{
+        address::EmailAddress,
+        build::build,
+        digest::{Digest, Topic},
+        outcome::Outcome,
+        preview,
+        render::Letter,
+        transport::Outgoing,
+    },
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Send a test mail, and say what the mail server answered.
+    #[command(after_help = "Example:\n  lapsed mail test you@example.com")]
+    Test {
+        /// Whom to send it to.
+        address: EmailAddress,
+    },
+    /// Show a mail as it would be written, with made-up keys.
+    #[command(
+        after_help = "Examples:\n  lapsed mail preview expiring --keys 3\n  lapsed mail preview closing --html > closing.html"
+    )]
+    Preview {
+        /// What it is about: closing, expired, expiring, ending, review, rotated, created, purged.
+        /// [default: all, as text]
+        topic: Option<Topic>,
+        /// How many keys it is about.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]
+        keys: u16,
+        /// Write the HTML part instead of the text.
+        #[arg(long, requires = "topic")]
+        html: bool,
+    },
+}
+
+pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Test { address } => test(ctx, address).await,
+        Command::Preview { topic, keys, html } => show(ctx, topic, keys.into(), html).await,
+    }
+}
+
+/// A rendered mail, as JSON has it.
+#[derive(Debug, Serialize)]
+struct Preview {
+    topic: &'static str,
+    subject: String,
+    text: String,
+    html: String,
+}
+
+async fn show(ctx: &Context, topic: Option<Topic>, n: usize, html: bool) -> anyhow::Result<Exit> {
+    let mailer = ctx.app.mailer()?;
+    let now = ctx.now().await?;
+    let topics = topic.map_or_else(|| Topic::ALL.to_vec(), |topic| vec![topic]);
+    let mut previews = Vec::new();
+    for topic in topics {
+        let letter = mailer.templates.render(&preview::sample(topic, n, now), now)?;
+        let Letter { subject, text, html } = letter;
+        previews.push(Preview { topic: topic.as_str(), subject, text, html });
+    }
+    if ctx.out.is_json() {
+        ctx.out.json(&previews)?;
+        return Ok(Exit::Done);
+    }
+    for (n, preview) in previews.iter().enumerate() {
+        if html {
+            ctx.out.raw(preview.html.as_bytes())?;
+            continue;
+        }
+        let rule = if n > 0 { format!("\n{}\n\n", "─".repeat(75)) } else { String::new() };
+        ctx.out.line(&format!("{rule}Subject: {}\n\n{}", preview.subject, preview.text))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn test(ctx: &Context, address: EmailAddress) -> anyhow::Result<Exit> {
+    let mailer = ctx.app.mailer()?;
+    match mailer.transport.check().await {
+        Ok(found) => ctx.out.note(&found),
+        Err(outcome) => return Err(refused(&outcome)),
+    }
+    let mail = test_mail(ctx, &mailer, address).await?;
+    match mailer.send_one(mail).await {
+        Outcome::Accepted { reply, .. } => {
+            ctx.out.line(&format!("taken over: {reply}"))?;
+            Ok(Exit::Done)
+        }
+        outcome => Err(refused(&outcome)),
+    }
+}
+
+async fn test_mail(
+    ctx: &Context,
+    mailer: &Mailer,
+    address: EmailAddress,
+) -> anyhow::Result<Outgoing> {
+    let now = ctx.now().await?;
+    let id = format!("test.{:016x}@{}", rand::random::<u64>(), mailer.sender.domain);
+    let sample = preview::sample(Topic::Created, 1, now);
+    let digest = Digest { message_id: id, to: vec![address], to_name: None, ..sample };
+    let text = "This is a test mail of lapsed, which looks after API keys until they end.\n\n\
+                It arrived: mails about keys will, too. There is nothing to do.\n";
+    let letter = Letter {
+        subject: "Test mail of lapsed".to_owned(),
+        text: text.to_owned(),
+        html: format!("<!DOCTYPE html><html lang=\"en\"><body><p>{text}</p></body></html>"),
+    };
+    let built = build(&letter, &digest, &mailer.sender, now)?;
+    Ok(Outgoing { id: 0, from: built.from, to: built.to, bytes: built.bytes })
+}
+
+fn refused(outcome: &Outcome) -> anyhow::Error {
+    Failure::new(format!("the mail was not taken over: {outcome}"))
+        .hint("`lapsed config show` shows what [mail] and [smtp] say")
+        .into()
+}

@@ -1,0 +1,125 @@
+//! `lapsed sweep`
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::{
+    cli::{Context, Exit},
+    domain::plan::Day,
+    jobs::{
+        self, Outcome,
+        runner::{Cause, RunError, Runner},
+        sweep,
+    },
+    shutdown::Shutdown,
+    telemetry,
+};
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Sweep {
+    /// Say what a pass would do now, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// How long a signal waits for what is under way.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// The jobs of a full pass. Mails go out twice: receipts of a purge are written last.
+const PASS: [&str; 4] = ["sweep", "deliver", "purge", "deliver"];
+
+/// What one job of the pass did.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Part {
+    job: &'static str,
+    examined: u64,
+    changed: u64,
+    failed: u64,
+    is_paused: bool,
+}
+
+/// One full pass, then the end: for a CronJob or a timer.
+pub(super) async fn run(ctx: &Context, args: Sweep) -> anyhow::Result<Exit> {
+    if args.dry_run {
+        return foretell(ctx).await;
+    }
+    let log = &ctx.app.config().log;
+    telemetry::init(log.format, &log.filter)?;
+    let shutdown = Shutdown::new();
+    let limit = ctx.app.config().jobs.time_limit.get();
+    let runner = Runner::new(ctx.app.deps()?, limit, shutdown.clone());
+    let mut pass = std::pin::pin!(pass(&runner, &shutdown.token));
+    // A signal ends the pass between two batches, as it ends the daemon's.
+    let parts = tokio::select! {
+        parts = &mut pass => parts?,
+        _ = shutdown.wait(GRACE) => pass.await?,
+    };
+    let n_failed: u64 = parts.iter().map(|part| part.failed).sum();
+    if ctx.out.is_json() {
+        ctx.out.json(&parts)?;
+    } else {
+        for part in parts.iter().filter(|part| part.examined > 0 || part.is_paused) {
+            let note = if part.is_paused { "paused".to_owned() } else { words(part) };
+            ctx.out.line(&format!("{:8}  {note}", part.job))?;
+        }
+        if parts.iter().all(|part| part.examined == 0 && !part.is_paused) {
+            ctx.out.line("nothing was due")?;
+        }
+    }
+    Ok(if n_failed > 0 { Exit::Partial } else { Exit::Done })
+}
+
+fn words(part: &Part) -> String {
+    let failed = if part.failed > 0 { format!(", {} failed", part.failed) } else { String::new() };
+    format!("{} looked at, {} done{failed}", part.examined, part.changed)
+}
+
+async fn pass(
+    runner: &Runner,
+    stop: &tokio_util::sync::CancellationToken,
+) -> anyhow::Result<Vec<Part>> {
+    let mut parts = Vec::new();
+    for name in PASS {
+        let Some(job) = jobs::find(name).filter(|_| !stop.is_cancelled()) else { continue };
+        let (outcome, is_paused) = match runner.run(job, Cause::Manual).await {
+            Ok(outcome) => (outcome, false),
+            Err(RunError::Paused(_)) => (Outcome::default(), true),
+            Err(RunError::Failed { name, source }) => {
+                return Err(source.context(format!("run job `{name}`")));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Outcome { n_examined, n_changed, n_failed } = outcome;
+        parts.push(Part {
+            job: name,
+            examined: n_examined,
+            changed: n_changed,
+            failed: n_failed,
+            is_paused,
+        });
+    }
+    Ok(parts)
+}
+
+/// What a pass would do now.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Due {
+    notices: u64,
+    expired: u64,
+    purged: u64,
+}
+
+async fn foretell(ctx: &Context) -> anyhow::Result<Exit> {
+    let Day { n_notices, n_expired, n_purged } = sweep::foretell(ctx.db(), &ctx.policies).await?;
+    let due = Due { notices: n_notices, expired: n_expired, purged: n_purged };
+    let fields = [
+        ("notices to write", due.notices.to_string()),
+        ("keys to expire", due.expired.to_string()),
+        ("keys to purge", due.purged.to_string()),
+    ];
+    ctx.out.fields(&due, &fields)?;
+    ctx.out.note("nothing was changed");
+    Ok(Exit::Done)
+}
