@@ -192,6 +192,7 @@ pub(crate) fn limits(config: &Config) -> Limits {
     let days = |days: u16| TimeDelta::days(i64::from(days));
     Limits {
         batch: usize::try_from(config.jobs.batch).unwrap_or(1_000),
+        brake: config.brake.limits(),
         min_notice: TimeDelta::hours(i64::from(config.purge.min_notice_hours)),
         keep_tombstones: days(config.lifecycle.tombstone_days),
         keep_runs: days(config.retention.job_runs_days),

@@ -16,12 +16,14 @@
 //! Beside the digest a seal keeps a [`Mark`] of each row, which says *which* row is at fault. Marks
 //! prove nothing: whoever spoils them spoils the answer to "which row", not to "which seal".
 
-use std::{cmp::Ordering, fmt, str::FromStr};
+use std::{cmp::Ordering, fmt};
 
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::domain::digest::Digest;
 
 /// The key of the seals. Never shown, and wiped from memory when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -46,48 +48,6 @@ impl SealKey {
 impl fmt::Debug for SealKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SealKey(…)")
-    }
-}
-
-/// What a seal comes to.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Digest(pub [u8; 32]);
-
-impl Digest {
-    /// What the first seal of all follows.
-    pub const GENESIS: Self = Self([0; 32]);
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The text is no digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a digest has 64 hexadecimal digits")]
-pub struct NoDigest;
-
-impl FromStr for Digest {
-    type Err = NoDigest;
-
-    fn from_str(text: &str) -> Result<Self, NoDigest> {
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(NoDigest);
-        }
-        let mut bytes = [0; 32];
-        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| NoDigest)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| NoDigest)?;
-        }
-        Ok(Self(bytes))
     }
 }
 

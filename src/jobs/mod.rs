@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    domain::{policy::Policies, seal::SealKey},
-    jobs::{deliver::Mailer, sweep::Swept},
+    domain::{brake, policy::Policies, seal::SealKey},
+    jobs::{deliver::Mailer, swept::Swept},
     store::Db,
 };
 
 mod alone;
+mod braking;
 pub mod contact;
 pub mod deliver;
 pub mod prune;
@@ -25,6 +26,7 @@ pub mod runner;
 pub mod seal;
 mod state;
 pub mod sweep;
+mod swept;
 
 /// A job: one of the few things the daemon does.
 pub struct Job {
@@ -109,6 +111,8 @@ pub struct Deps {
 pub struct Limits {
     /// Keys in one transaction.
     pub batch: usize,
+    /// How much may be destroyed before somebody has to look.
+    pub brake: brake::Limits,
     /// How long before a purge its owner must have been told.
     pub min_notice: TimeDelta,
     /// How long a message belongs to a daemon that does not answer.
@@ -128,6 +132,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             batch: 1_000,
+            brake: brake::Limits::default(),
             min_notice: TimeDelta::hours(72),
             lease: Duration::from_secs(600),
             keep_tombstones: TimeDelta::days(400),

@@ -10,6 +10,7 @@
 pub mod access;
 mod amend;
 pub mod audit;
+pub mod brake;
 mod codes;
 mod connect;
 pub mod due;

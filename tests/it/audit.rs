@@ -2,7 +2,10 @@
 
 use chrono::TimeDelta;
 use lapsed::{
-    domain::seal::{Digest, Flaw, SealKey},
+    domain::{
+        digest::Digest,
+        seal::{Flaw, SealKey},
+    },
     store::audit::{
         self, NewEvent,
         seals::{self, SETTLE},

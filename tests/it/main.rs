@@ -8,6 +8,7 @@ mod support;
 
 mod access;
 mod audit;
+mod brake;
 mod deliver;
 mod demo;
 mod import;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{Context, Exit, progress::Progress, when::show},
-    domain::seal::Digest,
+    domain::digest::Digest,
     store::audit::verify::{Fault, Report, verify},
 };
 

@@ -4,7 +4,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use crate::{
-    domain::seal::{Digest, Mark, Seal, SealKey, Span},
+    domain::{
+        digest::Digest,
+        seal::{Mark, Seal, SealKey, Span},
+    },
     store::{Db, StoreError, audit::trail, from_ms, sql::Sql, to_ms},
 };
 

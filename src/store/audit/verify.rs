@@ -8,7 +8,10 @@ use chrono::{DateTime, Utc};
 use sea_orm::ConnectionTrait;
 
 use crate::{
-    domain::seal::{Digest, Flaw, Seal, SealKey},
+    domain::{
+        digest::Digest,
+        seal::{Flaw, Seal, SealKey},
+    },
     store::{
         Db, StoreError,
         audit::{
