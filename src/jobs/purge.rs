@@ -89,6 +89,7 @@ async fn purge_batch(ctx: &Context, brake: &Brake<'_>) -> Result<Option<Batch>, 
         }
     }
     if brake.must_look(gone.iter().map(|key| key.tenant_id)) {
+        tx.undo().await?;
         return Ok(None);
     }
     let policy = format!(r#"{{"min_notice_hours":{}}}"#, limits.min_notice.num_hours());

@@ -93,6 +93,7 @@ async fn sweep_batch(
     }
     let writes = decide(&claim, book, now, |due| brake.holds(due.id, due.version));
     if brake.must_look(writes.expired.iter().copied()) {
+        tx.undo().await?;
         return Ok(None);
     }
     let n_changed = due::write(&*tx, &writes.changes).await?;

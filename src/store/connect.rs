@@ -157,6 +157,15 @@ impl Tx {
     pub async fn commit(self) -> Result<(), StoreError> {
         self.tx.commit().await.map_err(StoreError::during("commit"))
     }
+
+    /// Leaves nothing, and waits until that is so: a transaction that is only dropped is undone at
+    /// some later moment, and its rows are locked until then.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn undo(self) -> Result<(), StoreError> {
+        self.tx.rollback().await.map_err(StoreError::during("undo a transaction"))
+    }
 }
 
 impl Deref for Tx {
