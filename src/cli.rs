@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod args;
 mod audit;
+mod brake;
 mod completions;
 mod config;
 mod context;
@@ -98,6 +99,9 @@ enum Command {
     /// The rules keys live under.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// What is held back because it would destroy too much at once.
+    #[command(subcommand)]
+    Brake(brake::Command),
     /// Hold the jobs until `lapsed resume`.
     Pause(pause::PauseArgs),
     /// Let the jobs go on.
@@ -149,6 +153,7 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Notices(command) => notices::run(&globals.open().await?, command).await,
         Command::Mail(command) => mail::run(&globals.open().await?, command).await,
         Command::Policy(command) => policy::run(&globals.open().await?, command).await,
+        Command::Brake(command) => brake::run(&globals.open().await?, command).await,
         Command::Pause(args) => pause::pause(&globals.open().await?, args).await,
         Command::Resume(args) => pause::resume(&globals.open().await?, args).await,
         Command::Status => status::run(&globals.open().await?).await,

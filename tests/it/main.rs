@@ -15,6 +15,7 @@ mod import;
 mod keys;
 mod leases;
 mod plans;
+mod policies;
 mod purge;
 mod restart;
 mod schema;
