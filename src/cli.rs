@@ -9,6 +9,7 @@ mod admin;
 mod args;
 mod ask;
 mod audit;
+mod brake;
 mod completions;
 mod config;
 mod context;
@@ -107,6 +108,9 @@ enum Command {
     /// Administrators' tokens.
     #[command(subcommand)]
     Admin(admin::Command),
+    /// What is held back because it would destroy too much at once.
+    #[command(subcommand)]
+    Brake(brake::Command),
     /// Hold the jobs until `lapsed resume`.
     Pause(pause::PauseArgs),
     /// Let the jobs go on.
@@ -160,6 +164,7 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Policy(command) => policy::run(&globals.open().await?, command).await,
         Command::Otp(command) => otp::run(&globals.open().await?, command).await,
         Command::Admin(command) => admin::run(&globals.open().await?, command).await,
+        Command::Brake(command) => brake::run(&globals.open().await?, command).await,
         Command::Pause(args) => pause::pause(&globals.open().await?, args).await,
         Command::Resume(args) => pause::resume(&globals.open().await?, args).await,
         Command::Status => status::run(&globals.open().await?).await,

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 use thiserror::Error;
 
 use crate::{
@@ -21,7 +21,9 @@ use crate::{
     },
 };
 
+pub mod change;
 mod layer;
+pub mod simulate;
 
 pub use layer::{Limit, PolicyChange, PolicyLayer};
 
@@ -62,37 +64,7 @@ impl PolicyBook {
     /// As the database answers. A policy that makes no sense is no error, but a
     /// [problem](Self::problems).
     pub async fn load(db: &Db, base: Policies) -> Result<Self, StoreError> {
-        let op = "read the policies";
-        let tenants: Vec<(i64, String, Option<String>)> = tenants::Entity::find()
-            .select_only()
-            .columns([tenants::Column::Id, tenants::Column::Slug, tenants::Column::Policy])
-            .filter(tenants::Column::Policy.is_not_null())
-            .into_tuple()
-            .all(db.conn())
-            .await
-            .map_err(StoreError::during(op))?;
-        let environments: Vec<(i64, i64, String, Option<String>)> = environments::Entity::find()
-            .select_only()
-            .columns([
-                environments::Column::Id,
-                environments::Column::TenantId,
-                environments::Column::Slug,
-                environments::Column::Policy,
-            ])
-            .filter(environments::Column::Policy.is_not_null())
-            .into_tuple()
-            .all(db.conn())
-            .await
-            .map_err(StoreError::during(op))?;
-
-        let mut book = Self::new(base);
-        for (id, slug, json) in tenants {
-            book.lay_tenant(id, &slug, json.as_deref().unwrap_or_default());
-        }
-        for (id, tenant_id, slug, json) in environments {
-            book.lay_environment(id, tenant_id, &slug, json.as_deref().unwrap_or_default());
-        }
-        Ok(book)
+        Ok(Layers::read(db.conn()).await?.book(base))
     }
 
     /// The rules for keys of `kind` in this environment of this tenant.
@@ -143,6 +115,53 @@ impl PolicyBook {
 
     fn report(&mut self, of: String, what: String) {
         self.problems.push(PolicyProblem { of, what });
+    }
+}
+
+/// The layers as they are stored.
+#[derive(Clone, Debug, Default)]
+struct Layers {
+    tenants: Vec<(i64, String, Option<String>)>,
+    environments: Vec<(i64, i64, String, Option<String>)>,
+}
+
+impl Layers {
+    async fn read(conn: &impl ConnectionTrait) -> Result<Self, StoreError> {
+        let op = "read the policies";
+        let tenants = tenants::Entity::find()
+            .select_only()
+            .columns([tenants::Column::Id, tenants::Column::Slug, tenants::Column::Policy])
+            .filter(tenants::Column::Policy.is_not_null())
+            .into_tuple()
+            .all(conn)
+            .await
+            .map_err(StoreError::during(op))?;
+        let environments = environments::Entity::find()
+            .select_only()
+            .columns([
+                environments::Column::Id,
+                environments::Column::TenantId,
+                environments::Column::Slug,
+                environments::Column::Policy,
+            ])
+            .filter(environments::Column::Policy.is_not_null())
+            .into_tuple()
+            .all(conn)
+            .await
+            .map_err(StoreError::during(op))?;
+        Ok(Self { tenants, environments })
+    }
+
+    /// Lays them over `base`, tenants first.
+    fn book(&self, base: Policies) -> PolicyBook {
+        let mut book = PolicyBook::new(base);
+        for (id, slug, json) in &self.tenants {
+            book.lay_tenant(*id, slug, json.as_deref().unwrap_or_default());
+        }
+        for (id, tenant_id, slug, json) in &self.environments {
+            book.lay_environment(*id, *tenant_id, slug, json.as_deref().unwrap_or_default());
+        }
+        book
     }
 }
 

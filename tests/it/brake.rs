@@ -4,7 +4,10 @@ use std::ops::RangeInclusive;
 
 use chrono::TimeDelta;
 use lapsed::{
-    domain::{brake::Destruction, digest::Digest},
+    domain::{
+        brake::{Destruction, Limits},
+        digest::Digest,
+    },
     store::brake::{self, BrakeOn},
 };
 
@@ -14,6 +17,11 @@ use crate::{
 };
 
 const PUT_OFF: TimeDelta = TimeDelta::minutes(5);
+
+/// The same installation with a brake, which tests of other things are better off without.
+fn braked(app: TestApp) -> TestApp {
+    app.with(|deps| deps.limits.brake = Limits::default())
+}
 
 /// Active keys of tenant 1 that expire `ahead` from now, whose turn is then.
 async fn keys(app: &TestApp, ids: RangeInclusive<i64>, ahead: TimeDelta) {
@@ -74,6 +82,7 @@ async fn release(app: &TestApp, on: &BrakeOn) -> bool {
 
 on_each_engine! {
     async fn five_hundred_may_expire_and_one_more_may_not(app: TestApp) {
+        let app = braked(app);
         fleet(&app, 500).await;
         assert_eq!(app.sweep().await.n_changed, 500);
         assert_eq!(n_expired(&app).await, 500);
@@ -93,6 +102,7 @@ on_each_engine! {
 
 on_each_engine! {
     async fn none_of_too_many_expires_and_reminders_go_out(app: TestApp) {
+        let app = braked(app);
         fleet(&app, 501).await;
         app.execute("UPDATE api_keys SET expires_at = expires_at - 4752000000, next_action_at = 1 WHERE id = 10000").await;
         app.sweep().await;
@@ -126,6 +136,7 @@ on_each_engine! {
 
 on_each_engine! {
     async fn a_plan_that_changed_needs_another_word(app: TestApp) {
+        let app = braked(app);
         fleet(&app, 520).await;
         app.sweep().await;
         let first = expire_on(&app).await.unwrap();
@@ -149,6 +160,7 @@ on_each_engine! {
 
 on_each_engine! {
     async fn what_becomes_due_later_is_no_part_of_the_plan(app: TestApp) {
+        let app = braked(app);
         fleet(&app, 501).await;
         keys(&app, 10_001..=10_030, TimeDelta::minutes(1)).await;
         app.sweep().await;
@@ -167,6 +179,7 @@ on_each_engine! {
 
 on_each_engine! {
     async fn a_brake_goes_off_by_itself_when_there_is_less(app: TestApp) {
+        let app = braked(app);
         fleet(&app, 501).await;
         app.sweep().await;
         let later = (app.now() + days(9)).timestamp_millis();
@@ -180,6 +193,7 @@ on_each_engine! {
 
 on_each_engine! {
     async fn a_fifth_of_all_keys_may_expire_and_no_more(app: TestApp) {
+        let app = braked(app);
         app.people().await;
         keys(&app, 1..=42, days(0)).await;
         keys(&app, 43..=200, days(80)).await;
@@ -196,6 +210,7 @@ on_each_engine! {
 
 on_each_engine! {
     async fn a_handful_is_always_allowed(app: TestApp) {
+        let app = braked(app);
         let app = app.with(|deps| deps.limits.brake.expire.percent = 1);
         app.people().await;
         keys(&app, 1..=10, days(0)).await;
@@ -210,6 +225,7 @@ on_each_engine! {
 
 on_each_engine! {
     async fn a_tenant_does_not_lose_all_its_keys_unasked(app: TestApp) {
+        let app = braked(app);
         fleet(&app, 0).await;
         app.execute("INSERT INTO tenants (id, slug, name, contacts, created_at) VALUES (2, 'small', 'Small', '[]', 0)").await;
         keys(&app, 20_001..=20_005, days(0)).await;
@@ -227,6 +243,7 @@ on_each_engine! {
 
 on_each_engine! {
     async fn a_clock_that_jumps_a_month_expires_nobody(app: TestApp) {
+        let app = braked(app);
         fleet(&app, 0).await;
         keys(&app, 10_001..=12_000, days(20)).await;
         app.clock.advance(days(30));
@@ -242,6 +259,7 @@ on_each_engine! {
 
 on_each_engine! {
     async fn an_import_of_expired_keys_waits_for_a_word(app: TestApp) {
+        let app = braked(app);
         app.people().await;
         keys(&app, 1..=10_000, days(-3)).await;
         app.sweep().await;
@@ -256,6 +274,7 @@ on_each_engine! {
 
 on_each_engine! {
     async fn none_of_too_many_is_purged(app: TestApp) {
+        let app = braked(app);
         app.people().await;
         ended(&app, 1..=101).await;
         keys(&app, 1_001..=4_000, days(80)).await;
@@ -283,6 +302,7 @@ on_each_engine! {
 
 on_each_engine! {
     async fn those_nobody_was_told_of_do_not_count_as_purged(app: TestApp) {
+        let app = braked(app);
         app.people().await;
         ended(&app, 1..=150).await;
         keys(&app, 1_001..=4_000, days(80)).await;
@@ -295,7 +315,8 @@ on_each_engine! {
 
 on_each_engine! {
     async fn without_a_brake_everything_goes(app: TestApp) {
-        let app = app.with(|deps| deps.limits.brake = lapsed::domain::brake::Limits::OFF);
+        let app = braked(app);
+        let app = app.with(|deps| deps.limits.brake = Limits::OFF);
         fleet(&app, 2_000).await;
         app.sweep().await;
         assert_eq!((n_expired(&app).await, expire_on(&app).await), (2_000, None));

@@ -22,6 +22,7 @@ mod keys;
 mod leases;
 mod otp;
 mod plans;
+mod policies;
 mod purge;
 mod restart;
 mod rotation;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use lapsed::{
     clock::{Clock as _, ManualClock},
-    domain::seal::SealKey,
+    domain::{brake, seal::SealKey},
     jobs::{
         self, Deps, Limits, Outcome,
         deliver::{Breaker, Mailer},
@@ -215,7 +215,8 @@ pub fn deps(db: Db, clock: ManualClock, transport: Transport) -> Deps {
         clock: Arc::new(clock),
         policies: Arc::default(),
         // Small, so that a test of a few hundred keys has several batches.
-        limits: Limits { batch: 100, ..Limits::default() },
+        // And without a brake: all keys of the one tenant of most tests end at once.
+        limits: Limits { batch: 100, brake: brake::Limits::OFF, ..Limits::default() },
         mailer: Arc::new(mailer(transport)),
         swept: Arc::default(),
         audit_key: Arc::new(SealKey::new([7; 32])),
