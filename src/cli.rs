@@ -26,6 +26,7 @@ mod owners;
 mod pause;
 mod plan;
 mod policy;
+mod progress;
 mod run;
 mod status;
 mod sweep;

@@ -12,6 +12,7 @@ mod m20261123_000002_keys;
 mod m20261123_000003_outbox;
 mod m20261123_000004_upkeep;
 mod m20261123_000005_otp;
+mod m20261123_000006_seals;
 
 /// All migrations, in the order in which they are applied.
 pub struct Migrator;
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000003_outbox::Migration),
             Box::new(m20261123_000004_upkeep::Migration),
             Box::new(m20261123_000005_otp::Migration),
+            Box::new(m20261123_000006_seals::Migration),
         ]
     }
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     clock::ManualClock,
-    domain::policy::Policies,
+    domain::{policy::Policies, seal::SealKey},
     jobs::{
         self, Deps, Limits,
         deliver::{Breaker, Mailer},
@@ -120,6 +120,8 @@ impl Demo<'_> {
             limits: Limits::default(),
             mailer: Arc::new(mailer),
             swept: Arc::default(),
+            // Nobody will look at this trail again.
+            audit_key: Arc::new(SealKey::new(rand::random())),
             instance: "demo".into(),
         })
     }

@@ -1,6 +1,8 @@
 //! What `lapsed` knows about keys, and nothing about the world: no async, no IO, no clock, no
 //! database. Every function here gets the time as an argument and gives the same answer twice.
 
+pub mod brake;
+pub mod digest;
 pub mod identity;
 pub mod key;
 pub mod life;
@@ -12,6 +14,7 @@ pub mod policy;
 pub mod purge;
 pub mod retry;
 pub mod rotation;
+pub mod seal;
 pub mod stage;
 pub mod token;
 pub mod verdict;

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     jobs::{Context, Outcome},
-    store::{StoreError, audit, idempotency, messages, purge, runs},
+    store::{StoreError, audit::seals, idempotency, messages, purge, runs},
 };
 
 /// Rows deleted in one statement: few enough that nobody waits for them.
@@ -54,8 +54,9 @@ async fn prune(ctx: &Context, history: History, before: DateTime<Utc>) -> Result
             History::Runs => runs::prune(&*tx, before, CHUNK).await?,
             History::Tombstones => purge::prune_tombstones(&*tx, before, CHUNK).await?,
             History::Messages => messages::prune(&*tx, before, CHUNK).await?,
-            History::Audit => audit::prune(&*tx, before, CHUNK).await?,
             History::Answers => idempotency::prune(&*tx, before, CHUNK).await?,
+            // A seal at a time, with the rows it covers.
+            History::Audit => seals::prune_oldest(&*tx, before).await?,
         };
         tx.commit().await?;
         n_deleted += n;

@@ -11,6 +11,7 @@ pub mod access;
 pub mod admin_tokens;
 mod amend;
 pub mod audit;
+pub mod brake;
 mod codes;
 mod connect;
 pub mod due;

@@ -8,6 +8,8 @@ mod support;
 
 mod access;
 mod admin_tokens;
+mod audit;
+mod brake;
 mod canary;
 mod cli;
 mod cli_secrets;

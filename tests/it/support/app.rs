@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use lapsed::{
     clock::{Clock as _, ManualClock},
+    domain::seal::SealKey,
     jobs::{
         self, Deps, Limits, Outcome,
         deliver::{Breaker, Mailer},
@@ -61,6 +62,15 @@ impl TestApp {
         let deps = deps(db.clone(), clock.clone(), Transport::Memory(outbox.clone()));
         let runner = Runner::new(deps.clone(), Duration::from_secs(60), Shutdown::new());
         Self { db, test_db, clock, outbox, runner, deps }
+    }
+
+    /// The same installation after a restart with other settings.
+    pub fn with(self, change: impl FnOnce(&mut Deps)) -> Self {
+        // What a process remembers is lost with it.
+        let mut deps = Deps { swept: Arc::default(), ..self.deps };
+        change(&mut deps);
+        let runner = Runner::new(deps.clone(), Duration::from_secs(60), Shutdown::new());
+        Self { deps, runner, ..self }
     }
 
     pub fn now(&self) -> DateTime<Utc> {
@@ -208,6 +218,7 @@ pub fn deps(db: Db, clock: ManualClock, transport: Transport) -> Deps {
         limits: Limits { batch: 100, ..Limits::default() },
         mailer: Arc::new(mailer(transport)),
         swept: Arc::default(),
+        audit_key: Arc::new(SealKey::new([7; 32])),
         instance: "test".into(),
     }
 }
