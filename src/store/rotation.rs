@@ -8,32 +8,33 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use crate::{
     domain::{
         identity::PublicId,
         key::Key,
         otp::{Attempt, throttle::Receipt},
-        rotation::{Overlap, Refusal, plan_rotation},
+        rotation::{Overlap, plan_rotation},
         token::{Brand, Class, Token},
     },
     keyring::Keyring,
     store::{
-        CorruptKey, Db, StoreError, Tx,
+        Db, StoreError, Tx,
         codes::Coded,
         entity::{api_keys, environments, key_secrets, owners},
-        idempotency::{self, Once, OnceError},
+        idempotency::{self, Once},
         otp::{self, Evidence, OtpError},
         policies::PolicyBook,
         row,
     },
 };
 
+mod error;
 mod overlap;
 mod reissue;
 mod write;
 
+pub use error::RotationError;
 pub use overlap::end_overlap;
 pub use reissue::reissue;
 
@@ -97,65 +98,6 @@ pub struct Done {
     pub old_valid_until: DateTime<Utc>,
     /// When it was done.
     pub rotated_at: DateTime<Utc>,
-}
-
-/// Why a key has no new secret. Nothing has changed then.
-#[derive(Debug, Error)]
-pub enum RotationError {
-    /// The key's state, its policy or its owner's access does not allow it.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The owner's second factor is missing or not accepted.
-    #[error(transparent)]
-    Otp(#[from] OtpError),
-    /// There is no such key, or none any more.
-    #[error("there is no key {0}")]
-    NoKey(String),
-    /// Somebody else rotated it at the same moment.
-    #[error("the key was rotated by somebody else at the same moment")]
-    Conflict,
-    /// Its present secret has been used, or is too old to be replaced by another.
-    #[error("the key's secret has been used or is more than a day old: rotate the key")]
-    NotReissuable,
-    /// Its old secret is dead already.
-    #[error("the key has no old secret that goes on")]
-    NoOverlap,
-    /// Another request came under this idempotency key before.
-    #[error("this idempotency key was used for another request")]
-    Mismatch,
-    /// The row makes no sense.
-    #[error(transparent)]
-    Corrupt(#[from] CorruptKey),
-    /// As the database answers.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl From<OnceError> for RotationError {
-    fn from(error: OnceError) -> Self {
-        match error {
-            OnceError::Mismatch => Self::Mismatch,
-            OnceError::Store(error) => Self::Store(error),
-        }
-    }
-}
-
-impl RotationError {
-    /// Whether a code was checked and found wrong.
-    fn is_miss(&self) -> bool {
-        matches!(self, Self::Otp(error) if error.is_miss())
-    }
-
-    /// Whether the transaction met somebody else's, and may succeed if begun anew.
-    fn is_passing(&self) -> bool {
-        use StoreError::{Busy, Taken};
-        // "Taken" is the same version or the same idempotency key, written by a request that
-        // came at the same moment and is there by now.
-        matches!(
-            self,
-            Self::Store(Busy { .. } | Taken { .. }) | Self::Otp(OtpError::Store(Busy { .. }))
-        )
-    }
 }
 
 /// Gives a key a new secret and a new expiry.

@@ -8,6 +8,7 @@ use sea_orm::{DbErr, QueryResult};
 
 use crate::{
     domain::{
+        identity::PublicId,
         key::{Key, KeyId},
         token::{Brand, Mac, Token},
         verdict::{Finding, Verdict, judge},
@@ -39,7 +40,7 @@ pub async fn verify(
 ) -> Result<Verdict, StoreError> {
     let Ok(token) = Token::parse(brand, text) else { return Ok(Verdict::INVALID) };
     let presented = token.mac(pepper);
-    let rows = statement(db, &token).all(db.conn()).await?;
+    let rows = statement(db, token.id).all(db.conn()).await?;
     let Some(row) = matching(&rows, &presented)? else { return Ok(Verdict::INVALID) };
     let found = Found::read(row)?;
     let now = db.now_of(found.now)?;
@@ -51,8 +52,8 @@ pub async fn verify(
     Ok(verdict)
 }
 
-/// The one read. Its text is always the same.
-fn statement(db: &Db, token: &Token) -> Sql {
+/// The one read, for those who want to see its plan. Its text is always the same.
+pub fn statement(db: &Db, id: PublicId) -> Sql {
     Sql::new(db.conn(), "verify a key")
         .push(
             "SELECT s.mac, s.version, s.valid_until, k.id, k.state, k.kind, k.issued_at, \
@@ -60,7 +61,7 @@ fn statement(db: &Db, token: &Token) -> Sql {
         )
         .push(db.now_column())
         .push(" FROM api_keys k JOIN key_secrets s ON s.key_id = k.id WHERE k.public_id = ")
-        .bind(token.id.as_str())
+        .bind(id.as_str())
         .push(" AND s.algorithm = 1 ORDER BY s.version DESC LIMIT 2")
 }
 

@@ -12,6 +12,7 @@ mod audit;
 mod brake;
 mod canary;
 mod cli;
+mod cli_secrets;
 mod daemon;
 mod deliver;
 mod demo;

@@ -210,9 +210,14 @@ on_each_engine! {
         let other = Once { request: "overlap 1h", ..once };
         let asked = rotation::Request { once: Some(other), ..request(&key, Proof::Nothing) };
         assert!(matches!(secrets.ask(&asked).await, Err(RotationError::Mismatch)));
+        app.job("prune").await;
+        assert_eq!(app.count("idempotency_keys").await, 1, "for a day");
         let stranger = Once { scope: "key.rotate owner:1", ..once };
         let asked = rotation::Request { once: Some(stranger), ..request(&key, Proof::Nothing) };
         assert_eq!(secrets.ask(&asked).await.unwrap().done.version, 3, "their key is another one");
+        app.clock.advance(TimeDelta::milliseconds(1));
+        app.job("prune").await;
+        assert_eq!(app.count("idempotency_keys").await, 1, "and no longer");
     }
 }
 
