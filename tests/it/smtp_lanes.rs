@@ -57,8 +57,9 @@ async fn stall(step: Step, stage: SmtpStage, cert: &TestCert) {
     };
     let begun = Instant::now();
     let outcomes = send_all(&settings, (1..=3).map(mail)).await;
-    // Reading the system's certificates takes its time, too, in a build for tests.
-    assert!(begun.elapsed() < 10 * PATIENCE, "{stage}: {:?}", begun.elapsed());
+    // Generous: the machine may be busy, and reading the system's certificates takes its time. A
+    // step without a limit would take minutes.
+    assert!(begun.elapsed() < 60 * PATIENCE, "{stage}: {:?}", begun.elapsed());
     match &outcomes[0] {
         Outcome::NotSent { stage: at, .. } if stage != SmtpStage::Body => assert_eq!(*at, stage),
         outcome => assert!(matches!(outcome, Outcome::Unknown { .. }), "{stage}: {outcome:?}"),
@@ -161,7 +162,7 @@ async fn while_the_relay_is_away_mails_come_back_at_once() {
     let settings = SmtpSettings { lanes: 4, ..impatient(settings(&stalled)) };
     let begun = Instant::now();
     let outcomes = send_all(&settings, (0..500).map(mail)).await;
-    assert!(begun.elapsed() < 10 * PATIENCE, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < 60 * PATIENCE, "{:?}", begun.elapsed());
     assert!(outcomes.iter().all(|outcome| outcome.class() == Some(Class::Channel)));
     assert!(stalled.seen().n_connections <= 4, "one attempt a lane");
     let told = outcomes[499].to_string();
@@ -196,7 +197,7 @@ async fn stop_while_sending(n_mails: i64) {
     let settings = SmtpSettings { timeouts, ..settings(&server) };
     let begun = Instant::now();
     let outcomes = send_until(&settings, (1..=n_mails).map(mail), &cancel).await;
-    assert!(begun.elapsed() < 10 * PATIENCE, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < 60 * PATIENCE, "{:?}", begun.elapsed());
     assert!(outcomes[0].is_accepted());
     assert!(matches!(outcomes[1], Outcome::Unknown { .. }), "{:?}", outcomes[1]);
     let is_handed_back =

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::SmtpServer;
 
 /// How long an impatient client waits for anything.
-pub const PATIENCE: Duration = Duration::from_millis(200);
+pub const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A mail whose sender and recipient tell its number.
 pub fn mail(id: i64) -> Outgoing {
