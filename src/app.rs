@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use crate::{
     clock::{Clock, SystemClock},
     config::{self, Config, Loaded, MasterKey},
-    domain::{policy::Policies, token::Brand},
+    domain::{policy::Policies, seal::SealKey, token::Brand},
     jobs::{
         Deps, Limits,
         deliver::{Breaker, Mailer},
@@ -115,6 +115,14 @@ impl App {
         }
     }
 
+    /// Under which the audit trail is sealed.
+    ///
+    /// # Errors
+    /// As [`App::keyring`].
+    pub fn audit_key(&self) -> anyhow::Result<SealKey> {
+        Ok(SealKey::new(*self.keyring()?.audit()))
+    }
+
     /// The way out for mails.
     ///
     /// # Errors
@@ -164,7 +172,7 @@ impl App {
     /// What every run of every job shares.
     ///
     /// # Errors
-    /// As [`App::mailer`].
+    /// As [`App::mailer`] and [`App::keyring`].
     pub fn deps(&self) -> anyhow::Result<Deps> {
         Ok(Deps {
             db: self.db.clone(),
@@ -173,6 +181,7 @@ impl App {
             limits: limits(self.config()),
             mailer: Arc::new(self.mailer()?),
             swept: Arc::default(),
+            audit_key: Arc::new(self.audit_key()?),
             instance: instance().into(),
         })
     }
@@ -183,6 +192,7 @@ pub(crate) fn limits(config: &Config) -> Limits {
     let days = |days: u16| TimeDelta::days(i64::from(days));
     Limits {
         batch: usize::try_from(config.jobs.batch).unwrap_or(1_000),
+        brake: config.brake.limits(),
         min_notice: TimeDelta::hours(i64::from(config.purge.min_notice_hours)),
         keep_tombstones: days(config.lifecycle.tombstone_days),
         keep_runs: days(config.retention.job_runs_days),

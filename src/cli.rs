@@ -5,8 +5,11 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+mod admin;
 mod args;
+mod ask;
 mod audit;
+mod brake;
 mod completions;
 mod config;
 mod context;
@@ -18,11 +21,13 @@ mod exit;
 mod keys;
 mod mail;
 mod notices;
+mod otp;
 mod output;
 mod owners;
 mod pause;
 mod plan;
 mod policy;
+mod progress;
 mod run;
 mod status;
 mod sweep;
@@ -97,6 +102,15 @@ enum Command {
     /// The rules keys live under.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Owners' second factors.
+    #[command(subcommand)]
+    Otp(otp::Command),
+    /// Administrators' tokens.
+    #[command(subcommand)]
+    Admin(admin::Command),
+    /// What is held back because it would destroy too much at once.
+    #[command(subcommand)]
+    Brake(brake::Command),
     /// Hold the jobs until `lapsed resume`.
     Pause(pause::PauseArgs),
     /// Let the jobs go on.
@@ -148,6 +162,9 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Notices(command) => notices::run(&globals.open().await?, command).await,
         Command::Mail(command) => mail::run(&globals.open().await?, command).await,
         Command::Policy(command) => policy::run(&globals.open().await?, command).await,
+        Command::Otp(command) => otp::run(&globals.open().await?, command).await,
+        Command::Admin(command) => admin::run(&globals.open().await?, command).await,
+        Command::Brake(command) => brake::run(&globals.open().await?, command).await,
         Command::Pause(args) => pause::pause(&globals.open().await?, args).await,
         Command::Resume(args) => pause::resume(&globals.open().await?, args).await,
         Command::Status => status::run(&globals.open().await?).await,

@@ -14,6 +14,7 @@ pub mod jobs;
 pub mod keyring;
 pub mod mail;
 pub mod metrics;
+pub mod qr;
 pub mod random;
 pub mod schedule;
 pub mod shutdown;

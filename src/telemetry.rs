@@ -3,20 +3,18 @@
 use std::io::{self, IsTerminal as _};
 
 use anyhow::{Context as _, anyhow, bail};
-use tracing::{Level, Metadata, error, level_filters::LevelFilter};
+use tracing::{Level, Metadata, Subscriber, error, level_filters::LevelFilter};
 use tracing_subscriber::{
-    EnvFilter, Layer,
-    filter::{FilterExt as _, filter_fn},
-    fmt,
-    layer::SubscriberExt as _,
+    EnvFilter, Layer, Registry, filter::filter_fn, fmt, layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
 
 use crate::config::LogFormat;
 
-/// Libraries that are never heard below `warn`, whatever the filter says: at `trace` they write
-/// the database's URL with the password in it, and at `info` every statement.
-const QUIET: [&str; 3] = ["sqlx", "sea_orm", "sea_orm_migration"];
+/// Libraries that are never heard below `warn`, whatever the filter says, by how their names
+/// begin. Those for the database write its URL with the password in it at `trace`, and every
+/// statement at `info`; the scheduler talks to itself.
+const QUIET: [&str; 3] = ["sqlx", "sea_orm", "tokio_cron_scheduler"];
 
 /// From now on what is logged goes to stderr, in this `format` and as far as `filter` lets it;
 /// and a panic becomes a line like any other.
@@ -24,7 +22,7 @@ const QUIET: [&str; 3] = ["sqlx", "sea_orm", "sea_orm_migration"];
 /// # Errors
 /// If `filter` makes no sense, naming `log.filter`; or if this was called before.
 pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
-    let filter = read_filter(filter)?.and(filter_fn(is_fit_to_be_heard));
+    let filter = read_filter(filter)?;
     let is_text = match format {
         LogFormat::Auto => io::stderr().is_terminal(),
         LogFormat::Text => true,
@@ -38,10 +36,21 @@ pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
         let json = fmt::layer().json().flatten_event(true).with_span_list(false);
         json.with_writer(io::stderr).boxed()
     };
-    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
-    subscriber.try_init().context("set up the log")?;
+    filtered(lines, filter).try_init().context("set up the log")?;
     std::panic::set_hook(Box::new(tell_panic));
     Ok(())
+}
+
+/// A log of `lines` that are let through.
+///
+/// The filters stand before everything, not before the one layer: a filter of a layer remembers
+/// its last answer, so that a library that only asks whether it would be heard, as those with the
+/// `log` crate do, makes the next line go missing, whoever's it is.
+fn filtered<L>(lines: L, filter: EnvFilter) -> impl Subscriber + Send + Sync
+where
+    L: Layer<Registry> + Send + Sync,
+{
+    Registry::default().with(lines).with(filter).with(filter_fn(is_fit_to_be_heard))
 }
 
 /// Reads a filter in tracing's words.
@@ -66,8 +75,8 @@ fn read_filter(text: &str) -> anyhow::Result<EnvFilter> {
 }
 
 fn is_fit_to_be_heard(metadata: &Metadata<'_>) -> bool {
-    let root = metadata.target().split("::").next().unwrap_or_default();
-    !QUIET.contains(&root) || *metadata.level() <= Level::WARN
+    let is_quiet = QUIET.iter().any(|name| metadata.target().starts_with(name));
+    !is_quiet || *metadata.level() <= Level::WARN
 }
 
 /// Writes one line about a panic, wherever it happens and whoever catches it.
@@ -80,6 +89,8 @@ fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -98,27 +109,45 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_database_libraries_are_quiet_however_they_are_asked() {
-        let filter = read_filter("trace,sqlx=trace,sqlx::query=trace").unwrap();
-        let filter = filter.and(filter_fn(is_fit_to_be_heard));
-        let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-        let sink = seen.clone();
+    /// What is heard of what `speak` says.
+    fn heard(filter: &str, speak: impl FnOnce()) -> String {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let sink = text.clone();
         let lines = fmt::layer().with_ansi(false).with_writer(move || Sink(sink.clone()));
-        let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
-        tracing::subscriber::with_default(subscriber, || {
+        let subscriber = filtered(lines, read_filter(filter).unwrap());
+        tracing::subscriber::with_default(subscriber, speak);
+        String::from_utf8(text.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn some_libraries_are_quiet_however_they_are_asked() {
+        let text = heard("trace,sqlx=trace,sqlx::query=trace", || {
             tracing::info!(target: "sqlx::query", "unheard: a statement");
+            tracing::info!(target: "sqlx_core::pool", "unheard: a connection");
             tracing::trace!(target: "sea_orm::driver", "unheard: a password");
             tracing::warn!(target: "sqlx::pool", "heard: a slow statement");
-            tracing::trace!(target: "sqlx_like", "heard: a namesake");
+            tracing::trace!(target: "tokio", "heard: somebody else");
             tracing::debug!("heard: ours");
         });
-        let text = String::from_utf8(seen.lock().unwrap().clone()).unwrap();
         assert_eq!(text.matches(": heard: ").count(), 3, "{text}");
         assert!(!text.contains("unheard"), "{text}");
     }
 
-    struct Sink(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+    #[test]
+    fn a_library_that_only_asks_takes_no_line_away() {
+        let text = heard("info", || {
+            for n in 0..3 {
+                // As the bridge from the `log` crate asks for sqlx and rustls.
+                let span = tracing::debug_span!(target: "rustls", "asked about");
+                let asked = span.metadata().expect("a span knows what it is");
+                tracing::dispatcher::get_default(|log| log.enabled(asked));
+                tracing::info!("line {n}");
+            }
+        });
+        assert_eq!(text.matches(": line ").count(), 3, "{text}");
+    }
+
+    struct Sink(Arc<Mutex<Vec<u8>>>);
 
     impl io::Write for Sink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -114,3 +114,27 @@ pub(crate) async fn drop(
     }
     Ok(())
 }
+
+/// Adds `columns` to `table`, one statement each, because SQLite takes no more.
+pub(crate) async fn extend(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    columns: Vec<ColumnDef>,
+) -> Result<(), DbErr> {
+    for mut column in columns {
+        manager.alter_table(Table::alter().table(table).add_column(&mut column).take()).await?;
+    }
+    Ok(())
+}
+
+/// Drops columns of `table`, in the order given.
+pub(crate) async fn drop_columns(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    columns: &[&'static str],
+) -> Result<(), DbErr> {
+    for column in columns {
+        manager.alter_table(Table::alter().table(table).drop_column(*column).take()).await?;
+    }
+    Ok(())
+}

@@ -11,6 +11,8 @@ mod m20261123_000001_people;
 mod m20261123_000002_keys;
 mod m20261123_000003_outbox;
 mod m20261123_000004_upkeep;
+mod m20261123_000005_otp;
+mod m20261123_000006_seals;
 
 /// All migrations, in the order in which they are applied.
 pub struct Migrator;
@@ -23,6 +25,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000002_keys::Migration),
             Box::new(m20261123_000003_outbox::Migration),
             Box::new(m20261123_000004_upkeep::Migration),
+            Box::new(m20261123_000005_otp::Migration),
+            Box::new(m20261123_000006_seals::Migration),
         ]
     }
 }

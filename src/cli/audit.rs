@@ -10,11 +10,13 @@ use crate::{
         keys::export::{Format, formula_safe, rfc3339, written},
         when,
     },
-    store::history::{self, Event},
+    store::audit::trail::{self, Event},
 };
 
 /// Events read at a time.
-const PAGE: u64 = 2000;
+const PAGE: usize = 2000;
+
+mod verify;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -33,6 +35,8 @@ pub(super) enum Command {
         #[arg(long, value_name = "DATE", value_parser = when::instant)]
         until: Option<DateTime<Utc>>,
     },
+    /// Check that nothing in the trail was changed, added, removed or reordered.
+    Verify(verify::Args),
 }
 
 /// An event as JSON.
@@ -42,9 +46,12 @@ struct EventJson {
     at: DateTime<Utc>,
     actor: String,
     action: String,
-    tenant: Option<i64>,
-    key: Option<i64>,
-    owner: Option<i64>,
+    /// Its slug.
+    tenant: Option<String>,
+    /// Its id, whether it lives or not.
+    key: Option<String>,
+    /// Their id.
+    owner: Option<String>,
     detail: serde_json::Value,
 }
 
@@ -55,20 +62,21 @@ struct EventRow {
     at: String,
     actor: String,
     action: String,
-    tenant: Option<i64>,
-    key: Option<i64>,
-    owner: Option<i64>,
+    tenant: Option<String>,
+    key: Option<String>,
+    owner: Option<String>,
     detail: String,
 }
 
 pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit> {
-    let Command::Export { format, since, until } = command;
-    let is_meant = |event: &Event| {
-        since.is_none_or(|since| since <= event.at) && until.is_none_or(|until| event.at < until)
+    let (format, since, until) = match command {
+        Command::Export { format, since, until } => (format, since, until),
+        Command::Verify(args) => return verify::run(ctx, args).await,
     };
+    let is_meant = |event: &Event| until.is_none_or(|until| event.at < until);
     let (mut last, mut is_first) = (0, true);
     loop {
-        let page = history::events(ctx.db(), None, last, PAGE).await?;
+        let page = trail::events(ctx.db().conn(), last, since, PAGE).await?;
         let Some(event) = page.last() else { break };
         last = event.id;
         let meant = page.into_iter().filter(is_meant);
@@ -88,9 +96,9 @@ fn to_json(event: Event) -> EventJson {
         at: event.at,
         actor: event.actor,
         action: event.action,
-        tenant: event.tenant_id,
-        key: event.key_id,
-        owner: event.owner_id,
+        tenant: event.tenant,
+        key: event.key,
+        owner: event.owner,
         detail: serde_json::from_str(&event.detail).unwrap_or(event.detail.into()),
     }
 }
@@ -101,9 +109,9 @@ fn to_row(event: Event) -> EventRow {
         at: rfc3339(Some(event.at)),
         actor: formula_safe(event.actor),
         action: formula_safe(event.action),
-        tenant: event.tenant_id,
-        key: event.key_id,
-        owner: event.owner_id,
+        tenant: event.tenant,
+        key: event.key,
+        owner: event.owner,
         detail: formula_safe(event.detail),
     }
 }

@@ -7,8 +7,8 @@ use thiserror::Error;
 use crate::{
     cli::output::Out,
     config::ConfigErrors,
-    domain::life::LifeError,
-    store::{StoreError, keys::KeyError},
+    domain::{life::LifeError, rotation::Refusal},
+    store::{StoreError, keys::KeyError, otp::OtpError, rotation::RotationError},
 };
 
 /// How a command ended. The codes are relied upon; usage errors (2) are clap's.
@@ -114,14 +114,50 @@ fn usual_hint(error: &anyhow::Error) -> Option<&'static str> {
             KeyError::NoKey(_) => Some("`lapsed keys list` shows the keys there are"),
             KeyError::Corrupt(_) => Some("`lapsed doctor` lists the rows that make no sense"),
             KeyError::Life(error) => life_hint(error),
-            KeyError::NoOwner | KeyError::Store(_) => None,
+            KeyError::NoOwner | KeyError::Once(_) | KeyError::Store(_) => None,
         };
+    }
+    if let Some(error) = error.chain().find_map(|cause| cause.downcast_ref::<RotationError>()) {
+        return rotation_hint(error);
+    }
+    if let Some(error) = error.chain().find_map(|cause| cause.downcast_ref::<OtpError>()) {
+        return otp_hint(error);
     }
     match error.chain().find_map(|cause| cause.downcast_ref::<StoreError>())? {
         StoreError::Unavailable { .. } => {
             Some("`lapsed config show` names the database in database.url: is it running?")
         }
         StoreError::Busy { .. } => Some("nothing has changed: try again"),
+        _ => None,
+    }
+}
+
+fn rotation_hint(error: &RotationError) -> Option<&'static str> {
+    match error {
+        RotationError::Refused(Refusal::Life(error)) => life_hint(error),
+        RotationError::Refused(Refusal::Revoked | Refusal::WindowClosed { .. }) => {
+            Some("make a new key with `lapsed keys create`")
+        }
+        RotationError::Otp(error) => otp_hint(error),
+        RotationError::NoKey(_) => Some("`lapsed keys list` shows the keys there are"),
+        RotationError::Conflict => Some("`lapsed keys explain ID` tells who it was"),
+        RotationError::NotReissuable => Some("lapsed keys rotate ID"),
+        RotationError::Corrupt(_) => Some("`lapsed doctor` lists the rows that make no sense"),
+        RotationError::NoOverlap | RotationError::Mismatch | RotationError::Store(_) => None,
+    }
+}
+
+fn otp_hint(error: &OtpError) -> Option<&'static str> {
+    match error {
+        OtpError::Required => Some("give it on stdin with --otp -, or call lapsed from a terminal"),
+        OtpError::NotEnrolled => Some("`lapsed otp setup MAIL` sets one up"),
+        OtpError::AlreadyEnrolled | OtpError::Stopped => {
+            Some("`lapsed otp reset MAIL` takes it away")
+        }
+        OtpError::Invalid => Some("is the device's clock right?"),
+        OtpError::Seal(_) => {
+            Some("`lapsed config show` names the master key file: is it the right one?")
+        }
         _ => None,
     }
 }

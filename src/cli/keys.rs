@@ -13,6 +13,8 @@ mod explain;
 pub(super) mod export;
 mod import;
 mod list;
+mod rotate;
+mod verify;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -42,6 +44,22 @@ pub(super) enum Command {
         after_help = "Examples:\n  lapsed keys extend 7Hk2pQ9rT4aB --days 30\n  lapsed keys extend 7Hk2pQ9rT4aB --until 2027-06-30"
     )]
     Extend(change::ExtendArgs),
+    /// Give a key a new secret and a new expiry. The secret is printed once, alone, on stdout.
+    #[command(
+        after_help = "Examples:\n  lapsed keys rotate 7Hk2pQ9rT4aB > secret\n  lapsed keys rotate 7Hk2pQ9rT4aB --overlap 0h   (the old secret has leaked)\n\nA code of the owner's second factor is asked for on the terminal where one is needed."
+    )]
+    Rotate(rotate::RotateArgs),
+    /// Let the old secret of a rotated key end now.
+    EndOverlap {
+        /// Its id, or the visible part of its token.
+        #[arg(value_name = "ID")]
+        key: KeyName,
+    },
+    /// Replace a secret of the last day that nobody has seen or used. The expiry stays.
+    Reissue(rotate::ReissueArgs),
+    /// Tell whether a key is valid. Exits with 0 if it is, with 1 if not.
+    #[command(after_help = "Example:\n  lapsed keys verify - < secret")]
+    Verify(verify::VerifyArgs),
     /// Tell what a key is, what has happened to it, and what will and why. Purged keys too.
     Explain {
         /// Its id, or the visible part of its token.
@@ -63,6 +81,10 @@ pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit>
         Command::Show { key } => list::show_one(ctx, key).await?,
         Command::Revoke(args) => change::revoke(ctx, args).await?,
         Command::Extend(args) => change::extend(ctx, args).await?,
+        Command::Rotate(args) => rotate::rotate(ctx, args).await?,
+        Command::EndOverlap { key } => rotate::end_overlap(ctx, key).await?,
+        Command::Reissue(args) => rotate::reissue(ctx, args).await?,
+        Command::Verify(args) => return verify::run(ctx, args).await,
         Command::Explain { key } => explain::run(ctx, key).await?,
         Command::Import(args) => return import::run(ctx, args).await,
         Command::Export(args) => export::run(ctx, args).await?,

@@ -1,17 +1,45 @@
 //! `lapsed policy`
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::{
-    cli::{Context, Exit},
+    cli::{
+        ACTOR, Context, Exit, Failure,
+        when::{Horizon, horizon},
+    },
     domain::{
         identity::KeyKind,
         name::Slug,
         policy::{Policy, PolicyFields},
     },
-    store::policies::{PolicyChange, PolicyLayer},
+    store::{
+        environments::Environment,
+        policies::{
+            PolicyBook, PolicyChange, PolicyLayer,
+            change::{self, ChangeError, Edit, Scope},
+            simulate::reschedule,
+        },
+        tenants::Tenant,
+    },
 };
+
+mod simulate;
+
+const EDITS: &str = "\
+Fields:
+  reminder_days     days before the expiry, such as 30,7,1
+  window_days       days after the expiry in which an owner can still rotate; 0: none
+  closing_days      days before the window's end
+  default_ttl_days  days, or never
+  max_ttl_days      days, or never
+  review_days       days, or never
+  undo_hours        hours before a revoked key is purged
+  FIELD=inherit     leaves a field to the level above again
+
+Example:
+  lapsed policy simulate --tenant acme window_days=14 reminder_days=30,14,7,1
+  lapsed policy set --tenant acme --env production --kind user max_ttl_days=90";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -24,12 +52,46 @@ pub(super) enum Command {
         #[arg(long)]
         tenant: Option<Slug>,
         /// Of this environment.
-        #[arg(long = "env", value_name = "ENVIRONMENT", requires = "tenant")]
+        #[arg(
+            long = "env",
+            visible_alias = "environment",
+            value_name = "ENVIRONMENT",
+            requires = "tenant"
+        )]
         environment: Option<Slug>,
         /// For keys of this kind. [default: all]
         #[arg(long)]
         kind: Option<KeyKind>,
     },
+    /// Change what a tenant or an environment sets. Windows that are open stay as they are.
+    #[command(after_help = EDITS)]
+    Set(ChangeArgs),
+    /// Show what a change would do to the keys that exist. Changes nothing.
+    #[command(after_help = EDITS)]
+    Simulate {
+        #[command(flatten)]
+        change: ChangeArgs,
+        /// How far ahead: a period such as 30d, or a date.
+        #[arg(long, value_name = "WHEN", default_value = "30d", value_parser = horizon)]
+        until: Horizon,
+    },
+}
+
+/// What is to be changed.
+#[derive(Debug, Args)]
+pub(super) struct ChangeArgs {
+    /// Of this tenant.
+    #[arg(long)]
+    tenant: Slug,
+    /// Only of this environment.
+    #[arg(long = "env", visible_alias = "environment", value_name = "ENVIRONMENT")]
+    environment: Option<Slug>,
+    /// Only for keys of this kind.
+    #[arg(long)]
+    kind: Option<KeyKind>,
+    /// What to set.
+    #[arg(value_name = "FIELD=VALUE", required = true)]
+    edits: Vec<Edit>,
 }
 
 /// A field of a policy, in effect.
@@ -45,25 +107,84 @@ struct FieldJson {
 }
 
 pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit> {
-    let Command::Show { tenant, environment, kind } = command;
-    let tenant = match &tenant {
+    match command {
+        Command::Show { tenant, environment, kind } => {
+            let place = place(ctx, tenant.as_ref(), environment.as_ref()).await?;
+            effective(ctx, &ctx.policies, &place, kind)?;
+            Ok(Exit::Done)
+        }
+        Command::Set(args) => set(ctx, args).await,
+        Command::Simulate { change, until } => simulate::run(ctx, change, until).await,
+    }
+}
+
+async fn set(ctx: &Context, args: ChangeArgs) -> anyhow::Result<Exit> {
+    let place = place(ctx, Some(&args.tenant), args.environment.as_ref()).await?;
+    let Some(scope) = place.scope(args.kind) else { return Ok(Exit::Usage) };
+    let changed = change::set(ctx.db(), ACTOR, &ctx.app.policies, &scope, &args.edits).await;
+    let book = changed.map_err(refused)?;
+    let n = reschedule(ctx.db(), &book, &scope).await?;
+    ctx.out.note(&format!("set; {n} keys are looked at sooner or later than before"));
+    effective(ctx, &book, &place, args.kind)?;
+    Ok(Exit::Done)
+}
+
+/// A tenant and an environment that were named.
+struct Place {
+    tenant: Option<Tenant>,
+    environment: Option<Environment>,
+}
+
+impl Place {
+    fn scope(&self, kind: Option<KeyKind>) -> Option<Scope<'_>> {
+        let tenant = self.tenant.as_ref()?;
+        Some(Scope { tenant, environment: self.environment.as_ref(), kind })
+    }
+}
+
+async fn place(
+    ctx: &Context,
+    tenant: Option<&Slug>,
+    environment: Option<&Slug>,
+) -> anyhow::Result<Place> {
+    let tenant = match tenant {
         Some(slug) => Some(ctx.tenant(slug.as_str()).await?),
         None => None,
     };
-    let environment = match (&tenant, &environment) {
+    let environment = match (&tenant, environment) {
         (Some(tenant), Some(slug)) => Some(ctx.environment(tenant, slug.as_str()).await?),
         _ => None,
     };
+    Ok(Place { tenant, environment })
+}
+
+fn refused(error: ChangeError) -> anyhow::Error {
+    match error {
+        ChangeError::Store(error) => error.into(),
+        error => Failure::new(error.to_string())
+            .hint("nothing was changed; `lapsed policy show` shows what holds now")
+            .usage()
+            .into(),
+    }
+}
+
+/// Writes the rules in effect, and who says so.
+fn effective(
+    ctx: &Context,
+    book: &PolicyBook,
+    place: &Place,
+    kind: Option<KeyKind>,
+) -> anyhow::Result<()> {
     // No tenant or environment has the number 0.
-    let tenant_id = tenant.map_or(0, |tenant| tenant.id);
-    let environment_id = environment.map_or(0, |environment| environment.id);
+    let tenant_id = place.tenant.as_ref().map_or(0, |tenant| tenant.id);
+    let environment_id = place.environment.as_ref().map_or(0, |environment| environment.id);
     let layers = [
-        ("environment", ctx.policies.environment_layer(environment_id)),
-        ("tenant", ctx.policies.tenant_layer(tenant_id)),
+        ("environment", book.environment_layer(environment_id)),
+        ("tenant", book.tenant_layer(tenant_id)),
     ];
     let mut fields = Vec::new();
     for kind in KeyKind::ALL.iter().copied().filter(|known| kind.is_none_or(|one| one == *known)) {
-        fields.extend(show(ctx.policies.of(tenant_id, environment_id, kind), kind, layers));
+        fields.extend(show(book.of(tenant_id, environment_id, kind), kind, layers));
     }
     ctx.out.listing(["kind", "field", "value", "set by"], &fields, |field| {
         let value = match &field.value {
@@ -71,8 +192,7 @@ pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit>
             value => value.to_string(),
         };
         [field.kind.to_owned(), field.field.to_owned(), value, field.origin.to_owned()]
-    })?;
-    Ok(Exit::Done)
+    })
 }
 
 /// Whether a layer sets a field.
@@ -91,10 +211,11 @@ fn show(
         max_ttl_days,
         review_days,
         undo_hours,
+        mfa_required,
     } = policy.fields();
     reminder_days.reverse();
     let limit = |days: Option<u16>| days.map_or("never".into(), serde_json::Value::from);
-    let fields: [(&'static str, serde_json::Value, Sets); 7] = [
+    let fields: [(&'static str, serde_json::Value, Sets); 8] = [
         ("reminder_days", reminder_days.into(), |layer| layer.reminder_days.is_some()),
         ("window_days", window_days.into(), |layer| layer.window_days.is_some()),
         ("closing_days", closing_days.into(), |layer| layer.closing_days.is_some()),
@@ -102,6 +223,8 @@ fn show(
         ("max_ttl_days", limit(max_ttl_days), |layer| layer.max_ttl_days.is_some()),
         ("review_days", limit(review_days), |layer| layer.review_days.is_some()),
         ("undo_hours", undo_hours.into(), |layer| layer.undo_hours.is_some()),
+        // A layer can ask for it, and cannot waive it.
+        ("mfa_required", mfa_required.into(), |layer| layer.mfa_required == Some(true)),
     ];
     let origin = |sets: Sets| {
         let is_set = |layer: &PolicyLayer| sets(&layer.all) || layer.of(kind).is_some_and(sets);

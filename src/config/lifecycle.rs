@@ -162,6 +162,7 @@ impl LifecycleConfig {
             max_ttl_days,
             review_days,
             undo_hours: self.undo_hours,
+            ..PolicyFields::default()
         };
         Policy::new(kind, fields).map_err(|error| named(kind, &error))
     }

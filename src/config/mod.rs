@@ -8,6 +8,7 @@
 //! read when the secret is needed. Nothing here prints, waits, or looks at the process itself:
 //! sources are arguments.
 
+mod brake;
 mod check;
 mod cron;
 mod database;
@@ -41,6 +42,7 @@ mod url;
 use serde::Deserialize;
 
 pub use self::{
+    brake::BrakeConfig,
     cron::CronLine,
     database::DatabaseConfig,
     http::HttpConfig,
@@ -76,6 +78,8 @@ pub struct Config {
     pub lifecycle: LifecycleConfig,
     /// `[purge]`: what has to be true before a key is purged.
     pub purge: PurgeConfig,
+    /// `[brake]`: how much may be destroyed before somebody has to look.
+    pub brake: BrakeConfig,
     /// `[mail]`: what mails say and where they go.
     pub mail: MailConfig,
     /// `[smtp]`: the mail server.

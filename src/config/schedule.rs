@@ -29,6 +29,9 @@ pub struct ScheduleConfig {
     /// When old history is deleted.
     #[serde(deserialize_with = "cron::optional")]
     pub prune: Option<CronLine>,
+    /// When the audit trail is sealed.
+    #[serde(deserialize_with = "cron::optional")]
+    pub seal: Option<CronLine>,
 }
 
 fn time_zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tz, D::Error> {
@@ -49,6 +52,7 @@ pub(super) const RULES: Rules = &[
     ("schedule.deliver", CRON),
     ("schedule.purge", CRON),
     ("schedule.prune", CRON),
+    ("schedule.seal", CRON),
 ];
 
 fn check_time_zone(text: &str) -> Result<(), Misfit> {

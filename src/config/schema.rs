@@ -1,6 +1,8 @@
 //! Which options exist, in the order of `default.toml`, and what each may be.
 
-use crate::config::{database, http, jobs, keys, lifecycle, log, mail, rule::Rule, schedule, smtp};
+use crate::config::{
+    brake, database, http, jobs, keys, lifecycle, log, mail, rule::Rule, schedule, smtp,
+};
 
 /// Options of one section: the full name and the rule of each.
 pub(super) type Rules = &'static [(&'static str, Rule)];
@@ -11,6 +13,7 @@ const SECTIONS: &[(&str, Rules)] = &[
     ("keys", keys::RULES),
     ("lifecycle", lifecycle::RULES),
     ("purge", lifecycle::PURGE_RULES),
+    ("brake", brake::RULES),
     ("mail", mail::RULES),
     ("smtp", smtp::RULES),
     ("http", http::RULES),

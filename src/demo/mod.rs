@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     clock::ManualClock,
-    domain::policy::Policies,
+    domain::{brake, policy::Policies, seal::SealKey},
     jobs::{
         self, Deps, Limits,
         deliver::{Breaker, Mailer},
@@ -117,9 +117,12 @@ impl Demo<'_> {
             db: db.clone(),
             clock: Arc::new(clock.clone()),
             policies: Arc::new(policies),
-            limits: Limits::default(),
+            // Nobody is there to release the keys of a made-up tenant.
+            limits: Limits { brake: brake::Limits::OFF, ..Limits::default() },
             mailer: Arc::new(mailer),
             swept: Arc::default(),
+            // Nobody will look at this trail again.
+            audit_key: Arc::new(SealKey::new(rand::random())),
             instance: "demo".into(),
         })
     }

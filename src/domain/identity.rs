@@ -83,6 +83,19 @@ pub enum OwnerKind {
     Application,
 }
 
+/// What the holder of an administrator's token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Sees keys, owners and plans.
+    Viewer,
+    /// Makes, rotates and revokes keys as well.
+    Operator,
+    /// Changes policies, resets OTPs and makes tokens as well.
+    Admin,
+    /// Sees everything, with the audit trail, and changes nothing.
+    Auditor,
+}
+
 /// A word that names none of the allowed values.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("`{found}` is not one of {allowed}")]
@@ -139,6 +152,14 @@ words!(
     "application" => Self::Application,
 );
 
+words!(
+    Role, "`viewer`, `operator`, `admin`, `auditor`",
+    "viewer" => Self::Viewer,
+    "operator" => Self::Operator,
+    "admin" => Self::Admin,
+    "auditor" => Self::Auditor,
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,6 +181,9 @@ mod tests {
         }
         for kind in OwnerKind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(*kind));
+        }
+        for role in Role::ALL {
+            assert_eq!(role.as_str().parse(), Ok(*role));
         }
         let error = "robot".parse::<KeyKind>().unwrap_err();
         assert_eq!(error.to_string(), "`robot` is not one of `user`, `application`, `service`");

@@ -1,14 +1,20 @@
 //! What `lapsed` knows about keys, and nothing about the world: no async, no IO, no clock, no
 //! database. Every function here gets the time as an argument and gives the same answer twice.
 
+pub mod brake;
+pub mod digest;
 pub mod identity;
 pub mod key;
 pub mod life;
 pub mod lifecycle;
 pub mod name;
+pub mod otp;
 pub mod plan;
 pub mod policy;
 pub mod purge;
 pub mod retry;
+pub mod rotation;
+pub mod seal;
 pub mod stage;
 pub mod token;
+pub mod verdict;

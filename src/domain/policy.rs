@@ -20,6 +20,7 @@ pub struct Policy {
     max_ttl_days: Option<u16>,
     review_days: Option<u16>,
     undo: TimeDelta,
+    mfa_required: bool,
 }
 
 /// The fields of a [`Policy`] as people write them, in any order, not yet checked.
@@ -39,6 +40,8 @@ pub struct PolicyFields {
     pub review_days: Option<u16>,
     /// Hours between the end of a key by revocation or an ended access, and its purge.
     pub undo_hours: u16,
+    /// Whether a rotation needs an OTP of the owner.
+    pub mfa_required: bool,
 }
 
 impl Default for PolicyFields {
@@ -51,6 +54,7 @@ impl Default for PolicyFields {
             max_ttl_days: Some(365),
             review_days: None,
             undo_hours: 72,
+            mfa_required: false,
         }
     }
 }
@@ -108,6 +112,7 @@ impl PolicyFields {
             max_ttl_days: self.max_ttl_days,
             review_days: self.review_days,
             undo: TimeDelta::hours(i64::from(self.undo_hours)),
+            mfa_required: self.mfa_required,
         }
     }
 }
@@ -171,6 +176,7 @@ impl Policy {
             max_ttl_days: self.max_ttl_days,
             review_days: self.review_days,
             undo_hours: u16::try_from(self.undo.num_hours()).unwrap_or(u16::MAX),
+            mfa_required: self.mfa_required,
         }
     }
 
@@ -209,6 +215,11 @@ impl Policy {
     /// How long a revoked key, or one whose owner's access ended, is kept before its purge.
     pub fn undo(&self) -> TimeDelta {
         self.undo
+    }
+
+    /// Whether a rotation needs an OTP of the owner.
+    pub fn mfa_required(&self) -> bool {
+        self.mfa_required
     }
 
     /// Whether a life of `ttl` is allowed; `None` is for ever and counts as longer than any limit.

@@ -80,6 +80,13 @@ pub fn verdict(ended: &Ended, min_notice: TimeDelta, now: DateTime<Utc>) -> Verd
     }
 }
 
+/// Since when a key that may be purged may be: when its window was over, and its owner had known
+/// long enough.
+pub fn since(ended: &Ended, min_notice: TimeDelta) -> Option<DateTime<Utc>> {
+    let told = ended.told_at.filter(|_| ended.needs_notice).map(|told_at| told_at + min_notice);
+    ended.ends_at.into_iter().chain(told).max()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +123,16 @@ mod tests {
         assert_eq!(ask(told(TimeDelta::hours(72))), Verdict::Purge);
         let lately = told(TimeDelta::hours(72) - SECOND);
         assert_eq!(ask(lately), wait(SECOND, Reason::ToldTooLately));
+    }
+
+    #[test]
+    fn a_key_may_go_since_the_last_of_its_conditions_was_met() {
+        let three_days = TimeDelta::hours(72);
+        assert_eq!(since(&ended(), three_days), Some(noon()), "the window was over last");
+        let lately = Ended { told_at: Some(noon() - SECOND), ..ended() };
+        assert_eq!(since(&lately, three_days), Some(noon() - SECOND + three_days));
+        let revoked = Ended { needs_notice: false, ..lately };
+        assert_eq!(since(&revoked, three_days), Some(noon()));
     }
 
     #[test]

@@ -11,19 +11,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    domain::policy::Policies,
-    jobs::{deliver::Mailer, sweep::Swept},
+    domain::{brake, policy::Policies, seal::SealKey},
+    jobs::{deliver::Mailer, swept::Swept},
     store::Db,
 };
 
 mod alone;
+mod braking;
 pub mod contact;
 pub mod deliver;
+mod patience;
 pub mod prune;
 pub mod purge;
 pub mod runner;
+pub mod seal;
 mod state;
 pub mod sweep;
+mod swept;
 
 /// A job: one of the few things the daemon does.
 pub struct Job {
@@ -68,6 +72,13 @@ pub static JOBS: &[Job] = &[
         is_for_one: true,
         run: |ctx| Box::pin(prune::run(ctx)),
     },
+    Job {
+        name: "seal",
+        about: "chains the audit trail, so that no row of it can be changed unseen",
+        is_destructive: false,
+        is_for_one: true,
+        run: |ctx| Box::pin(seal::run(ctx)),
+    },
 ];
 
 /// The job called `name`.
@@ -90,6 +101,8 @@ pub struct Deps {
     pub mailer: Arc<Mailer>,
     /// Up to where the due keys have been swept.
     pub swept: Arc<Swept>,
+    /// Under which the audit trail is sealed.
+    pub audit_key: Arc<SealKey>,
     /// This daemon's name among its replicas.
     pub instance: Arc<str>,
 }
@@ -99,6 +112,8 @@ pub struct Deps {
 pub struct Limits {
     /// Keys in one transaction.
     pub batch: usize,
+    /// How much may be destroyed before somebody has to look.
+    pub brake: brake::Limits,
     /// How long before a purge its owner must have been told.
     pub min_notice: TimeDelta,
     /// How long a message belongs to a daemon that does not answer.
@@ -118,6 +133,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             batch: 1_000,
+            brake: brake::Limits::default(),
             min_notice: TimeDelta::hours(72),
             lease: Duration::from_secs(600),
             keep_tombstones: TimeDelta::days(400),

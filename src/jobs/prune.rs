@@ -5,11 +5,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     jobs::{Context, Outcome},
-    store::{StoreError, audit, messages, purge, runs},
+    store::{StoreError, audit::seals, idempotency, messages, purge, runs},
 };
 
 /// Rows deleted in one statement: few enough that nobody waits for them.
 const CHUNK: usize = 1_000;
+/// How long an answer is given again to whoever lost it. Nobody asks after a day.
+const KEEP_ANSWERS: TimeDelta = TimeDelta::hours(24);
 
 /// What is pruned, and after how long.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +20,7 @@ enum History {
     Tombstones,
     Messages,
     Audit,
+    Answers,
 }
 
 /// Deletes what has been kept long enough.
@@ -34,6 +37,7 @@ pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
         (History::Tombstones, Some(limits.keep_tombstones)),
         (History::Messages, Some(limits.keep_messages)),
         (History::Audit, limits.keep_audit),
+        (History::Answers, Some(KEEP_ANSWERS)),
     ] {
         if let Some(keep) = keep {
             n_deleted += prune(&ctx, history, before(now, keep)).await.context("prune history")?;
@@ -50,7 +54,9 @@ async fn prune(ctx: &Context, history: History, before: DateTime<Utc>) -> Result
             History::Runs => runs::prune(&*tx, before, CHUNK).await?,
             History::Tombstones => purge::prune_tombstones(&*tx, before, CHUNK).await?,
             History::Messages => messages::prune(&*tx, before, CHUNK).await?,
-            History::Audit => audit::prune(&*tx, before, CHUNK).await?,
+            History::Answers => idempotency::prune(&*tx, before, CHUNK).await?,
+            // A seal at a time, with the rows it covers.
+            History::Audit => seals::prune_oldest(&*tx, before).await?,
         };
         tx.commit().await?;
         n_deleted += n;

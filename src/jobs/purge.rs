@@ -7,16 +7,21 @@ use tracing::warn;
 
 use crate::{
     domain::{
-        purge::{Ended, Reason, Verdict, verdict},
+        brake::Destruction,
+        purge::{Reason, Verdict, verdict},
         stage::Stage,
     },
-    jobs::{Context, Outcome},
+    jobs::{
+        Context, Outcome,
+        braking::{Brake, PUT_OFF, ended},
+        patience::Patience,
+    },
     store::{
         NoticeStatus, StoreError,
         audit::{self, NewEvent},
-        flags,
+        brake, flags,
         notices::{self, NewNotice},
-        purge::{self, EndReason, EndedKey},
+        purge::{self, EndedKey},
     },
 };
 
@@ -25,48 +30,67 @@ use crate::{
 /// # Errors
 /// If the database fails; what was committed before stays done.
 pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
+    let mut brake = Brake::new(&ctx.deps, Destruction::Purge).await.context("ask the brake")?;
     let mut outcome = Outcome::default();
-    let mut n_busy = 0;
+    let mut patience = Patience::default();
     while !ctx.cancel.is_cancelled() {
         // Asked for each batch, so that a pause stops a purge that is under way.
         let paused = flags::get(&ctx.deps.db, flags::PAUSE_PURGE).await.context("read flags")?;
         if paused.is_some() {
             break;
         }
-        match purge_batch(&ctx).await {
-            Ok((batch, is_last)) => {
-                n_busy = 0;
-                outcome += batch;
-                if is_last {
+        match purge_batch(&ctx, &brake).await {
+            // The batch was undone: so much must not go before somebody has looked.
+            Ok(None) => brake.look().await.context("look at what is purged")?,
+            Ok(Some(batch)) => {
+                patience.done();
+                outcome += batch.outcome;
+                brake.did(batch.gone.into_iter());
+                if batch.is_last {
                     break;
                 }
             }
-            Err(StoreError::Busy { .. }) if n_busy < 5 => n_busy += 1,
-            Err(error) => return Err(error).context("purge a batch"),
+            Err(error) => patience.begin_anew(error, &ctx.cancel).await.context("purge a batch")?,
         }
     }
+    brake.close().await.context("tell the brake")?;
     Ok(outcome)
 }
 
-async fn purge_batch(ctx: &Context) -> Result<(Outcome, bool), StoreError> {
+/// What one transaction did.
+#[derive(Debug, Default)]
+struct Batch {
+    outcome: Outcome,
+    is_last: bool,
+    /// The tenants of the keys that went.
+    gone: Vec<i64>,
+}
+
+/// `None` if the brake has to look first: then nothing was done.
+async fn purge_batch(ctx: &Context, brake: &Brake<'_>) -> Result<Option<Batch>, StoreError> {
     let (db, limits) = (&ctx.deps.db, ctx.deps.limits);
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
     let keys = purge::claim(&*tx, now, limits.batch).await?;
     let is_last = keys.len() < limits.batch;
     if keys.is_empty() {
-        return Ok((Outcome::default(), is_last));
+        return Ok(Some(Batch { is_last, ..Batch::default() }));
     }
-    let (mut gone, mut deferred) = (Vec::new(), Vec::new());
+    let (mut gone, mut deferred, mut held) = (Vec::new(), Vec::new(), Vec::new());
     let mut n_untold = 0_u64;
     for key in &keys {
         match verdict(&ended(key), limits.min_notice, now) {
+            Verdict::Purge if brake.holds(key.id, key.version) => held.push((key.id, key.version)),
             Verdict::Purge => gone.push(*key),
             Verdict::Defer { until, reason } => {
                 n_untold += u64::from(reason == Reason::Untold);
                 deferred.push((*key, until));
             }
         }
+    }
+    if brake.must_look(gone.iter().map(|key| key.tenant_id)) {
+        tx.undo().await?;
+        return Ok(None);
     }
     let policy = format!(r#"{{"min_notice_hours":{}}}"#, limits.min_notice.num_hours());
     let n_purged = purge::purge(&*tx, &gone, &policy, now).await?;
@@ -75,21 +99,14 @@ async fn purge_batch(ctx: &Context) -> Result<(Outcome, bool), StoreError> {
     let events: Vec<_> = gone.iter().map(event).collect();
     audit::insert(&*tx, "daemon", &events, now).await?;
     purge::defer(&*tx, &deferred).await?;
+    brake::set_turn(&*tx, held.into_iter(), now + PUT_OFF).await?;
     tx.commit().await?;
     if n_untold > 0 {
         warn!(n_keys = n_untold, "Kept keys whose end nobody could be told");
     }
     let n_examined = keys.len() as u64;
-    Ok((Outcome { n_examined, n_changed: n_purged, n_failed: n_untold }, is_last))
-}
-
-fn ended(key: &EndedKey) -> Ended {
-    Ended {
-        ends_at: key.ends_at,
-        told_at: key.told_at,
-        needs_notice: key.reason != EndReason::Revoked,
-        is_held: key.is_held,
-    }
+    let outcome = Outcome { n_examined, n_changed: n_purged, n_failed: n_untold };
+    Ok(Some(Batch { outcome, is_last, gone: gone.iter().map(|key| key.tenant_id).collect() }))
 }
 
 fn receipt(key: &EndedKey, now: DateTime<Utc>) -> NewNotice {

@@ -5,23 +5,27 @@
 //! transaction: done, put off, or put aside with the reason. So nothing can clog the window, and
 //! a crash at any point leaves either all of a batch or none of it.
 
-use std::sync::Mutex;
-
 use anyhow::Context as _;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use tracing::warn;
 
 use crate::{
     domain::{
+        brake::Destruction,
         key::{KeyId, KeyState},
         lifecycle::{Decision, Step, next_step},
         plan::Day,
         stage::Stage,
     },
-    jobs::{Context, Outcome},
+    jobs::{
+        Context, Outcome,
+        braking::{Brake, PUT_OFF},
+        patience::Patience,
+    },
     store::{
         Db, NoticeStatus, StoreError,
         audit::{self, NewEvent},
+        brake,
         due::{self, Claim, DueKey, KeyChange},
         notices::{self, NewNotice},
         policies::PolicyBook,
@@ -37,24 +41,27 @@ pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
     let deps = &ctx.deps;
     let book =
         PolicyBook::load(&deps.db, (*deps.policies).clone()).await.context("read policies")?;
+    let mut brake = Brake::new(deps, Destruction::Expire).await.context("ask the brake")?;
     let mut outcome = Outcome::default();
-    let mut n_busy = 0;
+    let mut patience = Patience::default();
     let mut from = None;
     while !ctx.cancel.is_cancelled() {
-        match sweep_batch(&ctx, &book, &mut from).await {
-            Ok(batch) => {
-                n_busy = 0;
+        match sweep_batch(&ctx, &book, &mut from, &brake).await {
+            // The batch was undone: so much must not expire before somebody has looked.
+            Ok(None) => brake.look().await.context("look at what expires")?,
+            Ok(Some(batch)) => {
+                patience.done();
                 outcome += batch.outcome;
+                brake.did(batch.expired.into_iter());
                 if batch.is_last {
                     deps.swept.drained(batch.now);
                     break;
                 }
             }
-            // Another replica holds what this batch needs. It was undone, and begins anew.
-            Err(StoreError::Busy { .. }) if n_busy < 5 => n_busy += 1,
-            Err(error) => return Err(error).context("sweep a batch"),
+            Err(error) => patience.begin_anew(error, &ctx.cancel).await.context("sweep a batch")?,
         }
     }
+    brake.close().await.context("tell the brake")?;
     Ok(outcome)
 }
 
@@ -63,13 +70,17 @@ struct Batch {
     now: DateTime<Utc>,
     outcome: Outcome,
     is_last: bool,
+    /// The tenants of the keys that expired.
+    expired: Vec<i64>,
 }
 
+/// `None` if the brake has to look first: then nothing was done.
 async fn sweep_batch(
     ctx: &Context,
     book: &PolicyBook,
     from: &mut Option<DateTime<Utc>>,
-) -> Result<Batch, StoreError> {
+    brake: &Brake<'_>,
+) -> Result<Option<Batch>, StoreError> {
     let (db, limit) = (&ctx.deps.db, ctx.deps.limits.batch);
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
@@ -77,20 +88,26 @@ async fn sweep_batch(
     let claim = due::claim(&*tx, from, now, limit).await?;
     let is_last = claim.len() < limit;
     if claim.is_empty() {
-        return Ok(Batch { now, outcome: Outcome::default(), is_last });
+        let (outcome, expired) = (Outcome::default(), Vec::new());
+        return Ok(Some(Batch { now, outcome, is_last, expired }));
     }
-    let writes = decide(&claim, book, now);
+    let writes = decide(&claim, book, now, |due| brake.holds(due.id, due.version));
+    if brake.must_look(writes.expired.iter().copied()) {
+        tx.undo().await?;
+        return Ok(None);
+    }
     let n_changed = due::write(&*tx, &writes.changes).await?;
     notices::insert(&*tx, &writes.notices, now).await?;
     audit::insert(&*tx, "daemon", &writes.events, now).await?;
     due::park(&*tx, &claim.corrupt).await?;
+    brake::set_turn(&*tx, writes.held.iter().copied(), now + PUT_OFF).await?;
     tx.commit().await?;
     for key in &claim.corrupt {
         warn!(key.id = key.id.0, "Put a key aside: {}", key.what);
     }
     let outcome =
         Outcome { n_examined: claim.len() as u64, n_changed, n_failed: claim.corrupt.len() as u64 };
-    Ok(Batch { now, outcome, is_last })
+    Ok(Some(Batch { now, outcome, is_last, expired: writes.expired }))
 }
 
 /// Counts what a sweep and a purge would do now, without doing it: everything that is due.
@@ -106,7 +123,7 @@ pub async fn foretell(db: &Db, book: &PolicyBook) -> Result<Day, StoreError> {
     let mut after = (DateTime::UNIX_EPOCH, KeyId(0));
     loop {
         let claim = due::look(db.conn(), after, now, CHUNK).await?;
-        let writes = decide(&claim, book, now);
+        let writes = decide(&claim, book, now, |_| false);
         due.n_notices +=
             writes.notices.iter().filter(|notice| notice.status == NoticeStatus::Pending).count()
                 as u64;
@@ -124,14 +141,30 @@ struct Writes {
     changes: Vec<KeyChange>,
     notices: Vec<NewNotice>,
     events: Vec<NewEvent>,
+    /// The tenants of the keys that expire.
+    expired: Vec<i64>,
+    /// Keys that would expire, but are held back: each with its version.
+    held: Vec<(KeyId, i64)>,
 }
 
 /// Asks the domain about each key. Nothing here waits or fails.
-fn decide(claim: &Claim, book: &PolicyBook, now: DateTime<Utc>) -> Writes {
+fn decide(
+    claim: &Claim,
+    book: &PolicyBook,
+    now: DateTime<Utc>,
+    is_held: impl Fn(&DueKey) -> bool,
+) -> Writes {
     let mut writes = Writes::default();
     for due in &claim.keys {
         let policy = book.of(due.tenant_id, due.environment_id, due.key.kind);
         let decision = next_step(&due.key, policy, now);
+        if matches!(decision.step, Step::Expire { .. } | Step::End { .. }) {
+            if is_held(due) {
+                writes.held.push((due.id, due.version));
+                continue;
+            }
+            writes.expired.push(due.tenant_id);
+        }
         writes.add(due, &decision, now);
     }
     writes
@@ -206,73 +239,4 @@ impl Writes {
 /// An instant as JSON has it.
 fn iso(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
-}
-
-/// Up to where the due keys have been swept, so that an idle sweep need not read the dead index
-/// entries that the last big one left behind.
-///
-/// A transaction may commit a due time that has gone by while it ran, so the floor stays a good
-/// deal below the last drained instant; and once an hour a sweep looks at everything all the same.
-#[derive(Debug, Default)]
-pub struct Swept {
-    state: Mutex<Option<SweptState>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct SweptState {
-    floor: DateTime<Utc>,
-    whole_at: DateTime<Utc>,
-}
-
-/// Longer than any transaction may last.
-const SLACK: TimeDelta = TimeDelta::minutes(5);
-/// How often a sweep looks at everything.
-const WHOLE_EVERY: TimeDelta = TimeDelta::hours(1);
-
-impl Swept {
-    /// The instant below which nothing can be due at `now`.
-    fn floor(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let state = *self.lock();
-        match state {
-            // A clock that was set back makes the floor meaningless.
-            Some(state) if now < state.whole_at + WHOLE_EVERY && state.floor < now => state.floor,
-            _ => DateTime::UNIX_EPOCH,
-        }
-    }
-
-    /// Notes that everything due at `now` has been swept.
-    fn drained(&self, now: DateTime<Utc>) {
-        let mut state = self.lock();
-        let is_whole =
-            state.is_none_or(|state| state.whole_at + WHOLE_EVERY <= now || now <= state.floor);
-        let whole_at = state.filter(|_| !is_whole).map_or(now, |state| state.whole_at);
-        *state = Some(SweptState { floor: now - SLACK, whole_at });
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<SweptState>> {
-        // What is in there is whole at any time, so a panic elsewhere spoils nothing.
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_floor_follows_the_sweeps_and_falls_away_once_an_hour() {
-        let noon = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let swept = Swept::default();
-        assert_eq!(swept.floor(noon), DateTime::UNIX_EPOCH, "nothing is known yet");
-        swept.drained(noon);
-        let minute = TimeDelta::minutes(1);
-        assert_eq!(swept.floor(noon + minute), noon - SLACK);
-        swept.drained(noon + minute * 59);
-        assert_eq!(swept.floor(noon + minute * 59), noon + minute * 54);
-        assert_eq!(swept.floor(noon + minute * 60), DateTime::UNIX_EPOCH, "a whole look");
-        swept.drained(noon + minute * 60);
-        assert_eq!(swept.floor(noon + minute * 61), noon + minute * 55);
-        let yesterday = noon - TimeDelta::days(1);
-        assert_eq!(swept.floor(yesterday), DateTime::UNIX_EPOCH, "the clock was set back");
-    }
 }

@@ -95,12 +95,13 @@ impl std::fmt::Debug for Schedule {
 }
 
 /// Each job's line.
-fn lines(config: &ScheduleConfig) -> [(&'static str, Option<&CronLine>); 4] {
+fn lines(config: &ScheduleConfig) -> [(&'static str, Option<&CronLine>); 5] {
     [
         ("sweep", config.sweep.as_ref()),
         ("deliver", config.deliver.as_ref()),
         ("purge", config.purge.as_ref()),
         ("prune", config.prune.as_ref()),
+        ("seal", config.seal.as_ref()),
     ]
 }
 

@@ -1,4 +1,7 @@
 //! The trail of who did what: a row in the same transaction as the change, never changed after.
+//!
+//! Rows are chained afterwards and in batches ([`seals`]), so that no writer ever waits for the
+//! chain; [`verify`] says whether the chain holds, and [`trail`] reads the rows.
 
 use chrono::{DateTime, Utc};
 use sea_orm::ConnectionTrait;
@@ -11,6 +14,10 @@ use crate::{
         to_ms,
     },
 };
+
+pub mod seals;
+pub mod trail;
+pub mod verify;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -54,21 +61,6 @@ pub async fn insert(
         .push(", v.action, v.tenant_id, v.key_id, v.owner_id, v.detail FROM ")
         .batch(&batch)
         .push(" WHERE true")
-        .execute(conn)
-        .await
-}
-
-/// Deletes up to `limit` events from before `before`, and counts them.
-///
-/// # Errors
-/// As the database answers.
-pub async fn prune(
-    conn: &impl ConnectionTrait,
-    before: DateTime<Utc>,
-    limit: usize,
-) -> Result<u64, StoreError> {
-    Sql::new(conn, "delete old audit events")
-        .delete_oldest("audit_events", "at", to_ms(before), limit)
         .execute(conn)
         .await
 }

@@ -1,7 +1,7 @@
 //! The codes of enumerations in the database. Part of the stored format: never change one.
 
 use crate::domain::{
-    identity::{KeyKind, OwnerKind},
+    identity::{KeyKind, OwnerKind, Role},
     token::Class,
 };
 
@@ -32,6 +32,11 @@ impl Coded for KeyKind {
 impl Coded for OwnerKind {
     const CODES: &'static [(Self, i16)] =
         &[(Self::Employee, 1), (Self::Contractor, 2), (Self::Application, 3)];
+}
+
+impl Coded for Role {
+    const CODES: &'static [(Self, i16)] =
+        &[(Self::Viewer, 1), (Self::Operator, 2), (Self::Admin, 3), (Self::Auditor, 4)];
 }
 
 impl Coded for Class {

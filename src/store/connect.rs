@@ -5,7 +5,10 @@ use std::{ops::Deref, path::Path, sync::Arc, time::Duration};
 use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    sqlx::{
+        Executor as _,
+        sqlite::{SqliteJournalMode, SqliteSynchronous},
+    },
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -154,6 +157,15 @@ impl Tx {
     pub async fn commit(self) -> Result<(), StoreError> {
         self.tx.commit().await.map_err(StoreError::during("commit"))
     }
+
+    /// Leaves nothing, and waits until that is so: a transaction that is only dropped is undone at
+    /// some later moment, and its rows are locked until then.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn undo(self) -> Result<(), StoreError> {
+        self.tx.rollback().await.map_err(StoreError::during("undo a transaction"))
+    }
 }
 
 impl Deref for Tx {
@@ -231,5 +243,20 @@ fn tune(options: &mut ConnectOptions) {
                 ("lock_timeout", "5000"),
                 ("idle_in_transaction_session_timeout", "10000"),
             ])
+        })
+        .map_sqlx_mysql_pool_opts(|options| {
+            options.after_connect(|conn, _| {
+                Box::pin(async move {
+                    conn.execute(MARIADB_SESSION).await?;
+                    conn.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+                    Ok(())
+                })
+            })
         });
 }
+
+/// Time limits in seconds. MySQL has only the first one, and takes the rest for a comment.
+/// (Under READ COMMITTED a claim locks the rows it returns, and not the gaps between them, into
+/// which other daemons want to insert.)
+pub(super) const MARIADB_SESSION: &str = "SET SESSION innodb_lock_wait_timeout = 5 \
+     /*M! , max_statement_time = 30, idle_transaction_timeout = 10 */";

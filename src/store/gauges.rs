@@ -83,28 +83,48 @@ pub struct Stock {
 /// # Errors
 /// As the database answers.
 pub async fn backlog(db: &Db) -> Result<Backlog, StoreError> {
-    let now = db.now(db.conn()).await?;
+    let conn = db.conn();
+    let now = db.now(conn).await?;
+    let [sweep, purge, notices, messages] = backlog_statements(conn, now);
     let mut backlog = Backlog {
-        sweep: due(db, JobCode::Sweep, now).await?,
-        purge: due(db, JobCode::Purge, now).await?,
+        sweep: waiting(sweep.one(conn).await?, now)?,
+        purge: waiting(purge.one(conn).await?, now)?,
+        pending_notices: waiting(notices.one(conn).await?, now)?,
         is_paused: flags::get(db, flags::PAUSE_ALL).await?.is_some(),
         is_purge_paused: flags::get(db, flags::PAUSE_PURGE).await?.is_some(),
         ..Backlog::default()
     };
-    let rows = pending_statement(db.conn()).all(db.conn()).await?;
-    for row in &rows {
-        backlog.pending_notices = waiting(row, 0, now)?;
-    }
-    let rows = unsent_statement(db.conn()).all(db.conn()).await?;
-    for row in &rows {
+    for row in messages.all(conn).await? {
         let status = row.try_get_by_index(2).map_err(StoreError::during("count messages"))?;
         match MessageStatus::of_code(status) {
-            Some(MessageStatus::Waiting) => backlog.waiting_messages = waiting(row, 0, now)?,
-            Some(MessageStatus::Sending) => backlog.sending_messages = waiting(row, 0, now)?,
+            Some(MessageStatus::Waiting) => backlog.waiting_messages = waiting(Some(row), now)?,
+            Some(MessageStatus::Sending) => backlog.sending_messages = waiting(Some(row), now)?,
             _ => {}
         }
     }
     Ok(backlog)
+}
+
+/// The texts of the counts of [`backlog`], for those who want to see their plans: keys due for
+/// the sweep and for the purge, pending notices, unsent messages.
+pub fn backlog_statements(conn: &impl ConnectionTrait, now: DateTime<Utc>) -> [Sql; 4] {
+    let due = |job: JobCode| {
+        Sql::new(conn, "count due keys")
+            .push("SELECT COUNT(*), MIN(next_action_at) FROM api_keys WHERE next_job = ")
+            .bind(job.code())
+            .push(" AND next_action_at <= ")
+            .bind(to_ms(now))
+    };
+    // The literals let the planner see that the partial indexes apply.
+    let pending = "SELECT COUNT(*), MIN(created_at) FROM notices WHERE status = 1";
+    let unsent = "SELECT COUNT(*), MIN(created_at), status FROM messages \
+                  WHERE status IN (1, 2) AND next_attempt_at IS NOT NULL GROUP BY status";
+    [
+        due(JobCode::Sweep),
+        due(JobCode::Purge),
+        Sql::new(conn, "count pending notices").push(pending),
+        Sql::new(conn, "count messages").push(unsent),
+    ]
 }
 
 /// Counts what there is. Reads the tables of keys, notices and messages from end to end.
@@ -155,33 +175,6 @@ impl Stock {
     }
 }
 
-/// The keys that are due for `job`, by the index the daemon scans.
-async fn due(db: &Db, job: JobCode, now: DateTime<Utc>) -> Result<Waiting, StoreError> {
-    let row = due_statement(db.conn(), job, now).one(db.conn()).await?;
-    row.map_or(Ok(Waiting::default()), |row| waiting(&row, 0, now))
-}
-
-fn due_statement(conn: &impl ConnectionTrait, job: JobCode, now: DateTime<Utc>) -> Sql {
-    Sql::new(conn, "count due keys")
-        .push("SELECT COUNT(*), MIN(next_action_at) FROM api_keys WHERE next_job = ")
-        .bind(job.code())
-        .push(" AND next_action_at <= ")
-        .bind(to_ms(now))
-}
-
-fn pending_statement(conn: &impl ConnectionTrait) -> Sql {
-    // The literal lets the planner see that the partial index applies.
-    Sql::new(conn, "count pending notices")
-        .push("SELECT COUNT(*), MIN(created_at) FROM notices WHERE status = 1")
-}
-
-fn unsent_statement(conn: &impl ConnectionTrait) -> Sql {
-    Sql::new(conn, "count messages").push(
-        "SELECT COUNT(*), MIN(created_at), status FROM messages \
-         WHERE status IN (1, 2) AND next_attempt_at IS NOT NULL GROUP BY status",
-    )
-}
-
 fn keys_statement(conn: &impl ConnectionTrait, now: DateTime<Utc>) -> Sql {
     let mut sql = Sql::new(conn, "count keys").push("SELECT state, COUNT(*), COUNT(parked)");
     for days in [1, 7, 30] {
@@ -213,12 +206,13 @@ async fn by_status(
     pairs.map_err(StoreError::during("count by status"))
 }
 
-/// Reads a count and the oldest instant that stands after it.
-fn waiting(row: &QueryResult, index: usize, now: DateTime<Utc>) -> Result<Waiting, StoreError> {
+/// Reads a count and the oldest instant beside it.
+fn waiting(row: Option<QueryResult>, now: DateTime<Utc>) -> Result<Waiting, StoreError> {
+    let Some(row) = row else { return Ok(Waiting::default()) };
     let read = || {
-        let oldest = row.try_get_by_index::<Option<i64>>(index + 1)?.and_then(from_ms);
+        let oldest = row.try_get_by_index::<Option<i64>>(1)?.and_then(from_ms);
         let oldest = oldest.map(|oldest| (now - oldest).max(TimeDelta::zero()));
-        Ok::<_, DbErr>(Waiting { n: count(row, index)?, oldest })
+        Ok::<_, DbErr>(Waiting { n: count(&row, 0)?, oldest })
     };
     read().map_err(StoreError::during("count what waits"))
 }

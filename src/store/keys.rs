@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, QuerySelect};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
         codes::{Coded, StateCode},
         entity::{api_keys, key_secrets, owners},
         from_ms,
+        idempotency::{self, Once, OnceError},
         notices::{self, NewNotice},
         policies::PolicyBook,
         to_ms,
@@ -28,7 +30,7 @@ use crate::{
 };
 
 /// The secret is an HMAC under a pepper of ours.
-const HMAC_SHA_256: i16 = 1;
+pub(super) const HMAC_SHA_256: i16 = 1;
 
 /// Why a key cannot be made or changed.
 #[derive(Debug, Error)]
@@ -51,9 +53,21 @@ pub enum KeyError {
     /// The row makes no sense.
     #[error(transparent)]
     Corrupt(#[from] CorruptKey),
+    /// Another request came under this idempotency key before.
+    #[error(transparent)]
+    Once(OnceError),
     /// As the database answers.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<OnceError> for KeyError {
+    fn from(error: OnceError) -> Self {
+        match error {
+            OnceError::Store(error) => Self::Store(error),
+            mismatch @ OnceError::Mismatch => Self::Once(mismatch),
+        }
+    }
 }
 
 /// A key to be made.
@@ -77,6 +91,18 @@ pub struct NewKey<'a> {
     pub ask: Ask,
 }
 
+/// A key that was made, now or under the same idempotency key before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// What people call it.
+    pub id: String,
+    /// When it expires.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Whether it was made before: then the secret drawn for this request is nobody's.
+    #[serde(skip)]
+    pub is_replay: bool,
+}
+
 /// Makes a key: its row, its secret, the notice to its owner and the line in the trail, at once.
 /// Returns when it expires.
 ///
@@ -89,9 +115,55 @@ pub async fn create(
     new: &NewKey<'_>,
 ) -> Result<Option<DateTime<Utc>>, KeyError> {
     let tx = db.begin().await?;
-    let now = db.now(&*tx).await?;
+    let created = create_in(&tx, db, policies, actor, new).await?;
+    tx.commit().await?;
+    Ok(created.expires_at)
+}
+
+/// Makes a key as [`create`] does, but once: whoever asks again is told of the key that was made.
+///
+/// # Errors
+/// As [`create`], and [`KeyError::Once`] for another request under the same idempotency key.
+/// [`StoreError::Taken`] also means that the same request won at the same moment: ask again.
+pub async fn create_once(
+    db: &Db,
+    policies: &PolicyBook,
+    actor: &str,
+    new: &NewKey<'_>,
+    once: &Once<'_>,
+) -> Result<Made, KeyError> {
+    if let Some(json) = idempotency::earlier(db.conn(), once).await? {
+        let made: Made = idempotency::read(&json)?;
+        return Ok(Made { is_replay: true, ..made });
+    }
+    let tx = db.begin().await?;
+    let created = create_in(&tx, db, policies, actor, new).await?;
+    let (id, expires_at) = (new.public_id.to_string(), created.expires_at);
+    let made = Made { id, expires_at, is_replay: false };
+    idempotency::remember(&*tx, once, &made, created.now).await?;
+    tx.commit().await?;
+    Ok(made)
+}
+
+/// A key just written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Created {
+    pub(super) id: KeyId,
+    pub(super) now: DateTime<Utc>,
+    pub(super) expires_at: Option<DateTime<Utc>>,
+}
+
+/// Does what [`create`] promises within `tx`.
+pub(super) async fn create_in(
+    tx: &Tx,
+    db: &Db,
+    policies: &PolicyBook,
+    actor: &str,
+    new: &NewKey<'_>,
+) -> Result<Created, KeyError> {
+    let now = db.now(&**tx).await?;
     let policy = policies.of(new.tenant_id, new.environment_id, new.kind);
-    let access_ends_at = access_end(&tx, new.owner_id).await?;
+    let access_ends_at = access_end(tx, new.owner_id).await?;
     let life = life::new_life(policy, new.ask, access_ends_at, now)?;
     let key = Key {
         kind: new.kind,
@@ -103,8 +175,8 @@ pub async fn create(
         is_held: false,
     };
     let next = next_columns(lifecycle::first_look(&key, policy, now));
-    let id = insert_key(&tx, new, &key, &life, next, now).await?;
-    insert_secret(&tx, id, new.mac, now).await?;
+    let id = insert_key(tx, new, &key, &life, next, now).await?;
+    insert_secret(tx, id, 1, new.mac, now).await?;
     let notice = NewNotice {
         key_id: id,
         tenant_id: new.tenant_id,
@@ -114,14 +186,13 @@ pub async fn create(
         status: NoticeStatus::Pending,
         due_at: now,
     };
-    notices::insert(&*tx, &[notice], now).await?;
+    notices::insert(&**tx, &[notice], now).await?;
     let detail = serde_json::json!({
         "id": new.public_id.as_str(), "kind": new.kind.as_str(), "expires_at": life.expires_at,
     });
     let ids = (new.tenant_id, new.owner_id);
-    record(&*tx, actor, "key.created", id, ids, detail, now).await?;
-    tx.commit().await?;
-    Ok(life.expires_at)
+    record(&**tx, actor, "key.created", id, ids, detail, now).await?;
+    Ok(Created { id, now, expires_at: life.expires_at })
 }
 
 /// When the owner's access ends. It cannot change until the transaction is over.
@@ -162,15 +233,17 @@ async fn insert_key(
     Ok(KeyId(row.id))
 }
 
-async fn insert_secret(
+/// Remembers version `version` of a key's secret.
+pub(super) async fn insert_secret(
     tx: &Tx,
     id: KeyId,
+    version: i64,
     mac: &Mac,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let row = key_secrets::ActiveModel {
         key_id: Set(id.0),
-        version: Set(1),
+        version: Set(version),
         algorithm: Set(HMAC_SHA_256),
         mac: Set(mac.0.to_vec()),
         pepper_id: Set(1),

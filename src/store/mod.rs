@@ -8,8 +8,10 @@
 //! transaction behind (sqlx 0.9.0). Callers run to the end, in tasks that nobody aborts.
 
 pub mod access;
+pub mod admin_tokens;
 mod amend;
 pub mod audit;
+pub mod brake;
 mod codes;
 mod connect;
 pub mod due;
@@ -20,19 +22,23 @@ pub mod flags;
 pub mod gauges;
 pub mod health;
 pub mod history;
+pub mod idempotency;
 pub mod import;
 pub mod key_changes;
 pub mod key_list;
 pub mod keys;
+pub mod last_use;
 pub mod leases;
 pub mod letters;
 pub mod messages;
 pub mod notices;
+pub mod otp;
 pub mod outbox;
 pub mod owners;
 pub mod policies;
 pub mod purge;
 pub mod retry;
+pub mod rotation;
 pub(crate) mod row;
 pub mod runs;
 pub mod schema;
@@ -40,6 +46,7 @@ pub mod sql;
 pub mod tenants;
 mod time;
 pub mod timeline;
+pub mod verify;
 
 pub use codes::{MessageStatus, NoticeStatus};
 pub use connect::{Db, Engine, Settings, Tx};

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 use thiserror::Error;
 
 use crate::{
@@ -21,7 +21,9 @@ use crate::{
     },
 };
 
+pub mod change;
 mod layer;
+pub mod simulate;
 
 pub use layer::{Limit, PolicyChange, PolicyLayer};
 
@@ -62,37 +64,7 @@ impl PolicyBook {
     /// As the database answers. A policy that makes no sense is no error, but a
     /// [problem](Self::problems).
     pub async fn load(db: &Db, base: Policies) -> Result<Self, StoreError> {
-        let op = "read the policies";
-        let tenants: Vec<(i64, String, Option<String>)> = tenants::Entity::find()
-            .select_only()
-            .columns([tenants::Column::Id, tenants::Column::Slug, tenants::Column::Policy])
-            .filter(tenants::Column::Policy.is_not_null())
-            .into_tuple()
-            .all(db.conn())
-            .await
-            .map_err(StoreError::during(op))?;
-        let environments: Vec<(i64, i64, String, Option<String>)> = environments::Entity::find()
-            .select_only()
-            .columns([
-                environments::Column::Id,
-                environments::Column::TenantId,
-                environments::Column::Slug,
-                environments::Column::Policy,
-            ])
-            .filter(environments::Column::Policy.is_not_null())
-            .into_tuple()
-            .all(db.conn())
-            .await
-            .map_err(StoreError::during(op))?;
-
-        let mut book = Self::new(base);
-        for (id, slug, json) in tenants {
-            book.lay_tenant(id, &slug, json.as_deref().unwrap_or_default());
-        }
-        for (id, tenant_id, slug, json) in environments {
-            book.lay_environment(id, tenant_id, &slug, json.as_deref().unwrap_or_default());
-        }
-        Ok(book)
+        Ok(Layers::read(db.conn()).await?.book(base))
     }
 
     /// The rules for keys of `kind` in this environment of this tenant.
@@ -146,6 +118,53 @@ impl PolicyBook {
     }
 }
 
+/// The layers as they are stored.
+#[derive(Clone, Debug, Default)]
+struct Layers {
+    tenants: Vec<(i64, String, Option<String>)>,
+    environments: Vec<(i64, i64, String, Option<String>)>,
+}
+
+impl Layers {
+    async fn read(conn: &impl ConnectionTrait) -> Result<Self, StoreError> {
+        let op = "read the policies";
+        let tenants = tenants::Entity::find()
+            .select_only()
+            .columns([tenants::Column::Id, tenants::Column::Slug, tenants::Column::Policy])
+            .filter(tenants::Column::Policy.is_not_null())
+            .into_tuple()
+            .all(conn)
+            .await
+            .map_err(StoreError::during(op))?;
+        let environments = environments::Entity::find()
+            .select_only()
+            .columns([
+                environments::Column::Id,
+                environments::Column::TenantId,
+                environments::Column::Slug,
+                environments::Column::Policy,
+            ])
+            .filter(environments::Column::Policy.is_not_null())
+            .into_tuple()
+            .all(conn)
+            .await
+            .map_err(StoreError::during(op))?;
+        Ok(Self { tenants, environments })
+    }
+
+    /// Lays them over `base`, tenants first.
+    fn book(&self, base: Policies) -> PolicyBook {
+        let mut book = PolicyBook::new(base);
+        for (id, slug, json) in &self.tenants {
+            book.lay_tenant(*id, slug, json.as_deref().unwrap_or_default());
+        }
+        for (id, tenant_id, slug, json) in &self.environments {
+            book.lay_environment(*id, *tenant_id, slug, json.as_deref().unwrap_or_default());
+        }
+        book
+    }
+}
+
 fn lay(json: &str, parents: &Policies) -> Result<Entry, String> {
     let layer = PolicyLayer::parse(json).map_err(|error| error.to_string())?;
     let effective =
@@ -188,6 +207,19 @@ mod tests {
         let production = book.of(1, 10, KeyKind::User);
         assert_eq!(production.undo(), TimeDelta::hours(1), "what it does not set is its tenant's");
         assert_eq!(book.problems(), []);
+    }
+
+    #[test]
+    fn a_demand_for_an_otp_cannot_be_waived_below() {
+        let mut book = PolicyBook::new(base());
+        book.lay_tenant(1, "acme", r#"{"mfa_required": true}"#);
+        book.lay_environment(10, 1, "test", r#"{"mfa_required": false, "window_days": 3}"#);
+        book.lay_tenant(2, "other", r#"{"window_days": 3}"#);
+        book.lay_environment(20, 2, "production", r#"{"user": {"mfa_required": true}}"#);
+        let asks = |tenant, environment, kind| book.of(tenant, environment, kind).mfa_required();
+        assert!(asks(1, 10, KeyKind::User) && asks(1, 11, KeyKind::Application));
+        assert!(asks(2, 20, KeyKind::User) && !asks(2, 20, KeyKind::Application));
+        assert!(!asks(2, 21, KeyKind::User) && !asks(3, 30, KeyKind::User));
     }
 
     #[test]

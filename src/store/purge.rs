@@ -34,6 +34,8 @@ pub struct EndedKey {
     pub told_at: Option<DateTime<Utc>>,
     /// Whether it must be kept.
     pub is_held: bool,
+    /// When its turn came.
+    pub due_at: DateTime<Utc>,
 }
 
 /// Why a key is purged.
@@ -67,6 +69,13 @@ impl EndReason {
     }
 }
 
+/// The columns of an ended key, in the order in which [`to_ended`] reads them.
+const SELECT: &str = "SELECT k.id, k.version, k.tenant_id, k.owner_id, k.state, k.window_ends_at, \
+     CASE WHEN k.hold IS NULL THEN 0 ELSE 1 END, (SELECT MAX(n.told_at) FROM notices n \
+     WHERE n.key_id = k.id AND n.expires_at = k.expires_at AND n.stage = 0), \
+     CASE WHEN k.access_ends_at <= k.expires_at THEN 1 ELSE 0 END, k.next_action_at \
+     FROM api_keys k WHERE k.next_job = 2 AND ";
+
 /// Claims up to `limit` keys whose turn to be purged has come at `now`, earliest first.
 ///
 /// # Errors
@@ -84,18 +93,43 @@ pub async fn claim(
 /// The text of the claim, for those who want to see its plan.
 pub fn claim_statement(conn: &impl ConnectionTrait, now: DateTime<Utc>, limit: usize) -> Sql {
     Sql::new(conn, "claim ended keys")
-        .push(
-            "SELECT k.id, k.version, k.tenant_id, k.owner_id, k.state, k.window_ends_at, \
-             CASE WHEN k.hold IS NULL THEN 0 ELSE 1 END, \
-             (SELECT MAX(n.told_at) FROM notices n WHERE n.key_id = k.id \
-              AND n.expires_at = k.expires_at AND n.stage = 0), \
-             CASE WHEN k.access_ends_at <= k.expires_at THEN 1 ELSE 0 END \
-             FROM api_keys k WHERE k.next_job = 2 AND k.next_action_at <= ",
-        )
+        .push(SELECT)
+        .push("k.next_action_at <= ")
         .bind(to_ms(now))
         .push(" ORDER BY k.next_action_at, k.id LIMIT ")
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .skip_locked()
+}
+
+/// Reads up to `limit` keys whose turn is at `until` or before, without a lock, in the order of a
+/// claim, from the one after `after` on.
+///
+/// # Errors
+/// As the database answers.
+pub async fn look(
+    conn: &impl ConnectionTrait,
+    after: (DateTime<Utc>, KeyId),
+    until: DateTime<Utc>,
+    limit: usize,
+) -> Result<Vec<EndedKey>, StoreError> {
+    let op = "look at ended keys";
+    let (at, id) = (to_ms(after.0), after.1.0);
+    let rows = Sql::new(conn, op)
+        .push(SELECT)
+        .push("k.next_action_at >= ")
+        .bind(at)
+        .push(" AND (k.next_action_at > ")
+        .bind(at)
+        .push(" OR k.id > ")
+        .bind(id)
+        .push(") AND k.next_action_at <= ")
+        .bind(to_ms(until))
+        .push(" ORDER BY k.next_action_at, k.id LIMIT ")
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .all(conn)
+        .await?;
+    let keys: Result<_, DbErr> = rows.iter().map(to_ended).collect();
+    keys.map_err(StoreError::during(op))
 }
 
 fn to_ended(row: &QueryResult) -> Result<EndedKey, DbErr> {
@@ -118,6 +152,7 @@ fn to_ended(row: &QueryResult) -> Result<EndedKey, DbErr> {
         ends_at: time(5)?,
         told_at: time(7)?,
         is_held: row.try_get_by_index::<i32>(6)? != 0,
+        due_at: DateTime::from_timestamp_millis(row.try_get_by_index(9)?).unwrap_or_default(),
     })
 }
 
@@ -157,6 +192,7 @@ pub async fn purge(
     };
     Sql::new(conn, "void reminders").update_from(&update, &batch).execute(conn).await?;
     delete(conn, "key_secrets", "key_secrets.key_id", &batch).await?;
+    delete(conn, "admin_tokens", "admin_tokens.key_id", &batch).await?;
     delete(conn, "api_keys", "api_keys.id", &batch).await
 }
 

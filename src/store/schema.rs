@@ -4,7 +4,7 @@ use migrations::Migrator;
 use sea_orm::{ConnectionTrait, Statement, TransactionTrait};
 use sea_orm_migration::MigratorTrait;
 
-use crate::store::{Db, Engine, StoreError};
+use crate::store::{Db, Engine, StoreError, connect::MARIADB_SESSION};
 
 /// What PostgreSQL's advisory lock is called: "lapsed" in ASCII.
 const LOCK: i64 = 0x6c61_7073_6564;
@@ -103,11 +103,16 @@ impl Db {
                 // Its schema changes commit by themselves, so the lock belongs to the connection,
                 // which the open transaction keeps for us.
                 let tx = self.conn().begin().await.map_err(during())?;
+                // While others migrate, this one waits longer than it usually may.
+                let patience = "SET SESSION innodb_lock_wait_timeout = 5 \
+                    /*M! , max_statement_time = 0, idle_transaction_timeout = 0 */";
+                tx.execute_unprepared(patience).await.map_err(during())?;
                 let lock = "SELECT GET_LOCK(CONCAT('lapsed.', DATABASE()), 600)";
                 tx.execute_unprepared(lock).await.map_err(during())?;
                 let done = Migrator::up(self.conn(), None).await.map_err(during());
                 let unlock = "SELECT RELEASE_LOCK(CONCAT('lapsed.', DATABASE()))";
                 tx.execute_unprepared(unlock).await.map_err(during())?;
+                tx.execute_unprepared(MARIADB_SESSION).await.map_err(during())?;
                 tx.commit().await.map_err(during())?;
                 done
             }

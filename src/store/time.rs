@@ -2,9 +2,9 @@
 //! all engines, which no date type of theirs is.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, Statement};
 
-use crate::store::{Db, StoreError};
+use crate::store::{Db, Engine, StoreError};
 
 /// The stored form of an instant.
 pub(crate) fn to_ms(at: DateTime<Utc>) -> i64 {
@@ -23,22 +23,40 @@ impl Db {
     /// # Errors
     /// As the database is asked, it may be away.
     pub async fn now(&self, conn: &impl ConnectionTrait) -> Result<DateTime<Utc>, StoreError> {
+        let text = format!("SELECT {}", self.now_column());
+        let statement = Statement::from_string(conn.get_database_backend(), text);
+        let ms = match self.host_clock() {
+            Some(_) => None,
+            None => {
+                let row = conn.query_one_raw(statement).await;
+                let ms = row.and_then(|row| match row {
+                    Some(row) => row.try_get_by_index::<Option<i64>>(0),
+                    None => Err(sea_orm::DbErr::RecordNotFound("the time".to_owned())),
+                });
+                ms.map_err(StoreError::during("read the database's clock"))?
+            }
+        };
+        self.now_of(ms)
+    }
+
+    /// What a query selects to learn the time that decides along with its rows: for [`Db::now_of`].
+    pub(super) fn now_column(&self) -> &'static str {
+        match (self.host_clock(), self.engine()) {
+            (None, Engine::Postgres) => "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+            (None, _) => "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
+            (Some(_), Engine::Postgres) => "NULL::bigint",
+            (Some(_), _) => "NULL",
+        }
+    }
+
+    /// The time that decides, of what [`Db::now_column`] selected.
+    pub(super) fn now_of(&self, selected: Option<i64>) -> Result<DateTime<Utc>, StoreError> {
         if let Some(clock) = self.host_clock() {
             return Ok(clock.now());
         }
-        let backend = conn.get_database_backend();
-        let text = match backend {
-            DbBackend::Postgres => "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint",
-            _ => "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
-        };
-        let during = StoreError::during("read the database's clock");
-        let row = conn.query_one_raw(Statement::from_string(backend, text)).await;
-        let ms = row.and_then(|row| match row {
-            Some(row) => row.try_get_by_index::<i64>(0),
-            None => Err(sea_orm::DbErr::RecordNotFound("the time".to_owned())),
-        });
-        let ms = ms.map_err(during)?;
-        from_ms(ms)
-            .ok_or(StoreError::Corrupt { what: "the database's clock", found: ms.to_string() })
+        selected.and_then(from_ms).ok_or_else(|| StoreError::Corrupt {
+            what: "the database's clock",
+            found: selected.map_or_else(|| "nothing".to_owned(), |ms| ms.to_string()),
+        })
     }
 }

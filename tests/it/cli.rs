@@ -10,25 +10,25 @@ use std::{
 use tempfile::TempDir;
 
 /// An empty folder with nothing configured.
-struct Lapsed {
+pub struct Lapsed {
     folder: TempDir,
     variables: Vec<(&'static str, &'static str)>,
 }
 
 /// How a command ended.
-struct Ended {
-    code: i32,
-    stdout: String,
-    stderr: String,
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Lapsed {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
     }
 
     /// With a tenant `acme`, an environment `production` and an owner called Ada.
-    fn with_ada() -> Self {
+    pub fn with_ada() -> Self {
         let lapsed = Self::new();
         lapsed.ok("tenants add acme --contact ops@acme.example");
         lapsed.ok("environments add acme production");
@@ -40,24 +40,24 @@ impl Lapsed {
         self.folder.path()
     }
 
-    fn command(&self, line: &str) -> Command {
+    pub fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lapsed"));
         command.args(line.split_whitespace()).current_dir(self.path()).env_clear();
         command.envs(self.variables.iter().copied()).stdin(Stdio::null());
         command
     }
 
-    fn run(&self, line: &str) -> Ended {
+    pub fn run(&self, line: &str) -> Ended {
         ended(self.command(line).output().unwrap())
     }
 
-    fn ok(&self, line: &str) -> Ended {
+    pub fn ok(&self, line: &str) -> Ended {
         let ended = self.run(line);
         assert_eq!(ended.code, 0, "lapsed {line}: {}", ended.stderr);
         ended
     }
 
-    fn json(&self, line: &str) -> serde_json::Value {
+    pub fn json(&self, line: &str) -> serde_json::Value {
         serde_json::from_str(&self.ok(&format!("{line} --json")).stdout).unwrap()
     }
 
@@ -77,7 +77,7 @@ impl Lapsed {
     }
 }
 
-fn ended(output: Output) -> Ended {
+pub fn ended(output: Output) -> Ended {
     Ended {
         code: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),

@@ -1,7 +1,7 @@
 //! The hot statements use their index, on each engine, at 100,000 rows.
 
 use chrono::{DateTime, TimeDelta};
-use lapsed::store::{Engine, due, messages, outbox, purge, sql::Sql};
+use lapsed::store::{Engine, due, gauges, messages, outbox, purge, sql::Sql, verify};
 
 use crate::{on_each_engine, support::app::TestApp};
 
@@ -89,5 +89,38 @@ on_each_engine! {
         uses(&app, purge::claim_statement(conn, now, 1000), "ix_api_keys_due").await;
         uses(&app, messages::claim_statement(conn, now, 1000), "ix_messages_due").await;
         uses(&app, outbox::claim_statement(conn, 1000), "ix_notices_pending").await;
+    }
+}
+
+on_each_engine! {
+    async fn the_counts_of_what_waits_read_what_is_due_and_nothing_else(app: TestApp) {
+        fill(&app).await;
+        // Half of the messages wait here, for which no index is worth while.
+        let [sweep, purge, notices, _] = gauges::backlog_statements(app.db.conn(), app.now());
+        uses(&app, sweep, "ix_api_keys_due").await;
+        uses(&app, purge, "ix_api_keys_due").await;
+        uses(&app, notices, "ix_notices_pending").await;
+    }
+}
+
+on_each_engine! {
+    async fn a_key_is_verified_by_one_read_through_an_index(app: TestApp) {
+        fill(&app).await;
+        let secrets = "INSERT INTO key_secrets (key_id, version, algorithm, mac, pepper_id, created_at) \
+             SELECT id, 1, 1, CAST(public_id AS ";
+        let bytes = match app.db.engine() {
+            Engine::Sqlite => "BLOB",
+            Engine::Postgres => "BYTEA",
+            Engine::MariaDb => "BINARY",
+        };
+        app.execute(&format!("{secrets}{bytes}), 1, 0 FROM api_keys")).await;
+        let analyze = match app.db.engine() {
+            Engine::MariaDb => "ANALYZE TABLE key_secrets",
+            _ => "ANALYZE",
+        };
+        app.execute(analyze).await;
+        let id = "x00000000042".parse().unwrap();
+        uses(&app, verify::statement(&app.db, id), "uq_api_keys_public_id").await;
+        uses(&app, verify::statement(&app.db, id), "uq_key_secrets_key_id_version").await;
     }
 }

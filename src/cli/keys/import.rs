@@ -11,15 +11,14 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::{
-    cli::{ACTOR, Context, Exit, context::shown},
+    cli::{ACTOR, Context, Exit, context::shown, progress::Progress},
     domain::name::Slug,
     store::import::{ImportRow, Importer, Options, Tally},
 };
 
-use self::{progress::Progress, read::Reader, rejects::Rejects, row::Raw};
+use self::{read::Reader, rejects::Rejects, row::Raw};
 
 mod columns;
-mod progress;
 mod read;
 mod rejects;
 mod row;

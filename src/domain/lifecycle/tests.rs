@@ -223,7 +223,7 @@ prop_compose! {
         let closing_days = if closing < window_days { closing } else { 0 };
         let fields = PolicyFields {
             reminder_days, window_days, closing_days, review_days, undo_hours,
-            default_ttl_days: None, max_ttl_days: None,
+            default_ttl_days: None, max_ttl_days: None, ..PolicyFields::default()
         };
         Policy::new(KeyKind::Application, fields).unwrap()
     }

@@ -3,8 +3,10 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
+
 use crate::{
-    jobs::{Context, deliver::Mailer},
+    jobs::{Context, deliver::Mailer, patience::Patience},
     mail::address::EmailAddress,
     store::{
         StoreError,
@@ -14,13 +16,12 @@ use crate::{
 
 /// Gathers all pending notices.
 pub(super) async fn run(ctx: &Context) -> Result<(), StoreError> {
-    let mut n_busy = 0;
+    let mut patience = Patience::default();
     while !ctx.cancel.is_cancelled() {
         match gather_batch(ctx).await {
             Ok(true) => return Ok(()),
-            Ok(false) => n_busy = 0,
-            Err(StoreError::Busy { .. }) if n_busy < 5 => n_busy += 1,
-            Err(error) => return Err(error),
+            Ok(false) => patience.done(),
+            Err(error) => patience.begin_anew(error, &ctx.cancel).await?,
         }
     }
     Ok(())
@@ -49,7 +50,7 @@ async fn gather_batch(ctx: &Context) -> Result<bool, StoreError> {
         let message = recipients
             .remove(&owner_id)
             .ok_or_else(|| "its owner is not in the database".to_owned())
-            .and_then(|recipient| address(&ctx.deps.mailer, recipient, &notices));
+            .and_then(|recipient| address(&ctx.deps.mailer, recipient, &notices, now));
         match message {
             Ok(message) => messages.push(message),
             Err(reason) => untellable.extend(notices.iter().map(|id| (*id, reason.clone()))),
@@ -82,7 +83,12 @@ fn by_owner(pending: &[PendingNotice]) -> Vec<(i64, Vec<i64>)> {
 }
 
 /// Decides to whom one owner's mail goes. The error says why it can go to nobody.
-fn address(mailer: &Mailer, recipient: Recipient, notices: &[i64]) -> Result<NewMessage, String> {
+fn address(
+    mailer: &Mailer,
+    recipient: Recipient,
+    notices: &[i64],
+    now: DateTime<Utc>,
+) -> Result<NewMessage, String> {
     let is_usable = |address: &str| address.parse::<EmailAddress>().is_ok();
     let to_owner = recipient.is_reachable && is_usable(&recipient.email);
     let (audience, recipients) = if to_owner {
@@ -96,13 +102,20 @@ fn address(mailer: &Mailer, recipient: Recipient, notices: &[i64]) -> Result<New
         return Err("the owner cannot be reached, and the tenant has no contacts".to_owned());
     }
     Ok(NewMessage {
-        header_id: format!("{}@{}", uuid::Uuid::new_v4().simple(), mailer.sender.domain),
+        header_id: header_id(&mailer.sender.domain, now),
         tenant_id: recipient.tenant_id,
         owner_id: recipient.owner_id,
         audience,
         recipients,
         notices: notices.to_vec(),
     })
+}
+
+/// A Message-ID that nobody else has. It begins with the time, so that a folder of mails is in
+/// order.
+fn header_id(domain: &str, now: DateTime<Utc>) -> String {
+    let unique = uuid::Uuid::new_v4().simple();
+    format!("{}.{unique}@{domain}", now.format("%Y%m%d%H%M%S"))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::{
             compose::{self, Composed},
             verdict::judge,
         },
+        patience::Patience,
     },
     mail::{outcome::Outcome as MailOutcome, transport::Outgoing},
     store::{
@@ -84,20 +85,19 @@ async fn feed(
     let book =
         PolicyBook::load(&deps.db, (*deps.policies).clone()).await.context("read policies")?;
     let mut outcome = Outcome::default();
-    let mut n_busy = 0;
+    let mut patience = Patience::default();
     // A channel that has just failed is tried with one mail first.
     let mut limit = if deps.mailer.breaker.is_doubtful() { 1 } else { CHUNK };
     while !halt.is_cancelled() {
         let claimed_at = Instant::now();
         let (n_claimed, composed) = match claim(&ctx, &book, limit).await {
             Ok(claimed) => claimed,
-            Err(StoreError::Busy { .. }) if n_busy < 5 => {
-                n_busy += 1;
+            Err(error) => {
+                patience.begin_anew(error, &halt).await.context("claim messages")?;
                 continue;
             }
-            Err(error) => return Err(error).context("claim messages"),
         };
-        n_busy = 0;
+        patience.done();
         outcome.n_examined += n_claimed as u64;
         outcome.n_failed +=
             composed.marks.iter().filter(|mark| mark.status == MessageStatus::Parked).count()
@@ -192,11 +192,15 @@ async fn mark_all(
             .drain(..)
             .filter_map(|(id, outcome)| Some((lock(&in_flight).remove(&id)?, outcome)))
             .collect();
-        let mut n_busy = 0;
+        let mut patience = Patience::default();
+        // Marks are written though the job is being stopped: nothing may cut the wait short.
+        let never = CancellationToken::new();
         total += loop {
             match mark(&ctx, &reports, &halt).await {
-                Err(StoreError::Busy { .. }) if n_busy < 5 => n_busy += 1,
-                result => break result.context("mark messages")?,
+                Ok(outcome) => break outcome,
+                Err(error) => {
+                    patience.begin_anew(error, &never).await.context("mark messages")?;
+                }
             }
         };
     }

@@ -31,6 +31,7 @@ pub(crate) struct Model {
     pub(crate) parked: Option<String>,
     pub(crate) source: Option<String>,
     pub(crate) external_id: Option<String>,
+    pub(crate) window_extended_at: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -22,6 +22,10 @@ pub(crate) struct Model {
     pub(crate) otp_seed: Option<Vec<u8>>,
     pub(crate) otp_confirmed_at: Option<i64>,
     pub(crate) otp_last_step: Option<i64>,
+    pub(crate) otp_in_a_row: i64,
+    pub(crate) otp_recent: Option<String>,
+    pub(crate) otp_locked_until: Option<i64>,
+    pub(crate) otp_hold_until: Option<i64>,
     pub(crate) created_at: i64,
 }
 

@@ -80,6 +80,10 @@ pub struct PolicyChange {
     /// Hours between the end of a key without a window, and its purge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undo_hours: Option<u16>,
+    /// Whether a rotation needs an OTP of the owner. A layer can ask for it, and cannot waive what
+    /// a layer above it asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mfa_required: Option<bool>,
 }
 
 impl PolicyChange {
@@ -111,6 +115,7 @@ impl PolicyChange {
                 max_ttl_days,
                 review_days: self.review_days.map_or(old.review_days, Limit::days),
                 undo_hours: self.undo_hours.unwrap_or(old.undo_hours),
+                mfa_required: old.mfa_required || self.mfa_required.unwrap_or_default(),
             },
         )
     }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use lapsed::{
     clock::{Clock as _, ManualClock},
+    domain::{brake, seal::SealKey},
     jobs::{
         self, Deps, Limits, Outcome,
         deliver::{Breaker, Mailer},
@@ -61,6 +62,15 @@ impl TestApp {
         let deps = deps(db.clone(), clock.clone(), Transport::Memory(outbox.clone()));
         let runner = Runner::new(deps.clone(), Duration::from_secs(60), Shutdown::new());
         Self { db, test_db, clock, outbox, runner, deps }
+    }
+
+    /// The same installation after a restart with other settings.
+    pub fn with(self, change: impl FnOnce(&mut Deps)) -> Self {
+        // What a process remembers is lost with it.
+        let mut deps = Deps { swept: Arc::default(), ..self.deps };
+        change(&mut deps);
+        let runner = Runner::new(deps.clone(), Duration::from_secs(60), Shutdown::new());
+        Self { deps, runner, ..self }
     }
 
     pub fn now(&self) -> DateTime<Utc> {
@@ -205,9 +215,11 @@ pub fn deps(db: Db, clock: ManualClock, transport: Transport) -> Deps {
         clock: Arc::new(clock),
         policies: Arc::default(),
         // Small, so that a test of a few hundred keys has several batches.
-        limits: Limits { batch: 100, ..Limits::default() },
+        // And without a brake: all keys of the one tenant of most tests end at once.
+        limits: Limits { batch: 100, brake: brake::Limits::OFF, ..Limits::default() },
         mailer: Arc::new(mailer(transport)),
         swept: Arc::default(),
+        audit_key: Arc::new(SealKey::new([7; 32])),
         instance: "test".into(),
     }
 }

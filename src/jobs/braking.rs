@@ -1,0 +1,270 @@
+//! The brake at work: before a run destroys more than a handful it looks at everything that is to
+//! be destroyed, and above the limit it touches none of it.
+//!
+//! What is held back is put off, so that it does not clog the way of the reminders, and stays what
+//! it is: the same keys in the same version, so that an operator can release exactly this plan.
+//! While little is due, this costs one look at a flag.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tracing::{info, warn};
+
+use crate::{
+    domain::{
+        brake::{Action, Braked, Counts, Destruction, Doomed, HANDFUL, Toll, WHOLE_TENANT},
+        key::KeyId,
+        purge::{Ended, Verdict, since, verdict},
+    },
+    jobs::Deps,
+    store::{
+        StoreError,
+        brake::{self, BrakeOn},
+        purge::{self, EndReason, EndedKey},
+    },
+};
+
+/// For how long a key that is held back is put off.
+pub(super) const PUT_OFF: TimeDelta = TimeDelta::minutes(5);
+/// Rows read or written at a time.
+const CHUNK: usize = 5_000;
+/// Who the trail says it was.
+const ACTOR: &str = "daemon";
+
+/// What one run may destroy.
+pub(super) struct Brake<'a> {
+    deps: &'a Deps,
+    what: Destruction,
+    grip: Grip,
+    /// What this run has destroyed within the limit, by tenant.
+    done: HashMap<i64, u64>,
+}
+
+#[derive(Debug)]
+enum Grip {
+    /// Nobody has looked, so a handful is free.
+    Loose,
+    /// Somebody has looked: so much is free.
+    Free(u64),
+    /// Nothing is free.
+    Tight,
+    /// An operator has released these.
+    Released(Toll),
+}
+
+impl<'a> Brake<'a> {
+    /// The brake on `what` for one run. If it was on, the run looks at once whether it still is.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub(super) async fn new(deps: &'a Deps, what: Destruction) -> Result<Self, StoreError> {
+        let mut brake = Self { deps, what, grip: Grip::Loose, done: HashMap::new() };
+        if !deps.limits.brake.is_enabled {
+            brake.grip = Grip::Free(u64::MAX);
+        } else if brake::get(&deps.db, what).await?.is_some() {
+            brake.look().await?;
+        }
+        Ok(brake)
+    }
+
+    /// Whether this key is held back.
+    pub(super) fn holds(&self, id: KeyId, version: i64) -> bool {
+        match &self.grip {
+            Grip::Loose | Grip::Free(_) => false,
+            Grip::Tight => true,
+            Grip::Released(toll) => !toll.has(id, version),
+        }
+    }
+
+    /// Whether somebody has to [look](Self::look) before these keys of these tenants, which are
+    /// not held back, are destroyed.
+    pub(super) fn must_look(&self, tenants: impl Iterator<Item = i64>) -> bool {
+        let n_done: u64 = self.done.values().sum();
+        match self.grip {
+            Grip::Tight | Grip::Released(_) => false,
+            Grip::Free(n_free) => n_free < n_done + tenants.count() as u64,
+            Grip::Loose => {
+                let mut all = self.done.clone();
+                tenants.for_each(|tenant| *all.entry(tenant).or_default() += 1);
+                HANDFUL < all.values().sum() || all.values().any(|n| WHOLE_TENANT <= *n)
+            }
+        }
+    }
+
+    /// Notes that keys of these tenants were destroyed.
+    pub(super) fn did(&mut self, tenants: impl Iterator<Item = i64>) {
+        // What an operator has released says nothing about what may follow.
+        if !matches!(self.grip, Grip::Released(_)) {
+            tenants.for_each(|tenant| *self.done.entry(tenant).or_default() += 1);
+        }
+    }
+
+    /// Ends the run: what it destroyed counts for the next ones.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub(super) async fn close(self) -> Result<(), StoreError> {
+        let n_done = self.done.values().sum();
+        if n_done <= HANDFUL || !self.deps.limits.brake.is_enabled {
+            return Ok(());
+        }
+        brake::add_lately(&self.deps.db, self.what, n_done).await
+    }
+
+    /// Looks at everything that is to be destroyed, and decides about this run.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub(super) async fn look(&mut self) -> Result<(), StoreError> {
+        let db = &self.deps.db;
+        let now = db.now(db.conn()).await?;
+        let toll = toll(self.deps, self.what, now).await?;
+        let on = brake::get(db, self.what).await?;
+        let judged = self.judge(&toll, now).await?;
+        let n_done: u64 = self.done.values().sum();
+        self.grip = match (judged, on) {
+            (Ok(()), on) => {
+                if on.is_some() {
+                    brake::take_off(db, ACTOR, self.what).await?;
+                    info!("Took the brake off: what is to {} is within its limits", self.verb());
+                }
+                // A few more may become due while the run goes on.
+                Grip::Free(n_done + toll.len() + HANDFUL)
+            }
+            (Err(reason), Some(on)) => self.insist(toll, on, reason, now).await?,
+            (Err(reason), None) => {
+                let n = toll.len();
+                warn!(n_keys = n, "Put the brake on, so nothing will {}: {reason}", self.verb());
+                self.put_on(&toll, reason, now, now).await?;
+                Grip::Tight
+            }
+        };
+        Ok(())
+    }
+
+    /// What becomes of a brake that is on, and for good reason: it stays, until somebody has
+    /// released the very plan that it holds back.
+    async fn insist(
+        &self,
+        toll: Toll,
+        on: BrakeOn,
+        reason: Braked,
+        now: DateTime<Utc>,
+    ) -> Result<Grip, StoreError> {
+        let db = &self.deps.db;
+        let plan = toll.as_of(on.as_of);
+        let released = brake::released(db, self.what).await?;
+        if plan.hash().to_string() != on.hash {
+            if released.is_some() {
+                warn!("The plan that was released is not what is to be done now; the brake stays");
+            }
+            self.put_on(&toll, reason, on.since, now).await?;
+            return Ok(Grip::Tight);
+        }
+        if released != Some(plan.hash()) {
+            return Ok(Grip::Tight);
+        }
+        brake::take_off(db, ACTOR, self.what).await?;
+        info!(n_keys = plan.len(), "Took the brake off: its plan was released");
+        let keys: Vec<_> = plan.keys().map(|key| (key.id, key.version)).collect();
+        for keys in keys.chunks(CHUNK) {
+            let tx = db.begin().await?;
+            brake::set_turn(&*tx, keys.iter().copied(), now).await?;
+            tx.commit().await?;
+        }
+        Ok(Grip::Released(plan))
+    }
+
+    async fn put_on(
+        &self,
+        toll: &Toll,
+        reason: Braked,
+        since: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let (hash, n) = (toll.hash().to_string(), toll.len());
+        let on = BrakeOn { hash, n, reason: reason.to_string(), since, as_of: now };
+        brake::put_on(&self.deps.db, ACTOR, self.what, &on).await
+    }
+
+    async fn judge(
+        &self,
+        toll: &Toll,
+        now: DateTime<Utc>,
+    ) -> Result<Result<(), Braked>, StoreError> {
+        let (db, limit) = (&self.deps.db, self.deps.limits.brake.of(self.what));
+        let n_done: u64 = self.done.values().sum();
+        let n_lately = brake::n_lately(db, self.what, now).await? + n_done;
+        let mut counts = Counts { n_due: toll.len(), n_lately, ..Counts::default() };
+        // How many keys there are matters only if the number alone is no reason.
+        let enough = limit.enough(counts.n_due + n_lately);
+        counts.n_keys = u64::MAX;
+        if let Err(reason) = limit.check(&counts) {
+            return Ok(Err(reason));
+        }
+        counts.n_keys = brake::n_keys(db.conn(), self.what, None, enough).await?;
+        for (tenant_id, n) in toll.by_tenant() {
+            let n_keys = brake::n_keys(db.conn(), self.what, Some(tenant_id), n + 1).await?;
+            if n_keys <= n {
+                counts.whole_tenant = Some(tenant_id);
+                break;
+            }
+        }
+        Ok(limit.check(&counts))
+    }
+
+    fn verb(&self) -> &'static str {
+        match self.what {
+            Destruction::Expire => "expire",
+            Destruction::Purge => "be purged",
+        }
+    }
+}
+
+/// Everything of this kind that is to be destroyed at `now`, put off or not.
+async fn toll(deps: &Deps, what: Destruction, now: DateTime<Utc>) -> Result<Toll, StoreError> {
+    let (conn, until) = (deps.db.conn(), now + PUT_OFF);
+    let mut toll = Toll::default();
+    let mut place = Some((DateTime::UNIX_EPOCH, KeyId(0)));
+    while let Some(after) = place {
+        match what {
+            Destruction::Expire => {
+                let (keys, last) = brake::expiring(conn, after, (now, until), CHUNK).await?;
+                toll.extend(keys);
+                place = last;
+            }
+            Destruction::Purge => {
+                let keys = purge::look(conn, after, until, CHUNK).await?;
+                toll.extend(keys.iter().filter_map(|key| purged(key, deps, now)));
+                let is_full = keys.len() == CHUNK;
+                place = keys.last().filter(|_| is_full).map(|key| (key.due_at, key.id));
+            }
+        }
+    }
+    Ok(toll)
+}
+
+/// The key, if it may be purged.
+fn purged(key: &EndedKey, deps: &Deps, now: DateTime<Utc>) -> Option<Doomed> {
+    let (ended, min_notice) = (ended(key), deps.limits.min_notice);
+    if verdict(&ended, min_notice, now) != Verdict::Purge {
+        return None;
+    }
+    Some(Doomed {
+        id: key.id,
+        version: key.version,
+        tenant_id: key.tenant_id,
+        action: Action::Purge,
+        since: since(&ended, min_notice)?,
+    })
+}
+
+/// What the question whether a key may be purged depends on.
+pub(super) fn ended(key: &EndedKey) -> Ended {
+    Ended {
+        ends_at: key.ends_at,
+        told_at: key.told_at,
+        needs_notice: key.reason != EndReason::Revoked,
+        is_held: key.is_held,
+    }
+}

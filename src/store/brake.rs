@@ -1,0 +1,270 @@
+//! What the brake has to know, and what it remembers: as flags, so that it holds for all replicas
+//! and over restarts.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, QuerySelect};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{
+        brake::{Action, Destruction, Doomed, WINDOW},
+        digest::Digest,
+        key::KeyId,
+    },
+    store::{
+        Db, StoreError,
+        entity::flags::{ActiveModel, Entity},
+        flags, from_ms,
+        sql::{Batch, Sql, Update},
+        to_ms,
+    },
+};
+
+/// Where a keyset of due keys goes on: when the last key became due, and its number.
+pub type Place = (DateTime<Utc>, KeyId);
+
+/// A brake that is on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrakeOn {
+    /// The hash of the plan it holds back.
+    pub hash: String,
+    /// How many keys the plan has.
+    pub n: u64,
+    /// Why it is held back.
+    pub reason: String,
+    /// Since when the brake is on.
+    pub since: DateTime<Utc>,
+    /// The instant for which the plan was made: keys that become due later are not part of it.
+    pub as_of: DateTime<Utc>,
+}
+
+fn brake_flag(what: Destruction) -> &'static str {
+    match what {
+        Destruction::Expire => "brake.expire",
+        Destruction::Purge => "brake.purge",
+    }
+}
+
+fn released_flag(what: Destruction) -> &'static str {
+    match what {
+        Destruction::Expire => "brake.expire.released",
+        Destruction::Purge => "brake.purge.released",
+    }
+}
+
+fn lately_flag(what: Destruction) -> &'static str {
+    match what {
+        Destruction::Expire => "brake.expire.lately",
+        Destruction::Purge => "brake.purge.lately",
+    }
+}
+
+/// The brake on `what`, if it is on.
+///
+/// # Errors
+/// As the database answers. A brake whose value cannot be read is on all the same.
+pub async fn get(db: &Db, what: Destruction) -> Result<Option<BrakeOn>, StoreError> {
+    let flag = flags::get(db, brake_flag(what)).await?;
+    Ok(flag.map(|flag| {
+        serde_json::from_str(&flag.value).unwrap_or_else(|_| BrakeOn {
+            hash: String::new(),
+            n: 0,
+            reason: "an unreadable flag".to_owned(),
+            since: flag.set_at,
+            as_of: flag.set_at,
+        })
+    }))
+}
+
+/// Puts the brake on `what` on, or says of a brake that is on what it holds back now.
+///
+/// # Errors
+/// As the database answers.
+pub async fn put_on(
+    db: &Db,
+    actor: &str,
+    what: Destruction,
+    on: &BrakeOn,
+) -> Result<(), StoreError> {
+    // A value made of texts and numbers can always be written.
+    let value = serde_json::to_string(on).unwrap_or_default();
+    flags::clear(db, actor, released_flag(what)).await?;
+    flags::set(db, actor, brake_flag(what), &value).await
+}
+
+/// Takes the brake on `what` off, with the word that released it.
+///
+/// # Errors
+/// As the database answers.
+pub async fn take_off(db: &Db, actor: &str, what: Destruction) -> Result<(), StoreError> {
+    flags::clear(db, actor, released_flag(what)).await?;
+    flags::clear(db, actor, brake_flag(what)).await.map(drop)
+}
+
+/// Releases the plan with this hash. `None` if no brake holds such a plan back.
+///
+/// # Errors
+/// As the database answers.
+pub async fn release(
+    db: &Db,
+    actor: &str,
+    hash: Digest,
+) -> Result<Option<(Destruction, BrakeOn)>, StoreError> {
+    let hash = hash.to_string();
+    for what in Destruction::ALL {
+        if let Some(on) = get(db, what).await?.filter(|on| on.hash == hash) {
+            flags::set(db, actor, released_flag(what), &hash).await?;
+            return Ok(Some((what, on)));
+        }
+    }
+    Ok(None)
+}
+
+/// The hash of the plan that was released and not yet carried out.
+///
+/// # Errors
+/// As the database answers.
+pub async fn released(db: &Db, what: Destruction) -> Result<Option<Digest>, StoreError> {
+    let flag = flags::get(db, released_flag(what)).await?;
+    Ok(flag.and_then(|flag| flag.value.parse().ok()))
+}
+
+/// How many keys runs have destroyed in this half an hour, as far as they were more than a
+/// handful.
+///
+/// # Errors
+/// As the database answers.
+pub async fn n_lately(db: &Db, what: Destruction, now: DateTime<Utc>) -> Result<u64, StoreError> {
+    let flag = flags::get(db, lately_flag(what)).await?;
+    let flag = flag.filter(|flag| flag.set_at <= now && now < flag.set_at + WINDOW);
+    Ok(flag.and_then(|flag| flag.value.parse().ok()).unwrap_or(0))
+}
+
+/// Adds `n` to what was destroyed in this half an hour. Not in the trail: each key is there.
+///
+/// # Errors
+/// As the database answers.
+pub async fn add_lately(db: &Db, what: Destruction, n: u64) -> Result<(), StoreError> {
+    let op = "count what was destroyed";
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
+    let row = Entity::find_by_id(lately_flag(what)).lock_exclusive().one(&*tx).await;
+    let row = row.map_err(StoreError::during(op))?;
+    let began_at = row.as_ref().and_then(|row| from_ms(row.set_at));
+    let current = began_at.filter(|began_at| *began_at <= now && now < *began_at + WINDOW);
+    let before = row.as_ref().filter(|_| current.is_some()).and_then(|row| row.value.parse().ok());
+    let new = ActiveModel {
+        name: Set(lately_flag(what).to_owned()),
+        value: Set((before.unwrap_or(0) + n).to_string()),
+        set_at: Set(to_ms(current.unwrap_or(now))),
+        set_by: Set("daemon".to_owned()),
+    };
+    let written = match row {
+        Some(_) => Entity::update(new).exec(&*tx).await.map(drop),
+        None => Entity::insert(new).exec_without_returning(&*tx).await.map(drop),
+    };
+    written.map_err(StoreError::during(op))?;
+    tx.commit().await
+}
+
+/// Up to `limit` active keys whose time has come at `now`, and whose turn is at `until` or before,
+/// from the one after `after` on; with the place of the last.
+///
+/// # Errors
+/// As the database answers.
+pub async fn expiring(
+    conn: &impl ConnectionTrait,
+    after: Place,
+    (now, until): (DateTime<Utc>, DateTime<Utc>),
+    limit: usize,
+) -> Result<(Vec<Doomed>, Option<Place>), StoreError> {
+    let op = "look at what expires";
+    let (at, id) = (to_ms(after.0), after.1.0);
+    let rows = Sql::new(conn, op)
+        .push(
+            "SELECT id, version, tenant_id, expires_at, \
+             CASE WHEN access_ends_at <= expires_at THEN 1 ELSE 0 END, next_action_at \
+             FROM api_keys WHERE next_job = 1 AND next_action_at >= ",
+        )
+        .bind(at)
+        .push(" AND (next_action_at > ")
+        .bind(at)
+        .push(" OR id > ")
+        .bind(id)
+        .push(") AND next_action_at <= ")
+        .bind(to_ms(until))
+        .push(" AND state = 1 AND expires_at <= ")
+        .bind(to_ms(now))
+        .push(" ORDER BY next_action_at, id LIMIT ")
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .all(conn)
+        .await?;
+    let doomed = |row: &sea_orm::QueryResult| {
+        let ends_with_access = row.try_get_by_index::<i32>(4)? != 0;
+        let key = Doomed {
+            id: KeyId(row.try_get_by_index(0)?),
+            version: row.try_get_by_index(1)?,
+            tenant_id: row.try_get_by_index(2)?,
+            action: if ends_with_access { Action::End } else { Action::Expire },
+            since: from_ms(row.try_get_by_index(3)?).unwrap_or_default(),
+        };
+        Ok::<_, DbErr>((key, from_ms(row.try_get_by_index(5)?).unwrap_or_default()))
+    };
+    let rows: Result<Vec<_>, DbErr> = rows.iter().map(doomed).collect();
+    let rows = rows.map_err(StoreError::during(op))?;
+    let last = rows.last().filter(|_| rows.len() == limit).map(|(key, at)| (*at, key.id));
+    Ok((rows.into_iter().map(|(key, _)| key).collect(), last))
+}
+
+/// How many keys there are that `what` could destroy, of one tenant or of all. Stops at `enough`.
+///
+/// # Errors
+/// As the database answers.
+pub async fn n_keys(
+    conn: &impl ConnectionTrait,
+    what: Destruction,
+    tenant_id: Option<i64>,
+    enough: u64,
+) -> Result<u64, StoreError> {
+    let op = "count keys";
+    let mut sql = Sql::new(conn, op).push("SELECT COUNT(*) FROM (SELECT id FROM api_keys WHERE ");
+    sql = sql.push(match what {
+        Destruction::Expire => "state = 1",
+        Destruction::Purge => "id > 0",
+    });
+    if let Some(tenant_id) = tenant_id {
+        sql = sql.push(" AND tenant_id = ").bind(tenant_id);
+    }
+    let enough = i64::try_from(enough).unwrap_or(i64::MAX);
+    let row = sql.push(" LIMIT ").bind(enough).push(") AS found").one(conn).await?;
+    let n = row.map(|row| row.try_get_by_index::<i64>(0)).transpose();
+    Ok(n.map_err(StoreError::during(op))?.unwrap_or(0).unsigned_abs())
+}
+
+/// Sets when it is the turn of each of these keys, without any other change: a key that is put
+/// off is still the key that somebody looked at, in the same version.
+///
+/// # Errors
+/// As the database answers.
+pub async fn set_turn(
+    conn: &impl ConnectionTrait,
+    keys: impl Iterator<Item = (KeyId, i64)>,
+    at: DateTime<Utc>,
+) -> Result<u64, StoreError> {
+    let (ids, versions): (Vec<i64>, Vec<i64>) = keys.map(|(id, version)| (id.0, version)).unzip();
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let batch = Batch::new()
+        .numbers("at", ids.iter().map(|_| to_ms(at)))
+        .numbers("id", ids.into_iter())
+        .numbers("version", versions.into_iter());
+    let update = Update {
+        table: "api_keys",
+        sets: &[("next_action_at", "v.at")],
+        joins: "",
+        on: "api_keys.id = v.id",
+        guard: "api_keys.version = v.version AND api_keys.next_action_at IS NOT NULL",
+    };
+    Sql::new(conn, "put keys off").update_from(&update, &batch).execute(conn).await
+}

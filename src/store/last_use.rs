@@ -1,0 +1,145 @@
+//! When keys were last used: collected in memory, and written down a batch at a time, so that a
+//! key presented a thousand times a second costs one row every ten seconds.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{
+    domain::key::KeyId,
+    store::{
+        Db, StoreError,
+        sql::{Batch, Sql, Update},
+        to_ms,
+    },
+};
+
+/// How often uses are written down. What a daemon that is killed had not written is lost.
+pub const FLUSH_EVERY: TimeDelta = TimeDelta::seconds(10);
+
+/// One use of one secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// The key.
+    pub key: KeyId,
+    /// Which of its secrets was presented.
+    pub version: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The first and the last use of a secret since it was written down.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    first: DateTime<Utc>,
+    last: DateTime<Utc>,
+}
+
+#[derive(Debug, Default)]
+struct Collected {
+    uses: HashMap<(KeyId, i64), Span>,
+    flushed_at: Option<DateTime<Utc>>,
+}
+
+/// Uses that wait to be written down. Shared by all who verify.
+#[derive(Debug, Default)]
+pub struct LastUse(Mutex<Collected>);
+
+impl LastUse {
+    /// Notes a use. It never waits for the database.
+    pub fn note(&self, used: Use) {
+        let Use { key, version, at } = used;
+        self.merge(key, version, Span { first: at, last: at });
+    }
+
+    /// Writes down what has been collected, if that was not done in the last ten seconds
+    /// ([`FLUSH_EVERY`]). Returns how many keys were written.
+    ///
+    /// # Errors
+    /// As the database answers; what was collected is kept then.
+    pub async fn flush_if_due(&self, db: &Db, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        let is_due = {
+            let mut collected = self.lock();
+            let is_due = collected.flushed_at.is_none_or(|at| FLUSH_EVERY <= (now - at).abs());
+            if is_due {
+                collected.flushed_at = Some(now);
+            }
+            is_due
+        };
+        if is_due { self.flush(db).await } else { Ok(0) }
+    }
+
+    /// Writes down what has been collected. Returns how many keys were written.
+    ///
+    /// # Errors
+    /// As the database answers; what was collected is kept then.
+    pub async fn flush(&self, db: &Db) -> Result<u64, StoreError> {
+        let taken = std::mem::take(&mut self.lock().uses);
+        if taken.is_empty() {
+            return Ok(0);
+        }
+        let written = write(db, &taken).await;
+        if written.is_err() {
+            for ((key, version), span) in taken {
+                self.merge(key, version, span);
+            }
+        }
+        written
+    }
+
+    fn merge(&self, key: KeyId, version: i64, span: Span) {
+        let mut collected = self.lock();
+        let known = collected.uses.entry((key, version)).or_insert(span);
+        known.first = known.first.min(span.first);
+        known.last = known.last.max(span.last);
+    }
+
+    /// Nothing here can be left half-done, so a panic elsewhere spoils nothing.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Collected> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes uses down. A use never takes a later one back, whichever daemon is the last to write;
+/// and it is no change of the key, so its version stays.
+async fn write(db: &Db, uses: &HashMap<(KeyId, i64), Span>) -> Result<u64, StoreError> {
+    // In one order, so that two daemons never wait for each other.
+    let mut uses: Vec<_> = uses.iter().collect();
+    uses.sort_unstable_by_key(|(secret, _)| **secret);
+    let mut keys: Vec<(KeyId, DateTime<Utc>)> = Vec::with_capacity(uses.len());
+    for ((key, _), span) in &uses {
+        match keys.last_mut().filter(|(last, _)| last == key) {
+            Some((_, at)) => *at = span.last.max(*at),
+            None => keys.push((*key, span.last)),
+        }
+    }
+    let tx = db.begin().await?;
+    let batch = Batch::new()
+        .numbers("id", keys.iter().map(|(key, _)| key.0))
+        .numbers("at", keys.iter().map(|(_, at)| to_ms(*at)));
+    let update = Update {
+        table: "api_keys",
+        sets: &[("last_used_at", "v.at")],
+        joins: "",
+        on: "api_keys.id = v.id",
+        guard: "(api_keys.last_used_at IS NULL OR api_keys.last_used_at < v.at)",
+    };
+    let n = Sql::new(&*tx, "write last uses").update_from(&update, &batch).execute(&*tx).await?;
+    let batch = Batch::new()
+        .numbers("id", uses.iter().map(|((key, _), _)| key.0))
+        .numbers("version", uses.iter().map(|((_, version), _)| *version))
+        .numbers("at", uses.iter().map(|(_, span)| to_ms(span.first)));
+    let update = Update {
+        table: "key_secrets",
+        sets: &[("first_used_at", "v.at")],
+        joins: "",
+        on: "key_secrets.key_id = v.id AND key_secrets.version = v.version",
+        guard: "key_secrets.first_used_at IS NULL",
+    };
+    Sql::new(&*tx, "write first uses").update_from(&update, &batch).execute(&*tx).await?;
+    tx.commit().await?;
+    Ok(n)
+}

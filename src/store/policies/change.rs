@@ -1,0 +1,289 @@
+//! Changing what a tenant or an environment sets.
+//!
+//! A change is checked as a whole before it is written: the layer itself, and every environment
+//! that lies over it. It does not touch a window that is open.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, QuerySelect};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::{
+    domain::{identity::KeyKind, policy::Policies},
+    store::{
+        Db, StoreError,
+        audit::{self, NewEvent},
+        entity::{environments, tenants},
+        environments::Environment,
+        policies::{Layers, PolicyBook, PolicyLayer, PolicyProblem},
+        tenants::Tenant,
+    },
+};
+
+/// Whose policy it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// The tenant.
+    pub tenant: &'a Tenant,
+    /// Only this environment of it.
+    pub environment: Option<&'a Environment>,
+    /// Only for keys of this kind.
+    pub kind: Option<KeyKind>,
+}
+
+/// A field that is set, or left to the level above again: `window_days=3`,
+/// `reminder_days=30,7,1`, `max_ttl_days=never`, `window_days=inherit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    field: String,
+    value: Option<Value>,
+}
+
+/// The text is no [`Edit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a change is written FIELD=VALUE, such as window_days=3 or window_days=inherit")]
+pub struct NoEdit;
+
+impl FromStr for Edit {
+    type Err = NoEdit;
+
+    fn from_str(text: &str) -> Result<Self, NoEdit> {
+        let (field, value) = text.split_once('=').ok_or(NoEdit)?;
+        let is_field = |c: char| c.is_ascii_lowercase() || c == '_';
+        if field.is_empty() || value.is_empty() || !field.chars().all(is_field) {
+            return Err(NoEdit);
+        }
+        let one = |text: &str| {
+            let text = text.trim();
+            text.parse::<u16>().map_or_else(|_| Value::from(text), Value::from)
+        };
+        let value = match value {
+            "inherit" => None,
+            // The one field that is a list, even of one.
+            list if field == "reminder_days" => Some(list.split(',').map(one).collect()),
+            word => Some(one(word)),
+        };
+        Ok(Self { field: field.to_owned(), value })
+    }
+}
+
+/// Why a policy is not changed.
+#[derive(Debug, Error)]
+pub enum ChangeError {
+    /// What would be set makes no sense.
+    #[error("{0}")]
+    Nonsense(String),
+    /// Another layer would make no sense any more.
+    #[error("{0}, once this is set")]
+    Breaks(PolicyProblem),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The rules as they would be.
+///
+/// # Errors
+/// What makes no sense; else as the database answers.
+pub async fn preview(
+    conn: &impl ConnectionTrait,
+    base: &Policies,
+    scope: &Scope<'_>,
+    edits: &[Edit],
+) -> Result<(PolicyBook, Option<String>), ChangeError> {
+    let before = stored(conn, scope).await?;
+    let after = edited(before.as_deref(), scope.kind, edits).map_err(ChangeError::Nonsense)?;
+    let mut layers = Layers::read(conn).await?;
+    let old = layers.book(base.clone());
+    layers.replace(scope, after.clone());
+    let new = layers.book(base.clone());
+    let problem = new.problems().iter().find(|problem| !old.problems().contains(problem));
+    match problem {
+        None => Ok((new, after)),
+        Some(problem) if scope.is_named_by(&problem.of) => {
+            Err(ChangeError::Nonsense(problem.what.clone()))
+        }
+        Some(problem) => Err(ChangeError::Breaks(problem.clone())),
+    }
+}
+
+/// Sets `edits`, with a line in the trail, and returns the rules as they are then.
+///
+/// The keys that exist are looked at as they were to be: see [`super::simulate::reschedule`].
+///
+/// # Errors
+/// What makes no sense; else as the database answers.
+pub async fn set(
+    db: &Db,
+    actor: &str,
+    base: &Policies,
+    scope: &Scope<'_>,
+    edits: &[Edit],
+) -> Result<PolicyBook, ChangeError> {
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
+    let before = stored(&*tx, scope).await?;
+    let (book, after) = preview(&*tx, base, scope, edits).await?;
+    let during = || StoreError::during("set a policy");
+    match scope.environment {
+        Some(environment) => {
+            let (id, policy) = (Set(environment.id), Set(after.clone()));
+            let row = environments::ActiveModel { id, policy, ..Default::default() };
+            row.update(&*tx).await.map_err(during())?;
+        }
+        None => {
+            let (id, policy) = (Set(scope.tenant.id), Set(after.clone()));
+            let row = tenants::ActiveModel { id, policy, ..Default::default() };
+            row.update(&*tx).await.map_err(during())?;
+        }
+    }
+    record(&*tx, actor, scope, (before, after), now).await?;
+    tx.commit().await?;
+    Ok(book)
+}
+
+async fn record(
+    conn: &impl ConnectionTrait,
+    actor: &str,
+    scope: &Scope<'_>,
+    (before, after): (Option<String>, Option<String>),
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let json =
+        |text: Option<String>| text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let detail = serde_json::json!({
+        "environment": scope.environment.map(|environment| &environment.slug),
+        "before": json(before),
+        "after": json(after),
+    });
+    let event = NewEvent {
+        action: "policy.changed",
+        tenant_id: Some(scope.tenant.id),
+        key_id: None,
+        owner_id: None,
+        detail: detail.to_string(),
+    };
+    audit::insert(conn, actor, &[event], now).await.map(drop)
+}
+
+/// What the scope sets now, locked where the engine can: two changes at once must not lose one.
+async fn stored(
+    conn: &impl ConnectionTrait,
+    scope: &Scope<'_>,
+) -> Result<Option<String>, StoreError> {
+    let during = || StoreError::during("read a policy");
+    match scope.environment {
+        Some(environment) => {
+            let query = environments::Entity::find_by_id(environment.id).lock_exclusive();
+            Ok(query.one(conn).await.map_err(during())?.and_then(|row| row.policy))
+        }
+        None => {
+            let query = tenants::Entity::find_by_id(scope.tenant.id).lock_exclusive();
+            Ok(query.one(conn).await.map_err(during())?.and_then(|row| row.policy))
+        }
+    }
+}
+
+/// The layer with `edits` made, as JSON; `None` if it sets nothing any more.
+fn edited(
+    before: Option<&str>,
+    kind: Option<KeyKind>,
+    edits: &[Edit],
+) -> Result<Option<String>, String> {
+    let mut all: Map<String, Value> =
+        before
+            .map_or_else(|| Ok(Map::new()), serde_json::from_str)
+            .map_err(|error| format!("what is set now makes no sense: {error}"))?;
+    let fields = match kind {
+        None => &mut all,
+        Some(kind) => {
+            let part = all.entry(kind.as_str()).or_insert_with(|| Map::new().into());
+            part.as_object_mut().ok_or_else(|| format!("`{}` is no object", kind.as_str()))?
+        }
+    };
+    for Edit { field, value } in edits {
+        // Not to be set by a name that stands for a kind of key.
+        if KeyKind::ALL.iter().any(|kind| kind.as_str() == field) {
+            return Err(format!("`{field}` is a kind of key, not a field"));
+        }
+        match value {
+            Some(value) => drop(fields.insert(field.clone(), value.clone())),
+            None => drop(fields.remove(field)),
+        }
+    }
+    all.retain(|_, part| part.as_object().is_none_or(|part| !part.is_empty()));
+    if all.is_empty() {
+        return Ok(None);
+    }
+    let json = Value::from(all).to_string();
+    let layer = PolicyLayer::parse(&json).map_err(|error| error.to_string())?;
+    serde_json::to_string(&layer).map(Some).map_err(|error| error.to_string())
+}
+
+impl Scope<'_> {
+    /// Whether a problem speaks of this very layer.
+    fn is_named_by(&self, of: &str) -> bool {
+        match self.environment {
+            Some(environment) => of.starts_with(&format!("environment `{}`", environment.slug)),
+            None => of == format!("tenant `{}`", self.tenant.slug),
+        }
+    }
+}
+
+impl Layers {
+    /// Puts `json` where the scope's layer is.
+    fn replace(&mut self, scope: &Scope<'_>, json: Option<String>) {
+        match scope.environment {
+            Some(environment) => {
+                self.environments.retain(|(id, ..)| *id != environment.id);
+                if json.is_some() {
+                    let slug = environment.slug.clone();
+                    self.environments.push((environment.id, environment.tenant_id, slug, json));
+                }
+            }
+            None => {
+                self.tenants.retain(|(id, ..)| *id != scope.tenant.id);
+                if json.is_some() {
+                    self.tenants.push((scope.tenant.id, scope.tenant.slug.clone(), json));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edit(before: &str, kind: Option<KeyKind>, edits: &[&str]) -> Result<Option<String>, String> {
+        let edits: Vec<Edit> = edits.iter().map(|text| text.parse().unwrap()).collect();
+        edited(Some(before).filter(|text| !text.is_empty()), kind, &edits)
+    }
+
+    #[test]
+    fn fields_are_set_and_left_to_the_level_above() {
+        let set = edit("", None, &["window_days=3", "reminder_days=14", "max_ttl_days=never"]);
+        let set = set.unwrap().unwrap();
+        assert_eq!(set, r#"{"reminder_days":[14],"window_days":3,"max_ttl_days":"never"}"#);
+        let less = edit(&set, None, &["window_days=inherit", "reminder_days=30,7,1"]).unwrap();
+        assert_eq!(less.unwrap(), r#"{"reminder_days":[30,7,1],"max_ttl_days":"never"}"#);
+        let of_kind = edit(r#"{"undo_hours":1}"#, Some(KeyKind::User), &["window_days=3"]).unwrap();
+        assert_eq!(of_kind.as_deref(), Some(r#"{"undo_hours":1,"user":{"window_days":3}}"#));
+        let none =
+            edit(r#"{"user":{"window_days":3}}"#, Some(KeyKind::User), &["window_days=inherit"]);
+        assert_eq!(none, Ok(None));
+    }
+
+    #[test]
+    fn what_is_no_change_is_refused() {
+        for text in ["", "window_days", "=3", "window_days=", "Window=3"] {
+            assert_eq!(text.parse::<Edit>(), Err(NoEdit), "{text}");
+        }
+        let error = edit("", None, &["window_day=3"]).unwrap_err();
+        assert!(error.starts_with("unknown field `window_day`, expected one of"), "{error}");
+        assert!(edit("", None, &["window_days=soon"]).is_err());
+        assert!(edit("", None, &["user=3"]).is_err());
+    }
+}

@@ -1,0 +1,130 @@
+//! "Is this key valid?": one indexed read, and nothing is written.
+//!
+//! A text that is no key never gets here as far as a query. Of the rest, the secret is compared in
+//! constant time before anything is told of its key; and where there is no such key a secret is
+//! compared all the same, so that the answer takes as long.
+
+use sea_orm::{DbErr, QueryResult};
+
+use crate::{
+    domain::{
+        identity::PublicId,
+        key::{Key, KeyId},
+        token::{Brand, Mac, Token},
+        verdict::{Finding, Verdict, judge},
+    },
+    store::{
+        Db, StoreError, from_ms,
+        last_use::{LastUse, Use},
+        row::{KeyColumns, key_of},
+        sql::Sql,
+    },
+};
+
+/// Secrets of a key that are compared: its newest, and the one before it.
+const MOST_SECRETS: usize = 2;
+
+/// Judges what somebody presents as a key. A good one is noted in `uses`, to be written down later.
+///
+/// The database is not asked about a text that is mistyped. Secrets that another system issued are
+/// not ours to verify, and are as unknown as any other.
+///
+/// # Errors
+/// If the database does not answer, or what is stored of the very key makes no sense. Whoever asks
+/// must then let nobody in.
+pub async fn verify(
+    db: &Db,
+    (brand, pepper): (Brand, &[u8; 32]),
+    uses: &LastUse,
+    text: &str,
+) -> Result<Verdict, StoreError> {
+    let Ok(token) = Token::parse(brand, text) else { return Ok(Verdict::INVALID) };
+    let presented = token.mac(pepper);
+    let rows = statement(db, token.id).all(db.conn()).await?;
+    let Some(row) = matching(&rows, &presented)? else { return Ok(Verdict::INVALID) };
+    let found = Found::read(row)?;
+    let now = db.now_of(found.now)?;
+    let valid_until = found.valid_until.and_then(from_ms);
+    let verdict = judge(token.id, &found.key, found.version, valid_until, now);
+    if verdict.finding == Finding::Valid {
+        uses.note(Use { key: found.id, version: found.version, at: now });
+    }
+    Ok(verdict)
+}
+
+/// The one read, for those who want to see its plan. Its text is always the same.
+pub fn statement(db: &Db, id: PublicId) -> Sql {
+    Sql::new(db.conn(), "verify a key")
+        .push(
+            "SELECT s.mac, s.version, s.valid_until, k.id, k.state, k.kind, k.issued_at, \
+             k.expires_at, k.access_ends_at, k.review_at, k.window_ends_at, k.last_stage, ",
+        )
+        .push(db.now_column())
+        .push(" FROM api_keys k JOIN key_secrets s ON s.key_id = k.id WHERE k.public_id = ")
+        .bind(id.as_str())
+        .push(" AND s.algorithm = 1 ORDER BY s.version DESC LIMIT 2")
+}
+
+/// The row whose secret was presented. As many secrets are compared whether there are any or not.
+fn matching<'a>(
+    rows: &'a [QueryResult],
+    presented: &Mac,
+) -> Result<Option<&'a QueryResult>, StoreError> {
+    let mut found = None;
+    for n in 0..MOST_SECRETS {
+        let stored = match rows.get(n) {
+            Some(row) => mac_of(row)?,
+            None => Mac([0; 32]),
+        };
+        let is_this = stored == *presented;
+        found = if is_this { rows.get(n) } else { found };
+    }
+    Ok(found)
+}
+
+fn mac_of(row: &QueryResult) -> Result<Mac, StoreError> {
+    let bytes: Vec<u8> = row.try_get_by_index(0).map_err(StoreError::during("verify a key"))?;
+    let corrupt = || StoreError::Corrupt { what: "a secret's MAC", found: "too short".to_owned() };
+    bytes.try_into().map(Mac).map_err(|_| corrupt())
+}
+
+/// What the read brings of a key, once its secret has been proved.
+struct Found {
+    id: KeyId,
+    key: Key,
+    version: i64,
+    valid_until: Option<i64>,
+    now: Option<i64>,
+}
+
+impl Found {
+    fn read(row: &QueryResult) -> Result<Self, StoreError> {
+        let columns = columns(row).map_err(StoreError::during("verify a key"))?;
+        let corrupt = |found| StoreError::Corrupt { what: "a verified key", found };
+        let number =
+            |index| row.try_get_by_index(index).map_err(StoreError::during("verify a key"));
+        let maybe = |index| row.try_get_by_index(index).map_err(StoreError::during("verify a key"));
+        Ok(Self {
+            id: KeyId(number(3)?),
+            key: key_of(columns).map_err(corrupt)?,
+            version: number(1)?,
+            valid_until: maybe(2)?,
+            now: maybe(12)?,
+        })
+    }
+}
+
+fn columns(row: &QueryResult) -> Result<KeyColumns, DbErr> {
+    Ok(KeyColumns {
+        state: row.try_get_by_index(4)?,
+        kind: row.try_get_by_index(5)?,
+        issued_at: row.try_get_by_index(6)?,
+        expires_at: row.try_get_by_index(7)?,
+        access_ends_at: row.try_get_by_index(8)?,
+        review_at: row.try_get_by_index(9)?,
+        window_ends_at: row.try_get_by_index(10)?,
+        last_stage: row.try_get_by_index(11)?,
+        // A hold keeps a key from its purge, and is nothing to whoever presents a secret.
+        is_held: false,
+    })
+}

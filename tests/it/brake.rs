@@ -1,0 +1,324 @@
+//! The brake: what is too much at once is not done, until somebody has released exactly that.
+
+use std::ops::RangeInclusive;
+
+use chrono::TimeDelta;
+use lapsed::{
+    domain::{
+        brake::{Destruction, Limits},
+        digest::Digest,
+    },
+    store::brake::{self, BrakeOn},
+};
+
+use crate::{
+    on_each_engine,
+    support::app::{TestApp, days},
+};
+
+const PUT_OFF: TimeDelta = TimeDelta::minutes(5);
+
+/// The same installation with a brake, which tests of other things are better off without.
+fn braked(app: TestApp) -> TestApp {
+    app.with(|deps| deps.limits.brake = Limits::default())
+}
+
+/// Active keys of tenant 1 that expire `ahead` from now, whose turn is then.
+async fn keys(app: &TestApp, ids: RangeInclusive<i64>, ahead: TimeDelta) {
+    let at = (app.now() + ahead).timestamp_millis();
+    let rows = ids.map(|id| {
+        format!("({id}, 'key{id:09}', 1, 1, 1, 1, 'key', 7776000000, 0, {at} - 7776000000, {at}, 1, 1, {at}, 1)")
+    });
+    let rows: Vec<String> = rows.collect();
+    for rows in rows.chunks(1_000) {
+        app.execute(&format!(
+            "INSERT INTO api_keys (id, public_id, tenant_id, environment_id, owner_id, kind, name, \
+             ttl_ms, created_at, issued_at, expires_at, state, next_job, next_action_at, version) \
+             VALUES {}",
+            rows.join(", ")
+        ))
+        .await;
+    }
+}
+
+/// Keys whose window is over, and whose owner was told long ago.
+async fn ended(app: &TestApp, ids: RangeInclusive<i64>) {
+    let (first, last) = (*ids.start(), *ids.end());
+    keys(app, ids, days(-30)).await;
+    let over = (app.now() - days(1)).timestamp_millis();
+    let these = format!("id BETWEEN {first} AND {last}");
+    app.execute(&format!("UPDATE api_keys SET state = 2, next_job = 2, window_ends_at = {over}, last_stage = -1 WHERE {these}")).await;
+    app.execute(&format!(
+        "INSERT INTO notices (key_id, tenant_id, owner_id, stage, expires_at, status, created_at, \
+         due_at, told_at) SELECT id, 1, 1, 0, expires_at, 3, 0, 0, expires_at FROM api_keys WHERE {these}"
+    ))
+    .await;
+}
+
+/// An installation of 10,000 keys, so many of which are due.
+async fn fleet(app: &TestApp, n_due: i64) {
+    app.people().await;
+    keys(app, 1..=n_due, days(0)).await;
+    keys(app, n_due + 1..=10_000, days(80)).await;
+}
+
+async fn n_expired(app: &TestApp) -> i64 {
+    app.count("api_keys WHERE state <> 1").await
+}
+
+async fn on(app: &TestApp, what: Destruction) -> Option<BrakeOn> {
+    brake::get(&app.db, what).await.unwrap()
+}
+
+async fn expire_on(app: &TestApp) -> Option<BrakeOn> {
+    on(app, Destruction::Expire).await
+}
+
+/// Releases what the brake holds back.
+async fn release(app: &TestApp, on: &BrakeOn) -> bool {
+    let hash: Digest = on.hash.parse().unwrap();
+    brake::release(&app.db, "operator", hash).await.unwrap().is_some()
+}
+
+on_each_engine! {
+    async fn five_hundred_may_expire_and_one_more_may_not(app: TestApp) {
+        let app = braked(app);
+        fleet(&app, 500).await;
+        assert_eq!(app.sweep().await.n_changed, 500);
+        assert_eq!(n_expired(&app).await, 500);
+        assert_eq!(expire_on(&app).await, None);
+        // What went within half an hour counts; after it, nothing is left of it.
+        app.execute("UPDATE api_keys SET expires_at = 0, issued_at = 0, next_action_at = 1 WHERE id > 9980").await;
+        app.clock.advance(TimeDelta::minutes(29));
+        let app = app.with(|_| ());
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 500);
+        assert_eq!(expire_on(&app).await.unwrap().reason, "520 keys within half an hour are more than 500");
+        app.clock.advance(TimeDelta::minutes(6));
+        app.sweep().await;
+        assert_eq!((n_expired(&app).await, expire_on(&app).await), (520, None));
+    }
+}
+
+on_each_engine! {
+    async fn none_of_too_many_expires_and_reminders_go_out(app: TestApp) {
+        let app = braked(app);
+        fleet(&app, 501).await;
+        app.execute("UPDATE api_keys SET expires_at = expires_at - 4752000000, next_action_at = 1 WHERE id = 10000").await;
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 0, "not one of them");
+        assert_eq!(app.notices(10_000).await, ["expiring-30d pending"]);
+        assert_eq!(app.describe(1).await, "active, next sweep in PT300S", "put off");
+        let first = expire_on(&app).await.unwrap();
+        assert_eq!((first.n, first.reason.as_str()), (501, "501 keys within half an hour are more than 500"));
+
+        // A restart changes nothing, and nobody is told twice.
+        let app = app.with(|_| ());
+        for _ in 0..4 {
+            app.clock.advance(PUT_OFF);
+            app.sweep().await;
+        }
+        assert_eq!((n_expired(&app).await, expire_on(&app).await), (0, Some(first.clone())));
+        assert_eq!(app.count("audit_events WHERE action = 'flag.set'").await, 1);
+
+        let other = Digest([7; 32]);
+        assert_eq!(brake::release(&app.db, "operator", other).await.unwrap(), None);
+        assert!(release(&app, &first).await);
+        assert_eq!(app.sweep().await.n_changed, 501, "at once, however long they were put off");
+        assert_eq!((n_expired(&app).await, expire_on(&app).await), (501, None));
+        assert!(!release(&app, &first).await, "once");
+        // What somebody released does not count against what follows.
+        keys(&app, 10_001..=10_020, days(0)).await;
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 521);
+    }
+}
+
+on_each_engine! {
+    async fn a_plan_that_changed_needs_another_word(app: TestApp) {
+        let app = braked(app);
+        fleet(&app, 520).await;
+        app.sweep().await;
+        let first = expire_on(&app).await.unwrap();
+        assert!(release(&app, &first).await);
+        app.execute("UPDATE api_keys SET version = version + 1 WHERE id = 77").await;
+        app.clock.advance(PUT_OFF);
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 0, "one key is not what it was");
+        let second = expire_on(&app).await.unwrap();
+        assert_ne!(second.hash, first.hash);
+        assert_eq!(second.since, first.since);
+        assert!(!release(&app, &first).await);
+        app.clock.advance(PUT_OFF);
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 0, "the old word does not hold for the new plan");
+        assert!(release(&app, &second).await);
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 520);
+    }
+}
+
+on_each_engine! {
+    async fn what_becomes_due_later_is_no_part_of_the_plan(app: TestApp) {
+        let app = braked(app);
+        fleet(&app, 501).await;
+        keys(&app, 10_001..=10_030, TimeDelta::minutes(1)).await;
+        app.sweep().await;
+        let plan = expire_on(&app).await.unwrap();
+        app.clock.advance(TimeDelta::minutes(1));
+        app.sweep().await;
+        assert_eq!(expire_on(&app).await.unwrap().hash, plan.hash, "and does not change it");
+        assert!(release(&app, &plan).await);
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 501, "exactly the plan");
+        app.clock.advance(PUT_OFF);
+        app.sweep().await;
+        assert_eq!((n_expired(&app).await, expire_on(&app).await), (531, None));
+    }
+}
+
+on_each_engine! {
+    async fn a_brake_goes_off_by_itself_when_there_is_less(app: TestApp) {
+        let app = braked(app);
+        fleet(&app, 501).await;
+        app.sweep().await;
+        let later = (app.now() + days(9)).timestamp_millis();
+        let extend = format!("UPDATE api_keys SET expires_at = {later}, next_action_at = {later}, version = 2");
+        app.execute(&format!("{extend} WHERE id <= 2")).await;
+        app.clock.advance(PUT_OFF);
+        app.sweep().await;
+        assert_eq!((n_expired(&app).await, expire_on(&app).await), (499, None));
+    }
+}
+
+on_each_engine! {
+    async fn a_fifth_of_all_keys_may_expire_and_no_more(app: TestApp) {
+        let app = braked(app);
+        app.people().await;
+        keys(&app, 1..=42, days(0)).await;
+        keys(&app, 43..=200, days(80)).await;
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 0, "21 %");
+        let reason = expire_on(&app).await.unwrap().reason;
+        assert_eq!(reason, "42 keys within half an hour are more than 20 % of 200");
+        app.execute("UPDATE api_keys SET expires_at = NULL, next_action_at = NULL WHERE id <= 2").await;
+        app.clock.advance(PUT_OFF);
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 40, "20 %");
+    }
+}
+
+on_each_engine! {
+    async fn a_handful_is_always_allowed(app: TestApp) {
+        let app = braked(app);
+        let app = app.with(|deps| deps.limits.brake.expire.percent = 1);
+        app.people().await;
+        keys(&app, 1..=10, days(0)).await;
+        keys(&app, 11..=200, days(80)).await;
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 10);
+        keys(&app, 201..=211, days(0)).await;
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 10, "eleven are no handful");
+    }
+}
+
+on_each_engine! {
+    async fn a_tenant_does_not_lose_all_its_keys_unasked(app: TestApp) {
+        let app = braked(app);
+        fleet(&app, 0).await;
+        app.execute("INSERT INTO tenants (id, slug, name, contacts, created_at) VALUES (2, 'small', 'Small', '[]', 0)").await;
+        keys(&app, 20_001..=20_005, days(0)).await;
+        app.execute("UPDATE api_keys SET tenant_id = 2 WHERE id > 20000").await;
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 0);
+        assert_eq!(expire_on(&app).await.unwrap().reason, "tenant 2 would lose all its keys");
+        keys(&app, 20_006..=20_006, days(80)).await;
+        app.execute("UPDATE api_keys SET tenant_id = 2 WHERE id > 20000").await;
+        app.clock.advance(PUT_OFF);
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 5, "not all: one is left");
+    }
+}
+
+on_each_engine! {
+    async fn a_clock_that_jumps_a_month_expires_nobody(app: TestApp) {
+        let app = braked(app);
+        fleet(&app, 0).await;
+        keys(&app, 10_001..=12_000, days(20)).await;
+        app.clock.advance(days(30));
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 0);
+        assert_eq!(expire_on(&app).await.unwrap().n, 2_000);
+        app.clock.set(app.now() - days(30));
+        app.clock.advance(PUT_OFF);
+        app.sweep().await;
+        assert_eq!((n_expired(&app).await, expire_on(&app).await), (0, None), "and is forgotten");
+    }
+}
+
+on_each_engine! {
+    async fn an_import_of_expired_keys_waits_for_a_word(app: TestApp) {
+        let app = braked(app);
+        app.people().await;
+        keys(&app, 1..=10_000, days(-3)).await;
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 0);
+        let plan = expire_on(&app).await.unwrap();
+        assert_eq!((plan.n, app.count("notices").await), (10_000, 0));
+        assert!(release(&app, &plan).await);
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 10_000);
+    }
+}
+
+on_each_engine! {
+    async fn none_of_too_many_is_purged(app: TestApp) {
+        let app = braked(app);
+        app.people().await;
+        ended(&app, 1..=101).await;
+        keys(&app, 1_001..=4_000, days(80)).await;
+        app.job("purge").await;
+        assert_eq!(app.count("tombstones").await, 0);
+        let plan = on(&app, Destruction::Purge).await.unwrap();
+        assert_eq!((plan.n, plan.reason.as_str()), (101, "101 keys within half an hour are more than 100"));
+        // A key that somebody holds is no part of it any more: what is left is not too much.
+        app.execute("UPDATE api_keys SET hold = 'mine', version = 2 WHERE id = 5").await;
+        app.clock.advance(PUT_OFF);
+        let app = app.with(|_| ());
+        app.job("purge").await;
+        assert_eq!(app.count("tombstones").await, 100);
+        assert_eq!(on(&app, Destruction::Purge).await, None);
+        // Another hundred within half an hour is too much again, until it is released.
+        ended(&app, 201..=300).await;
+        app.job("purge").await;
+        assert_eq!(app.count("tombstones").await, 100);
+        let plan = on(&app, Destruction::Purge).await.unwrap();
+        assert!(release(&app, &plan).await);
+        app.job("purge").await;
+        assert_eq!((app.count("tombstones").await, app.describe(5).await != "gone"), (200, true));
+    }
+}
+
+on_each_engine! {
+    async fn those_nobody_was_told_of_do_not_count_as_purged(app: TestApp) {
+        let app = braked(app);
+        app.people().await;
+        ended(&app, 1..=150).await;
+        keys(&app, 1_001..=4_000, days(80)).await;
+        app.execute("UPDATE notices SET told_at = NULL WHERE key_id > 50").await;
+        let outcome = app.job("purge").await;
+        assert_eq!((outcome.n_changed, outcome.n_failed), (50, 100));
+        assert_eq!(on(&app, Destruction::Purge).await, None);
+    }
+}
+
+on_each_engine! {
+    async fn without_a_brake_everything_goes(app: TestApp) {
+        let app = braked(app);
+        let app = app.with(|deps| deps.limits.brake = Limits::OFF);
+        fleet(&app, 2_000).await;
+        app.sweep().await;
+        assert_eq!((n_expired(&app).await, expire_on(&app).await), (2_000, None));
+    }
+}

@@ -1,0 +1,268 @@
+//! What `/livez`, `/readyz` and `/metrics` promise to those who watch the daemon.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use lapsed::{
+    heartbeat::Heartbeat,
+    http::{self, Vitals},
+    shutdown::Shutdown,
+    store::{Engine, flags},
+};
+use tokio::{io::AsyncReadExt as _, net::TcpListener};
+
+use crate::{
+    on_each_engine,
+    support::app::{TestApp, days, run},
+    watch::{Answer, get, send},
+};
+
+/// A server of its own for one test.
+struct Face {
+    address: SocketAddr,
+    vitals: Vitals,
+    shutdown: Shutdown,
+}
+
+impl Face {
+    async fn start() -> Self {
+        let shutdown = Shutdown::new();
+        let vitals = Vitals::new(Heartbeat::new(), shutdown.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = http::router(vitals.clone());
+        shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
+        Self { address, vitals, shutdown }
+    }
+
+    async fn of(app: &TestApp) -> Self {
+        let face = Self::start().await;
+        face.vitals.reached(app.runner.clone());
+        face
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        get(self.address, path).await
+    }
+
+    async fn status(&self) -> (u16, String) {
+        let answer = self.get("/readyz").await;
+        (answer.status, answer.json()["status"].as_str().unwrap().to_owned())
+    }
+
+    async fn stop(self) {
+        self.shutdown.token.cancel();
+        self.shutdown.tracker.close();
+        let stopped = tokio::time::timeout(Duration::from_secs(5), self.shutdown.tracker.wait());
+        stopped.await.expect("a server without requests stops at once");
+    }
+}
+
+#[tokio::test]
+async fn health_is_served_before_there_is_a_database() {
+    let face = Face::start().await;
+    let alive = face.get("/livez").await;
+    assert_eq!((alive.status, alive.body.as_str()), (200, "ok\n"));
+    assert_eq!(face.status().await, (503, "unready".to_owned()));
+    let metrics = face.get("/metrics").await;
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.body.contains("\nlapsed_database_up 0\n"), "{}", metrics.body);
+    face.stop().await;
+}
+
+on_each_engine! {
+    async fn a_daemon_with_a_database_is_ready(app: TestApp) {
+        let face = Face::of(&app).await;
+        assert_eq!(face.status().await, (200, "ready".to_owned()));
+        let until = app.deps.mailer.breaker.failed(app.now(), "for the test");
+        assert!(app.now() < until);
+        assert_eq!(face.status().await, (200, "degraded".to_owned()), "it still serves");
+        face.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_was_there_may_be_away_for_a_minute() {
+    run(Engine::Sqlite, async |app: TestApp| {
+        let face = Face::of(&app).await;
+        assert_eq!(face.status().await.0, 200);
+        app.db.close().await.unwrap();
+        // The word that it answers is good for two seconds.
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        let status = loop {
+            second.tick().await;
+            let (code, status) = face.status().await;
+            assert_eq!(code, 200);
+            if status != "ready" {
+                break status;
+            }
+        };
+        assert_eq!(status, "degraded");
+        assert!(face.get("/metrics").await.body.contains("\nlapsed_database_up 0\n"));
+        assert_eq!(face.get("/livez").await.status, 200, "a restart would not bring it back");
+        face.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_served_is_a_problem_in_json() {
+    let face = Face::start().await;
+    let missing = face.get("/wp-login.php").await;
+    assert_eq!(missing.status, 404);
+    assert_eq!(missing.header("content-type"), Some("application/problem+json"));
+    let body = serde_json::json!({
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "nothing is served at this path",
+    });
+    assert_eq!(missing.json(), body);
+
+    let wrong = send(face.address, "POST", "/livez", "Content-Length: 0\r\n").await;
+    assert_eq!(wrong.status, 405);
+    assert_eq!(wrong.header("allow"), Some("GET,HEAD"));
+    assert_eq!(wrong.json()["title"], "Method Not Allowed");
+    face.stop().await;
+}
+
+#[tokio::test]
+async fn every_answer_forbids_guessing_and_keeping() {
+    let face = Face::start().await;
+    for path in ["/", "/livez", "/readyz", "/metrics", "/nothing"] {
+        for method in ["GET", "HEAD", "DELETE"] {
+            let answer = send(face.address, method, path, "").await;
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{method} {path}");
+            assert_eq!(answer.header("cache-control"), Some("no-store"), "{method} {path}");
+            assert!(method != "HEAD" || answer.body.is_empty(), "{method} {path}");
+        }
+    }
+    let front = face.get("/").await;
+    assert!(front.body.starts_with("lapsed ") && front.body.ends_with("/metrics\n"));
+    face.stop().await;
+}
+
+#[tokio::test]
+async fn a_silent_client_does_not_hold_up_a_stop() {
+    let face = Face::start().await;
+    let mut silent = tokio::net::TcpStream::connect(face.address).await.unwrap();
+    face.get("/livez").await; // So that the silent one has been accepted.
+    face.stop().await;
+    assert_eq!(silent.read(&mut [0]).await.unwrap(), 0, "it is told, too");
+}
+
+on_each_engine! {
+    async fn the_database_is_counted(app: TestApp) {
+        app.people().await;
+        for (id, ahead) in [(1, 0), (2, 5), (3, 20), (4, 80)] {
+            app.key(id, days(ahead)).await;
+        }
+        app.key(5, days(60)).await;
+        app.execute("UPDATE api_keys SET parked = 'x', next_job = 0, next_action_at = NULL WHERE id = 5")
+            .await;
+        flags::set(&app.db, "test", flags::PAUSE_PURGE, "for the test").await.unwrap();
+        app.clock.advance(TimeDelta::minutes(2));
+
+        let face = Face::of(&app).await;
+        let page = face.get("/metrics").await.body;
+        for line in [
+            r#"lapsed_keys{state="active"} 4"#,
+            r#"lapsed_keys{state="window"} 0"#,
+            r#"lapsed_keys{state="parked"} 1"#,
+            r#"lapsed_keys_expiring{within="1d"} 0"#,
+            r#"lapsed_keys_expiring{within="7d"} 1"#,
+            r#"lapsed_keys_expiring{within="30d"} 2"#,
+            r#"lapsed_keys_due{job="sweep"} 4"#,
+            r#"lapsed_keys_due{job="purge"} 0"#,
+            r#"lapsed_due_oldest_age_seconds{job="sweep"} 120.0"#,
+            r#"lapsed_notices{status="pending"} 0"#,
+            r#"lapsed_paused{what="all"} 0"#,
+            r#"lapsed_paused{what="purge"} 1"#,
+            "lapsed_outbox_oldest_age_seconds 0.0",
+            "lapsed_database_up 1",
+        ] {
+            assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
+        }
+
+        app.sweep().await;
+        app.clock.advance(TimeDelta::minutes(1));
+        let face = Face::of(&app).await;
+        let page = face.get("/metrics").await.body;
+        for line in [
+            r#"lapsed_keys{state="active"} 3"#,
+            r#"lapsed_keys{state="window"} 1"#,
+            r#"lapsed_keys_due{job="sweep"} 0"#,
+            r#"lapsed_notices{status="pending"} 3"#,
+            "lapsed_outbox_oldest_age_seconds 60.0",
+            r#"lapsed_job_runs_total{job="sweep",result="done"} 1"#,
+            r#"lapsed_job_items_total{job="sweep",kind="changed"} 4"#,
+        ] {
+            assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
+        }
+        face.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn every_metric_is_documented_and_every_documented_metric_is_there() {
+    run(Engine::Sqlite, async |app: TestApp| {
+        app.people().await;
+        app.key(1, days(5)).await;
+        app.pass().await;
+        app.job("prune").await;
+        let face = Face::of(&app).await;
+        let documented = include_str!("../../docs/metrics.md");
+        let is_row =
+            |line: &&str| line.starts_with("| `lapsed_") || line.starts_with("| `process_");
+        let documented: BTreeSet<_> = documented.lines().filter(is_row).collect();
+        let rows = rows(&face.get("/metrics").await.body);
+        let rows: BTreeSet<_> = rows.iter().map(String::as_str).collect();
+        assert_eq!(rows, documented);
+        face.stop().await;
+    })
+    .await;
+}
+
+/// A scrape as the documentation has it: a row per metric, with the labels it really has.
+fn rows(page: &str) -> Vec<String> {
+    let (mut help, mut kind) = (BTreeMap::new(), BTreeMap::new());
+    let mut labels = BTreeMap::<&str, BTreeSet<&str>>::new();
+    for line in page.lines() {
+        if let Some((name, text)) = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' ')) {
+            help.insert(name, text);
+        } else if let Some((name, text)) =
+            line.strip_prefix("# TYPE ").and_then(|l| l.split_once(' '))
+        {
+            kind.insert(name, text);
+        } else {
+            let (name, rest) = line.split_once(['{', ' ']).unwrap();
+            let names = rest.split(',').filter_map(|label| label.split_once('='));
+            labels.entry(name).or_default().extend(names.map(|(name, _)| name));
+        }
+    }
+    assert_eq!(help.keys().collect::<Vec<_>>(), labels.keys().collect::<Vec<_>>());
+    let row = |(name, labels): (&&str, &BTreeSet<&str>)| {
+        let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
+        let labels = if labels.is_empty() { String::new() } else { labels.join(", ") + " " };
+        format!("| `{name}` | {} | {labels}| {} |", kind[name], help[name])
+    };
+    labels.iter().map(row).collect()
+}
+
+#[tokio::test]
+async fn a_scraper_gets_the_format_it_asks_for() {
+    let face = Face::start().await;
+    let accept = "Accept: application/openmetrics-text;version=1.0.0\r\n";
+    let open = send(face.address, "GET", "/metrics", accept).await;
+    let kind = open.header("content-type").unwrap();
+    assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
+    assert!(open.body.ends_with("# EOF\n"));
+    let plain = face.get("/metrics").await;
+    assert!(plain.header("content-type").unwrap().starts_with("text/plain"));
+    assert!(!plain.body.contains("# EOF"));
+    face.stop().await;
+}
