@@ -2,8 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult,
-    QueryFilter,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
 };
 
 use crate::{
@@ -16,12 +15,14 @@ use crate::{
         audit::{self, NewEvent},
         codes::Coded,
         entity::owners::{ActiveModel, Column, Entity},
-        from_ms,
-        sql::Sql,
         tenants::Tenant,
         to_ms,
     },
 };
+
+use row::{select, to_owner};
+
+mod row;
 
 /// An owner of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,55 +252,4 @@ pub(super) async fn record(
         detail,
     };
     audit::insert(conn, actor, &[event], now).await.map(drop)
-}
-
-#[derive(FromQueryResult)]
-struct Row {
-    id: i64,
-    public_id: String,
-    tenant_id: i64,
-    tenant: String,
-    email: String,
-    name: String,
-    kind: i16,
-    access_ends_at: Option<i64>,
-    time_zone: String,
-    locale: String,
-    mail_status: i16,
-    mail_status_reason: Option<String>,
-    created_at: i64,
-    n_keys: i64,
-}
-
-fn select(conn: &impl ConnectionTrait) -> Sql {
-    Sql::new(conn, "find owners").push(
-        "SELECT o.id, o.public_id, o.tenant_id, t.slug AS tenant, o.email, o.name, o.kind, \
-         o.access_ends_at, o.time_zone, o.locale, o.mail_status, o.mail_status_reason, \
-         o.created_at, (SELECT COUNT(*) FROM api_keys k WHERE k.owner_id = o.id) AS n_keys \
-         FROM owners o JOIN tenants t ON t.id = o.tenant_id",
-    )
-}
-
-fn to_owner(row: &sea_orm::QueryResult) -> Result<Owner, StoreError> {
-    let row = Row::from_query_result(row, "").map_err(StoreError::during("read an owner"))?;
-    let kind = OwnerKind::of_code(row.kind).ok_or_else(|| StoreError::Corrupt {
-        what: "the kind of an owner",
-        found: row.kind.to_string(),
-    })?;
-    let refused = || row.mail_status_reason.clone().unwrap_or_else(|| "refused".to_owned());
-    Ok(Owner {
-        unreachable: (row.mail_status != 1).then(refused),
-        id: row.id,
-        public_id: row.public_id,
-        tenant_id: row.tenant_id,
-        tenant: row.tenant,
-        email: row.email,
-        name: row.name,
-        kind,
-        access_ends_at: row.access_ends_at.and_then(from_ms),
-        time_zone: row.time_zone,
-        locale: row.locale,
-        created_at: from_ms(row.created_at).unwrap_or_default(),
-        n_keys: row.n_keys.unsigned_abs(),
-    })
 }
