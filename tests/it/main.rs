@@ -13,6 +13,7 @@ mod import;
 mod keys;
 mod leases;
 mod plans;
+mod process;
 mod purge;
 mod restart;
 mod schema;
