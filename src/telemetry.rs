@@ -16,7 +16,11 @@ use crate::config::LogFormat;
 
 /// Libraries that are never heard below `warn`, whatever the filter says: at `trace` they write
 /// the database's URL with the password in it, and at `info` every statement.
-const QUIET: [&str; 3] = ["sqlx", "sea_orm", "sea_orm_migration"];
+const QUIET: [&str; 5] =
+    ["sqlx", "sqlx_core", "sea_orm", "sea_orm_migration", "tokio_cron_scheduler"];
+
+/// Warns of every single connection that broke. The jobs say once that the database is away.
+const POOL: &str = "sqlx_core::pool";
 
 /// From now on what is logged goes to stderr, in this `format` and as far as `filter` lets it;
 /// and a panic becomes a line like any other.
@@ -67,7 +71,8 @@ fn read_filter(text: &str) -> anyhow::Result<EnvFilter> {
 
 fn is_fit_to_be_heard(metadata: &Metadata<'_>) -> bool {
     let root = metadata.target().split("::").next().unwrap_or_default();
-    !QUIET.contains(&root) || *metadata.level() <= Level::WARN
+    let loudest = if metadata.target().starts_with(POOL) { Level::ERROR } else { Level::WARN };
+    !QUIET.contains(&root) || *metadata.level() <= loudest
 }
 
 /// Writes one line about a panic, wherever it happens and whoever catches it.

@@ -5,7 +5,10 @@ use std::{ops::Deref, path::Path, sync::Arc, time::Duration};
 use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    sqlx::{
+        Executor as _,
+        sqlite::{SqliteJournalMode, SqliteSynchronous},
+    },
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -210,6 +213,12 @@ fn percent_encode(text: &str) -> String {
     encoded
 }
 
+/// The same limits for MariaDB and MySQL. A daemon that freezes in the middle of a transaction
+/// would hold its rows for hours; only MariaDB can be told to put it out, and only MariaDB reads
+/// that line.
+const MARIADB_LIMITS: &str =
+    "SET SESSION innodb_lock_wait_timeout = 5 /*M!100300 , idle_transaction_timeout = 10 */";
+
 /// What each engine needs so that nothing waits for ever and nothing committed is lost.
 fn tune(options: &mut ConnectOptions) {
     options
@@ -231,5 +240,10 @@ fn tune(options: &mut ConnectOptions) {
                 ("lock_timeout", "5000"),
                 ("idle_in_transaction_session_timeout", "10000"),
             ])
+        })
+        .map_sqlx_mysql_pool_opts(|options| {
+            options.after_connect(|conn, _| {
+                Box::pin(async move { conn.execute(MARIADB_LIMITS).await.map(drop) })
+            })
         });
 }

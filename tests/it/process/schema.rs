@@ -22,7 +22,7 @@ async fn four_start_together(engine: Engine) {
         assert!(0 < n_applied);
         assert_eq!(site.count(once).await, n_applied);
         for daemon in &mut fleet {
-            assert_eq!(daemon.n_logged("Failed"), 0);
+            assert_eq!(daemon.n_errors(), 0);
             daemon.stop().await;
         }
     })

@@ -1,6 +1,7 @@
 //! Work that several daemons share, while one is frozen past its lease and another one killed.
 
-use lapsed::store::Engine;
+use chrono::DateTime;
+use lapsed::store::{Engine, due};
 
 use super::{IN_A_WEEK, PURGED, check_told, gated, people, seed, seed_ended, until_done};
 use crate::support::{
@@ -84,10 +85,10 @@ async fn some_fall_out(engine: Engine, n_daemons: usize, n_owners: u32, n_keys: 
         until_done(&site).await;
 
         let before = ledger(&site).await;
-        let n_runs = frozen.n_logged("Ran job `deliver`");
+        let n_runs = frozen.n_runs("deliver");
         frozen.signal("CONT");
         until("the sleeper ends the run it slept in", async || {
-            (frozen.n_logged("Ran job `deliver`") > n_runs).then_some(())
+            (frozen.n_runs("deliver") > n_runs).then_some(())
         })
         .await;
         frozen.stop().await;
@@ -181,4 +182,38 @@ async fn four_daemons_purge_each_key_once_on_postgres() {
 #[tokio::test]
 async fn four_daemons_purge_each_key_once_on_mariadb() {
     each_key_is_purged_once(Engine::MariaDb).await;
+}
+
+async fn a_transaction_freezes(engine: Engine) {
+    with_db(engine, |test_db| async move {
+        let relay = Plan::new().start().await;
+        let site = Site::new(&test_db, relay.port).await;
+        people(&site, 10).await;
+        seed(&site, 10, 100).await;
+        // What a daemon leaves open that is stopped between two statements.
+        let frozen = site.db.begin().await.unwrap();
+        let now = site.db.now(&*frozen).await.unwrap();
+        let claim = due::claim(&*frozen, DateTime::UNIX_EPOCH, now, 50).await.unwrap();
+        assert_eq!(claim.len(), 50);
+        let mut fleet = site.fleet(2).await;
+        site.until_count("notices WHERE status = 3", |n| n == 50).await;
+        until_done(&site).await;
+        for daemon in &mut fleet {
+            assert_eq!(daemon.n_errors(), 0);
+            daemon.stop().await;
+        }
+        assert!(frozen.commit().await.is_err(), "the server has put it out");
+        check_told(&site, &relay, IN_A_WEEK, 100).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_frozen_transaction_is_put_out_by_postgres() {
+    a_transaction_freezes(Engine::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_frozen_transaction_is_put_out_by_mariadb() {
+    a_transaction_freezes(Engine::MariaDb).await;
 }

@@ -101,6 +101,7 @@ impl Site {
             rescue_after = "{}s"
             [log]
             format = "json"
+            filter = "info,lapsed=debug"
             "#,
             LEASE.as_secs()
         );
@@ -244,6 +245,17 @@ impl Daemon {
             line["message"].as_str().is_some_and(|message| message.contains(text))
         };
         self.log().iter().filter(|line| says(line)).count()
+    }
+
+    /// How many lines of its log call for somebody.
+    pub fn n_errors(&self) -> usize {
+        self.log().iter().filter(|line| line["level"] == "ERROR").count()
+    }
+
+    /// How many runs of `job` have ended, well or not.
+    pub fn n_runs(&self, job: &str) -> usize {
+        self.n_logged(&format!("Ran job `{job}`"))
+            + self.n_logged(&format!("Failed to run job `{job}`"))
     }
 
     /// What it wrote on stderr that is no line of the log.
