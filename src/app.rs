@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use chrono::TimeDelta;
+use thiserror::Error;
 
 use crate::{
     clock::{Clock, SystemClock},
@@ -40,6 +41,18 @@ pub struct App {
     credentials: Option<std::path::PathBuf>,
 }
 
+/// The database's schema is older than this program: somebody has to migrate it, and that may be
+/// happening at this very moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the database's schema is {n_pending} migrations behind this program\n  \
+     hint: run `lapsed db migrate`, or set database.migrate = true"
+)]
+pub struct SchemaBehind {
+    /// How many migrations have to be applied.
+    pub n_pending: usize,
+}
+
 impl std::fmt::Debug for dyn Clock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Clock({})", self.now())
@@ -53,7 +66,8 @@ impl App {
     /// says so.
     ///
     /// # Errors
-    /// If the database cannot be reached, or its schema is not this program's.
+    /// [`SchemaBehind`] if somebody else has to bring it up to date. Else if the database cannot be
+    /// reached, or its schema is not this program's.
     pub async fn open(loaded: Loaded, credentials: Option<&Path>) -> anyhow::Result<Self> {
         let app = Self::connect(loaded, credentials).await?;
         let config = &app.loaded.config;
@@ -61,10 +75,7 @@ impl App {
         match app.db.schema_state().await? {
             SchemaState::Current => {}
             SchemaState::Behind { .. } if migrates => app.db.migrate().await?,
-            SchemaState::Behind { n_pending } => bail!(
-                "the database's schema is {n_pending} migrations behind this program\n  \
-                 hint: run `lapsed db migrate`, or set database.migrate = true"
-            ),
+            SchemaState::Behind { n_pending } => return Err(SchemaBehind { n_pending }.into()),
             SchemaState::Ahead { unknown } => bail!(
                 "the database has been migrated by a newer lapsed (`{unknown}`)\n  \
                  hint: run that version, or restore a back-up from before its migration"
@@ -194,11 +205,11 @@ pub(crate) fn limits(config: &Config) -> Limits {
         batch: usize::try_from(config.jobs.batch).unwrap_or(1_000),
         brake: config.brake.limits(),
         min_notice: TimeDelta::hours(i64::from(config.purge.min_notice_hours)),
+        lease: config.jobs.rescue_after.get(),
         keep_tombstones: days(config.lifecycle.tombstone_days),
         keep_runs: days(config.retention.job_runs_days),
         keep_messages: days(config.retention.messages_days),
         keep_audit: config.retention.audit_days().map(days),
-        ..Limits::default()
     }
 }
 

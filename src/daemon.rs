@@ -15,10 +15,10 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
-    app::App,
+    app::{App, SchemaBehind},
     config::{Config, Loaded, Transport},
     heartbeat::Heartbeat,
     http::{self, Vitals},
@@ -38,7 +38,8 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// Runs the daemon until a signal stops it. `credentials` is where systemd puts secrets.
 ///
-/// A database that cannot be reached is waited for; every other mistake is an error.
+/// A database that cannot be reached is waited for, and so is a schema that somebody else has to
+/// bring up to date; every other mistake is an error.
 ///
 /// # Errors
 /// If the daemon cannot start, or had to stop before everything was finished.
@@ -67,6 +68,7 @@ pub async fn run_until(
     shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
     systemd::follow(heartbeat.clone(), shutdown);
     ignore_hang_ups(shutdown)?;
+    info!(http = %address, "Listening");
     on_listening(address);
 
     let start = Start {
@@ -135,16 +137,32 @@ impl Start {
         Ok(Some(app.db.clone()))
     }
 
-    /// Opens the database, as often as it takes. `None` if a stop came first.
+    /// Opens the database, as often as it takes, until its schema is this program's. `None` if a
+    /// stop came first.
     async fn reach(&self) -> anyhow::Result<Option<App>> {
         let (contact, mut backoff) = (Contact::default(), Backoff::default());
+        let mut is_schema_awaited = false;
         loop {
             let Some(opened) = self.open().await else { return Ok(None) };
-            if !contact.note(&opened) {
-                return opened.map(Some);
-            }
+            let is_away = contact.note(&opened);
+            let wait = match opened.as_ref().err().and_then(|error| error.downcast_ref()) {
+                // Somebody is at it, or will be: it takes no longer than a few statements.
+                Some(SchemaBehind { n_pending }) => {
+                    if !std::mem::replace(&mut is_schema_awaited, true) {
+                        warn!(
+                            n_pending,
+                            "Waiting for `lapsed db migrate`: the database's schema is older than \
+                             this program"
+                        );
+                    }
+                    backoff.reached();
+                    backoff.failed(rand::random())
+                }
+                None if is_away => backoff.failed(rand::random()),
+                None => return opened.map(Some),
+            };
             // Shorter than the five minutes after which a loop counts as standing still.
-            if !pause(&self.shutdown.token, backoff.failed(rand::random())).await {
+            if !pause(&self.shutdown.token, wait).await {
                 return Ok(None);
             }
         }

@@ -16,6 +16,9 @@ use crate::config::LogFormat;
 /// statement at `info`; the scheduler talks to itself.
 const QUIET: [&str; 3] = ["sqlx", "sea_orm", "tokio_cron_scheduler"];
 
+/// Warns of every single connection that broke. The jobs say once that the database is away.
+const POOL: &str = "sqlx_core::pool";
+
 /// From now on what is logged goes to stderr, in this `format` and as far as `filter` lets it;
 /// and a panic becomes a line like any other.
 ///
@@ -76,7 +79,8 @@ fn read_filter(text: &str) -> anyhow::Result<EnvFilter> {
 
 fn is_fit_to_be_heard(metadata: &Metadata<'_>) -> bool {
     let is_quiet = QUIET.iter().any(|name| metadata.target().starts_with(name));
-    !is_quiet || *metadata.level() <= Level::WARN
+    let loudest = if metadata.target().starts_with(POOL) { Level::ERROR } else { Level::WARN };
+    !is_quiet || *metadata.level() <= loudest
 }
 
 /// Writes one line about a panic, wherever it happens and whoever catches it.

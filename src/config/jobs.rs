@@ -14,6 +14,8 @@ pub struct JobsConfig {
     pub batch: u32,
     /// How long one run may take.
     pub time_limit: Period,
+    /// How long a mail belongs to a daemon that does not answer.
+    pub rescue_after: Period,
 }
 
 /// `[retention]`: how long history is kept.
@@ -38,6 +40,7 @@ impl RetentionConfig {
 pub(super) const RULES: Rules = &[
     ("jobs.batch", Rule::Whole(100, 5000)),
     ("jobs.time_limit", Rule::Time(Duration::from_secs(1), Duration::from_secs(12 * 3600))),
+    ("jobs.rescue_after", Rule::Time(Duration::from_secs(5), Duration::from_secs(3600))),
 ];
 
 pub(super) const RETENTION_RULES: Rules = &[

@@ -145,8 +145,11 @@ impl Watcher {
             self.last_event = happened.id;
             tell(&Event::from(happened));
         }
-        for mailed in timeline::mailed(db.conn(), self.last_mail).await? {
-            self.last_mail = mailed.id;
+        let mut mails = timeline::mailed(db.conn(), self.last_mail).await?;
+        self.last_mail = mails.last().map_or(self.last_mail, |mail| mail.id);
+        // Mails of one instant are in no order; the story is the same each time.
+        mails.sort_by(|a, b| (a.at, &a.recipients).cmp(&(b.at, &b.recipients)));
+        for mailed in mails {
             tell(&Event::from(mailed));
         }
         Ok(())

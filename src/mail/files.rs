@@ -97,7 +97,13 @@ mod tests {
 
     fn mail(id: i64, head: &str) -> Outgoing {
         let bytes = format!("{head}\r\n\r\nHello\r\n").into_bytes();
-        Outgoing { id, from: "keys@example.com".into(), to: vec!["a@example.org".into()], bytes }
+        Outgoing {
+            id,
+            from: "keys@example.com".into(),
+            to: vec!["a@example.org".into()],
+            bytes,
+            not_after: None,
+        }
     }
 
     #[test]

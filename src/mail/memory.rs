@@ -85,7 +85,7 @@ mod tests {
     use crate::mail::transport::{STOPPING, Transport};
 
     fn mail(id: i64) -> Outgoing {
-        Outgoing { id, from: String::new(), to: Vec::new(), bytes: Vec::new() }
+        Outgoing { id, from: String::new(), to: Vec::new(), bytes: Vec::new(), not_after: None }
     }
 
     async fn send(outbox: &MemoryOutbox, ids: &[i64], cancel: &CancellationToken) -> Vec<Outcome> {

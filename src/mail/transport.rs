@@ -1,5 +1,7 @@
 //! One door for all ways a mail can leave: to a relay, into a folder, or into a test's memory.
 
+use std::time::Instant;
+
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +23,8 @@ pub struct Outgoing {
     pub to: Vec<String>,
     /// The message, headers and all, with CRLF line ends.
     pub bytes: Vec<u8>,
+    /// From when on it must not be begun, because it may be somebody else's by then.
+    pub not_after: Option<Instant>,
 }
 
 impl Outgoing {
@@ -28,6 +32,9 @@ impl Outgoing {
     /// so that one with a line end in it would be a command of its own. They have been checked
     /// long before; this is the last door.
     pub(super) fn flaw(&self) -> Option<Outcome> {
+        if let Some(outcome) = self.overdue() {
+            return Some(outcome);
+        }
         let is_plain = |address: &String| {
             !address.is_empty()
                 && address.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>".contains(&byte))
@@ -43,6 +50,15 @@ impl Outgoing {
         };
         let reply = reply.to_owned();
         Some(Outcome::Refused { stage, class, code: 0, enhanced: None, reply })
+    }
+}
+
+impl Outgoing {
+    /// The outcome of a mail that has waited for too long: for a slow relay, or in a process that
+    /// was not running.
+    pub(super) fn overdue(&self) -> Option<Outcome> {
+        let is_overdue = self.not_after.is_some_and(|not_after| not_after <= Instant::now());
+        is_overdue.then(|| Outcome::NotSent { stage: SmtpStage::Mail, why: OVERDUE.to_owned() })
     }
 }
 
@@ -97,6 +113,9 @@ impl Transport {
 /// Why a mail was handed back after a cancellation.
 pub const STOPPING: &str = "stopped before its turn came";
 
+/// Why a mail was handed back that had waited past [`Outgoing::not_after`].
+pub const OVERDUE: &str = "waited for too long";
+
 /// The loop of the transports that need no connection.
 async fn one_by_one<F: Future<Output = Outcome>>(
     mut mails: mpsc::Receiver<Outgoing>,
@@ -115,7 +134,11 @@ async fn one_by_one<F: Future<Output = Outcome>>(
         };
         let Some(mail) = next else { return };
         let id = mail.id;
-        let outcome = if cancel.is_cancelled() { stopped() } else { send(mail).await };
+        let outcome = match mail.overdue() {
+            _ if cancel.is_cancelled() => stopped(),
+            Some(outcome) => outcome,
+            None => send(mail).await,
+        };
         if outcomes.send((id, outcome)).await.is_err() {
             return;
         }

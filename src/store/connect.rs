@@ -255,8 +255,9 @@ fn tune(options: &mut ConnectOptions) {
         });
 }
 
-/// Time limits in seconds. MySQL has only the first one, and takes the rest for a comment.
-/// (Under READ COMMITTED a claim locks the rows it returns, and not the gaps between them, into
+/// Time limits in seconds. MySQL has only the first one, and takes the rest for a comment. A daemon
+/// that freezes in the middle of a transaction would hold its rows for hours: only MariaDB can be
+/// told to put it out. (Under READ COMMITTED a claim locks the rows it returns, and not the gaps between them, into
 /// which other daemons want to insert.)
 pub(super) const MARIADB_SESSION: &str = "SET SESSION innodb_lock_wait_timeout = 5 \
      /*M! , max_statement_time = 30, idle_transaction_timeout = 10 */";

@@ -116,11 +116,11 @@ fn trouble(error: &DbErr) -> Trouble {
 fn by_code(code: &str, message: &str) -> Trouble {
     match code {
         // Connection exceptions, shutting down, starting up; too many clients; a password, role
-        // or database that is wrong for now.
+        // or database that is wrong for now; put out for having slept in a transaction.
         _ if code.starts_with("08") || code.starts_with("57P") || code.starts_with("28") => {
             Trouble::Away
         }
-        "53300" | "3D000" => Trouble::Away,
+        "53300" | "3D000" | "25P03" | "70100" => Trouble::Away,
         // Serialization failure (MySQL's word for a deadlock too), deadlock, lock not available;
         // SQLite's BUSY, LOCKED and BUSY_SNAPSHOT.
         "40001" | "40P01" | "55P03" | "5" | "6" | "517" => Trouble::Busy,

@@ -24,6 +24,7 @@ mod leases;
 mod otp;
 mod plans;
 mod policies;
+mod process;
 mod purge;
 mod restart;
 mod rotation;

@@ -95,7 +95,13 @@ fn word(
     };
     let letter = mailer.templates.render(&digest, now).map_err(|error| error.to_string())?;
     let built = build(&letter, &digest, &mailer.sender, now).map_err(|error| error.to_string())?;
-    Ok(Outgoing { id: message.id, from: built.from, to: built.to, bytes: built.bytes })
+    Ok(Outgoing {
+        id: message.id,
+        from: built.from,
+        to: built.to,
+        bytes: built.bytes,
+        not_after: None,
+    })
 }
 
 fn audience(message: &ClaimedMessage, owner: Option<&Addressee>) -> digest::Audience {

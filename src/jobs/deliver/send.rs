@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::Context as _;
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     jobs::{
         Context, Outcome,
+        contact::Backoff,
         deliver::{
             compose::{self, Composed},
             verdict::judge,
@@ -23,6 +24,7 @@ use crate::{
         patience::Patience,
     },
     mail::{outcome::Outcome as MailOutcome, transport::Outgoing},
+    shutdown::pause,
     store::{
         MessageStatus, StoreError,
         messages::{self, ClaimedMessage, Mark},
@@ -87,7 +89,8 @@ async fn feed(
     let mut outcome = Outcome::default();
     let mut patience = Patience::default();
     // A channel that has just failed is tried with one mail first.
-    let mut limit = if deps.mailer.breaker.is_doubtful() { 1 } else { CHUNK };
+    let is_trial = deps.mailer.breaker.is_doubtful();
+    let mut limit = if is_trial { 1 } else { CHUNK };
     while !halt.is_cancelled() {
         let claimed_at = Instant::now();
         let (n_claimed, composed) = match claim(&ctx, &book, limit).await {
@@ -104,14 +107,14 @@ async fn feed(
                 as u64;
         let unsent = hand_over(&ctx, composed.mails, &mails, &in_flight, claimed_at).await;
         give_back(&ctx, &unsent).await.context("give messages back")?;
-        if n_claimed < limit {
+        // The outcome of a trial decides whether there is a second mail, and this run does not
+        // wait for it.
+        if n_claimed < limit || is_trial {
             break;
         }
-        if limit == 1 {
-            // Its outcome decides whether there is a second one, and this run does not wait.
-            break;
-        }
-        limit = CHUNK;
+        // A chunk of which most grew old before it could be handed over was too much to word in
+        // the time of a lease, or too much for the relay. The next may be no better.
+        limit = if unsent.len() > limit / 2 { limit.div_ceil(2) } else { CHUNK };
     }
     Ok(outcome)
 }
@@ -141,7 +144,8 @@ async fn claim(
 /// handed over.
 ///
 /// A daemon may be stopped (SIGSTOP) or starved for as long as anybody likes. Half a lease after
-/// the claim, by a clock that nobody sets, it no longer trusts itself to be the only sender.
+/// the claim, by a clock that nobody sets, it no longer trusts itself to be the only sender: what
+/// has not been begun by then, here or in a lane, is not begun any more.
 async fn hand_over(
     ctx: &Context,
     composed: Vec<(ClaimedMessage, Outgoing)>,
@@ -149,14 +153,15 @@ async fn hand_over(
     in_flight: &InFlight,
     claimed_at: Instant,
 ) -> Vec<ClaimedMessage> {
-    let trust: Duration = ctx.deps.limits.lease / 2;
+    let not_after = claimed_at + ctx.deps.limits.lease / 2;
     let mut unsent = Vec::new();
-    for (message, mail) in composed {
+    for (message, mut mail) in composed {
+        mail.not_after = Some(not_after);
         let Ok(place) = mails.reserve().await else {
             unsent.push(message);
             continue;
         };
-        if claimed_at.elapsed() >= trust {
+        if not_after <= Instant::now() {
             unsent.push(message);
             continue;
         }
@@ -192,19 +197,31 @@ async fn mark_all(
             .drain(..)
             .filter_map(|(id, outcome)| Some((lock(&in_flight).remove(&id)?, outcome)))
             .collect();
-        let mut patience = Patience::default();
-        // Marks are written though the job is being stopped: nothing may cut the wait short.
-        let never = CancellationToken::new();
-        total += loop {
-            match mark(&ctx, &reports, &halt).await {
-                Ok(outcome) => break outcome,
-                Err(error) => {
-                    patience.begin_anew(error, &never).await.context("mark messages")?;
-                }
-            }
-        };
+        total += mark_patiently(&ctx, &reports, &halt).await.context("mark messages")?;
     }
     Ok(total)
+}
+
+/// Marks one batch, and waits for a database that is away as long as the mails may still be ours:
+/// the relay has them, and each mark that is lost is a mail sent twice. Nothing else is sent
+/// meanwhile.
+async fn mark_patiently(
+    ctx: &Context,
+    reports: &[(ClaimedMessage, MailOutcome)],
+    halt: &CancellationToken,
+) -> Result<Outcome, StoreError> {
+    let (begun_at, mut backoff) = (Instant::now(), Backoff::default());
+    loop {
+        match mark(ctx, reports, halt).await {
+            Err(error) if error.is_passing() && begun_at.elapsed() < ctx.deps.limits.lease => {
+                halt.cancel();
+                if !pause(&ctx.cancel, backoff.failed(rand::random())).await {
+                    return Err(error);
+                }
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Marks one batch in one transaction.

@@ -6,7 +6,7 @@ use crate::{
     domain::retry::{self, Verdict},
     mail::{
         outcome::{Class, Outcome},
-        transport::STOPPING,
+        transport::{OVERDUE, STOPPING},
     },
     store::{
         MessageStatus, NoticeStatus,
@@ -47,7 +47,9 @@ pub(super) fn judge(
     let retry = |patience| retry_or_give_up(message, n_attempts, &reply, patience, now, jitter);
     match class {
         None => judgement.mark = accepted(message, n_attempts, reply),
-        Some(Class::Channel) => judgement.is_channel_down = !is_stopping(outcome),
+        Some(Class::Channel) => judgement.is_channel_down = !is_because(outcome, STOPPING),
+        // Nobody has tried it.
+        Some(Class::Transient) if is_because(outcome, OVERDUE) => {}
         Some(Class::Transient) => {
             judgement.mark = retry(retry::LONGEST);
             judgement.mark.is_ambiguous = matches!(outcome, Outcome::Unknown { .. });
@@ -71,8 +73,8 @@ pub(super) fn judge(
     judgement
 }
 
-fn is_stopping(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::NotSent { why, .. } if why == STOPPING)
+fn is_because(outcome: &Outcome, reason: &str) -> bool {
+    matches!(outcome, Outcome::NotSent { why, .. } if why == reason)
 }
 
 fn accepted(message: &ClaimedMessage, n_attempts: u32, reply: String) -> Mark {
@@ -170,6 +172,7 @@ mod tests {
         let yes = Outcome::Accepted { reply: "250 ok".to_owned(), refused: Vec::new() };
         let unknown = Outcome::Unknown { why: "lost".to_owned() };
         let stopped = Outcome::NotSent { stage: SmtpStage::Connect, why: STOPPING.to_owned() };
+        let overdue = Outcome::NotSent { stage: SmtpStage::Mail, why: OVERDUE.to_owned() };
         for (message, outcome, expected) in [
             (&fresh, yes.clone(), "sent, attempts 1, notices told"),
             (&contacts, yes, "sent, attempts 1, notices escalated"),
@@ -179,6 +182,7 @@ mod tests {
                 "waiting in P0D, attempts 0, notices queued, channel down",
             ),
             (&fresh, stopped, "waiting in P0D, attempts 0, notices queued"),
+            (&fresh, overdue, "waiting in P0D, attempts 0, notices queued"),
             (&fresh, refused(Class::Transient), "waiting in PT120S, attempts 1, notices queued"),
             (&fresh, unknown, "waiting in PT120S, attempts 1, notices queued, ambiguous"),
             (&old, refused(Class::Transient), "failed, attempts 21, notices pending, bad address"),

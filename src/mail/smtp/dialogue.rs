@@ -94,6 +94,11 @@ impl Dialogue<'_> {
     /// Gives the first mail's message away, and with it the envelope of the next mail if there is
     /// one. Never waits for one.
     async fn message(&mut self, refused: Vec<RefusedRecipient>) -> (Outcome, bool) {
+        if let Some(outcome) = self.hand.mails[0].overdue() {
+            // The relay waits for a message, and must not get this one. Without the end of it,
+            // the connection's end is the end of the mail.
+            return (outcome, false);
+        }
         let may_look_ahead = self.connection.is_pipelining() && self.may_begin_another();
         if may_look_ahead && self.hand.mails.len() == 1 {
             self.shared.inbox.try_fill(&mut self.hand.mails);

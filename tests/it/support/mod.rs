@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 pub mod app;
+pub mod daemon;
 pub mod db;
 pub mod proxy;
 pub mod secrets;

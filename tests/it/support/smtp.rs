@@ -9,7 +9,7 @@ mod session;
 use std::sync::{Arc, Mutex};
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer},
@@ -42,6 +42,8 @@ pub enum Action {
     Reply(String),
     /// Says nothing ever again, and keeps the connection.
     Stall,
+    /// Waits until this is true, and then does what a good server does.
+    Wait(watch::Receiver<bool>),
     Close,
     ReplyThenClose(String),
     /// Takes the mail, and goes away without a word. At `Body` only.

@@ -23,6 +23,7 @@ pub fn mail(id: i64) -> Outgoing {
         from: format!("keys+{id}@example.com"),
         to: vec![format!("owner{id}@example.org")],
         bytes: bytes.into_bytes(),
+        not_after: None,
     }
 }
 

@@ -184,6 +184,10 @@ impl Session<'_> {
             Action::Reply(text) | Action::ReplyThenClose(text) => text,
             Action::Garbage => "once upon a time".to_owned(),
             Action::Stall => std::future::pending().await,
+            Action::Wait(mut gate) => {
+                drop(gate.wait_for(|is_open| *is_open).await);
+                usual.to_owned()
+            }
             Action::Close | Action::AcceptThenClose => {
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }

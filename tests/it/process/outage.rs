@@ -1,0 +1,61 @@
+//! A database that goes away under a daemon at work, and comes back.
+
+use lapsed::store::Engine;
+
+use super::{IN_A_WEEK, check_told, gated, people, seed, until_done};
+use crate::support::{
+    daemon::{Site, until},
+    db::with_db,
+    proxy::{Fault, Proxy},
+};
+
+async fn is_waited_for(engine: Engine) {
+    with_db(engine, |test_db| async move {
+        let (n_owners, n_keys) = (400, 2_000);
+        let (relay, gate) = gated(50).await;
+        let server = test_db.server().unwrap();
+        let proxy = Proxy::start(server).await;
+        let url = test_db.url().replace(&server.to_string(), &proxy.address.to_string());
+        let site = Site::by(&test_db, &url, relay.port).await;
+        site.db.migrate().await.unwrap();
+        people(&site, n_owners).await;
+        let mut daemon = site.fleet(1).await.remove(0);
+        seed(&site, n_owners, n_keys).await;
+        until("the relay has taken some", async || (relay.n_mails() >= 50).then_some(())).await;
+
+        proxy.fault(Fault::Cut);
+        gate.send_replace(true);
+        daemon.has_logged("The database cannot be reached").await;
+        until("it says that the database is away", async || {
+            let (code, _) = daemon.get("/livez").await?;
+            assert_eq!(code, 200, "a restart would heal nothing");
+            // Degraded for a minute, and unready after that.
+            let (_, report) = daemon.get("/readyz").await?;
+            let is_ready = report.starts_with(r#"{"status":"ready""#);
+            (!is_ready && report.contains("it has not answered for")).then_some(())
+        })
+        .await;
+
+        proxy.fault(Fault::None);
+        until_done(&site).await;
+        daemon.has_logged("The database is back").await;
+        let (code, report) = daemon.get("/readyz").await.unwrap();
+        assert_eq!((code, report.starts_with(r#"{"status":"ready""#)), (200, true), "{report}");
+        assert_eq!(daemon.n_logged("The database cannot be reached"), 1, "said once, not per key");
+        assert_eq!(daemon.n_logged("The database is back"), 1);
+        assert_eq!(daemon.n_errors(), 0);
+        daemon.stop().await;
+        check_told(&site, &relay, IN_A_WEEK, n_keys).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn postgres_goes_away_and_comes_back() {
+    is_waited_for(Engine::Postgres).await;
+}
+
+#[tokio::test]
+async fn mariadb_goes_away_and_comes_back() {
+    is_waited_for(Engine::MariaDb).await;
+}
