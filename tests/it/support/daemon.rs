@@ -96,6 +96,8 @@ impl Site {
             sweep = "* * * * * *"
             deliver = "* * * * * *"
             purge = "* * * * * *"
+            [brake]
+            enabled = false
             [jobs]
             batch = 500
             rescue_after = "{}s"
