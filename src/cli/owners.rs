@@ -76,7 +76,7 @@ pub(super) struct AddArgs {
     /// Their tenant.
     #[arg(long)]
     tenant: Slug,
-    /// What people shall call them. [default: the address up to its @]
+    /// What people shall call them; by default, the address up to its at sign
     #[arg(long)]
     name: Option<Label>,
     /// Who they are: employee, contractor or application.
