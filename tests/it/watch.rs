@@ -54,5 +54,5 @@ pub async fn until(is_so: impl AsyncFn() -> bool) {
             again.tick().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), patiently).await.expect("it comes true in time");
+    tokio::time::timeout(Duration::from_secs(120), patiently).await.expect("it comes true in time");
 }
