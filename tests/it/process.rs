@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{TimeDelta, Utc};
 use lapsed::clock::{Clock as _, SystemClock};
+use sea_orm::ConnectionTrait as _;
 use tokio::sync::watch;
 
 use crate::support::{
@@ -54,35 +55,39 @@ async fn people(site: &Site, n_owners: u32) {
 
 /// Writes `n_keys` keys, spread over the owners, that expire in a week. Their turn is now.
 async fn seed(site: &Site, n_owners: u32, n_keys: u32) {
-    keys(site, n_owners, n_keys, (1, 1, "NULL"), TimeDelta::days(7)).await;
+    site.execute(&keys(n_owners, n_keys, (1, 1, "NULL"), TimeDelta::days(7))).await;
 }
 
 /// Writes keys that expired eight days ago, of which the owners were told at once, and whose
-/// window has been over since yesterday. Their turn to be purged is now.
+/// window has been over since yesterday. Their turn to be purged is now. The keys and what was
+/// told of them appear at once: a purge that saw the keys alone would rightly put them off.
 async fn seed_ended(site: &Site, n_owners: u32, n_keys: u32) {
     let day = TimeDelta::days(1);
     let ended = SystemClock.now() - day;
     let told = (SystemClock.now() - day * 8).timestamp_millis();
-    keys(site, n_owners, n_keys, (2, 2, &ended.timestamp_millis().to_string()), -day * 8).await;
-    site.execute(&format!(
+    let keys = keys(n_owners, n_keys, (2, 2, &ended.timestamp_millis().to_string()), -day * 8);
+    let notices = format!(
         "INSERT INTO notices (key_id, tenant_id, owner_id, stage, expires_at, status, created_at, \
          due_at, told_at) SELECT id, 1, owner_id, 0, expires_at, 3, {told}, {told}, {told} \
          FROM api_keys"
-    ))
-    .await;
+    );
+    let tx = site.db.begin().await.unwrap();
+    tx.execute_unprepared(&keys).await.unwrap();
+    tx.execute_unprepared(&notices).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
-async fn keys(
-    site: &Site,
+/// The statement that writes keys.
+fn keys(
     n_owners: u32,
     n_keys: u32,
     (state, job, ends_at): (i16, i16, &str),
     ahead: TimeDelta,
-) {
+) -> String {
     let now = SystemClock.now();
     let ms = |at: chrono::DateTime<Utc>| at.timestamp_millis();
     let (born, dies) = (ms(now + ahead - TimeDelta::days(90)), ms(now + ahead));
-    site.execute(&format!(
+    format!(
         "INSERT INTO api_keys (public_id, tenant_id, environment_id, owner_id, kind, name, ttl_ms, \
          created_at, issued_at, expires_at, state, window_ends_at, next_job, next_action_at, \
          last_stage, version) SELECT CONCAT('KeyNo', 1000000 + i), 1, 1, i % {n_owners} + 1, 1, \
@@ -90,8 +95,7 @@ async fn keys(
          {} - i % 1000, 30, 1 FROM {} WHERE i BETWEEN 1 AND {n_keys}",
         ms(now),
         numbers()
-    ))
-    .await;
+    )
 }
 
 /// A relay that takes so many mails, and keeps everybody waiting for the answer to the next until
