@@ -1,0 +1,124 @@
+//! What the API works with: nothing before the database is reached, everything after.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use tracing::warn;
+
+use crate::{
+    domain::token::Brand,
+    http::problem::Problem,
+    jobs::runner::Runner,
+    keyring::Keyring,
+    shutdown::{Shutdown, pause},
+    store::{
+        Db, StoreError,
+        last_use::{FLUSH_EVERY, LastUse},
+        policies::PolicyBook,
+        rotation::Mint,
+    },
+};
+
+/// The API's state. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Api(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    shutdown: Shutdown,
+    parts: OnceLock<Parts>,
+    uses: LastUse,
+}
+
+/// What there is once the database was reached.
+#[derive(Debug)]
+pub struct Parts {
+    /// Runs jobs, and knows the database and the rules of the installation.
+    pub runner: Runner,
+    /// The first letters of keys.
+    pub brand: Brand,
+    /// Under which secrets are remembered.
+    pub keyring: Keyring,
+}
+
+impl Api {
+    /// An API without a database: it answers 503.
+    pub fn new(shutdown: Shutdown) -> Self {
+        Self(Arc::new(Inner { shutdown, parts: OnceLock::new(), uses: LastUse::default() }))
+    }
+
+    /// From now on there is a database. Last uses are written down from now on too, every ten
+    /// seconds. Only the first call counts.
+    pub fn reached(&self, parts: Parts) {
+        if self.0.parts.set(parts).is_err() {
+            return;
+        }
+        let api = self.clone();
+        self.0.shutdown.tracker.spawn(async move {
+            let every = FLUSH_EVERY.to_std().unwrap_or_default();
+            while pause(&api.0.shutdown.token, every).await {
+                api.flush().await;
+            }
+        });
+    }
+
+    /// Writes down the last uses that were collected. To be called once more after the last
+    /// request was answered. A database that is away is tried again later.
+    pub async fn flush(&self) {
+        let Some(parts) = self.0.parts.get() else { return };
+        if let Err(error) = self.0.uses.flush(&parts.runner.deps().db).await {
+            warn!("Failed to write down last uses: {:#}", anyhow::Error::from(error));
+        }
+    }
+
+    /// # Errors
+    /// 503 before the database was reached.
+    pub(super) fn parts(&self) -> Result<&Parts, Problem> {
+        self.0.parts.get().ok_or_else(|| {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the database has not been reached yet")
+                .code("unavailable")
+                .retry_after(5)
+        })
+    }
+
+    pub(super) fn db(&self) -> Result<&Db, Problem> {
+        Ok(&self.parts()?.runner.deps().db)
+    }
+
+    pub(super) async fn now(&self) -> Result<DateTime<Utc>, Problem> {
+        let db = self.db()?;
+        Ok(db.now(db.conn()).await?)
+    }
+
+    /// The rules as tenants and environments have changed them.
+    pub(super) async fn policies(&self) -> Result<PolicyBook, Problem> {
+        let deps = self.parts()?.runner.deps();
+        Ok(PolicyBook::load(&deps.db, (*deps.policies).clone()).await?)
+    }
+
+    pub(super) fn uses(&self) -> &LastUse {
+        &self.0.uses
+    }
+
+    pub(super) fn shutdown(&self) -> &Shutdown {
+        &self.0.shutdown
+    }
+
+    /// What `text` is, if anybody's.
+    pub(super) async fn verify(
+        &self,
+        text: &str,
+    ) -> Result<crate::domain::verdict::Verdict, Problem> {
+        let parts = self.parts()?;
+        let secrets = (parts.brand, parts.keyring.pepper());
+        let verdict =
+            crate::store::verify::verify(&parts.runner.deps().db, secrets, self.uses(), text).await;
+        verdict.map_err(|error: StoreError| error.into())
+    }
+
+    pub(super) fn mint<'a>(&'a self, random: &'a [u8; 32]) -> Result<Mint<'a>, Problem> {
+        let parts = self.parts()?;
+        Ok(Mint { brand: parts.brand, keyring: &parts.keyring, random })
+    }
+}
