@@ -151,6 +151,7 @@ impl App {
             templates: templates(self.config()).context("read the mail templates")?,
             sender: sender(self.config())?,
             contacts: mail.contacts.clone(),
+            links: None,
             breaker: Breaker::default(),
         })
     }

@@ -21,6 +21,7 @@ mod http;
 mod import;
 mod keys;
 mod leases;
+mod links;
 mod otp;
 mod plans;
 mod policies;
