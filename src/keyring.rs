@@ -22,6 +22,7 @@ pub struct Keyring {
     pepper: [u8; 32],
     otp: [u8; 32],
     audit: [u8; 32],
+    links: [u8; 32],
 }
 
 /// Why there is no master key.
@@ -61,6 +62,7 @@ impl Keyring {
             pepper: derive("lapsed v1 pepper"),
             otp: derive("lapsed v1 otp seeds"),
             audit: derive("lapsed v1 audit seal"),
+            links: derive("lapsed v1 links"),
         };
         bytes.zeroize();
         Ok(keyring)
@@ -96,7 +98,12 @@ impl Keyring {
 
     /// A keyring that nobody will have again: for a demonstration, and for tests.
     pub fn throwaway() -> Self {
-        Self { pepper: rand::random(), otp: rand::random(), audit: rand::random() }
+        Self {
+            pepper: rand::random(),
+            otp: rand::random(),
+            audit: rand::random(),
+            links: rand::random(),
+        }
     }
 
     /// Under which secrets are remembered.
@@ -112,6 +119,11 @@ impl Keyring {
     /// Under which the audit trail is sealed.
     pub fn audit(&self) -> &[u8; 32] {
         &self.audit
+    }
+
+    /// Under which the links in mails are made.
+    pub fn links(&self) -> &[u8; 32] {
+        &self.links
     }
 }
 

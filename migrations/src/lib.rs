@@ -13,6 +13,7 @@ mod m20261123_000003_outbox;
 mod m20261123_000004_upkeep;
 mod m20261123_000005_otp;
 mod m20261123_000006_seals;
+mod m20261123_000007_links;
 
 /// All migrations, in the order in which they are applied.
 pub struct Migrator;
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000004_upkeep::Migration),
             Box::new(m20261123_000005_otp::Migration),
             Box::new(m20261123_000006_seals::Migration),
+            Box::new(m20261123_000007_links::Migration),
         ]
     }
 }

@@ -111,6 +111,7 @@ impl Demo<'_> {
                 domain: "lapsed.example".to_owned(),
             },
             contacts: Vec::new(),
+            links: None,
             breaker: Breaker::default(),
         };
         Ok(Deps {

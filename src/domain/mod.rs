@@ -7,6 +7,7 @@ pub mod identity;
 pub mod key;
 pub mod life;
 pub mod lifecycle;
+pub mod link;
 pub mod name;
 pub mod otp;
 pub mod plan;

@@ -13,7 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    domain::retry,
+    domain::{
+        link::{LinkKey, LinkToken},
+        retry,
+    },
     jobs::{Context, Outcome},
     mail::{
         build::Sender,
@@ -39,8 +42,26 @@ pub struct Mailer {
     pub sender: Sender,
     /// Who is told where neither owner nor tenant can be.
     pub contacts: Vec<String>,
+    /// What the links in mails are made of; without it, mails have none.
+    pub links: Option<Links>,
     /// Rests the transport after it failed.
     pub breaker: Breaker,
+}
+
+/// What links in mails are made of.
+#[derive(Clone, Debug)]
+pub struct Links {
+    /// What they begin with: where the pages are, without a slash at the end.
+    pub public_url: String,
+    /// Under which their tokens are made.
+    pub key: LinkKey,
+}
+
+impl Links {
+    /// The whole link. It opens a door: not for logs.
+    pub fn url(&self, token: &LinkToken) -> String {
+        format!("{}/k/{}", self.public_url.trim_end_matches('/'), token.expose())
+    }
 }
 
 impl Mailer {

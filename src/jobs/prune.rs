@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     jobs::{Context, Outcome},
-    store::{StoreError, audit::seals, idempotency, messages, purge, runs},
+    store::{StoreError, audit::seals, idempotency, links, messages, purge, runs},
 };
 
 /// Rows deleted in one statement: few enough that nobody waits for them.
@@ -21,6 +21,7 @@ enum History {
     Messages,
     Audit,
     Answers,
+    Links,
 }
 
 /// Deletes what has been kept long enough.
@@ -38,6 +39,8 @@ pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
         (History::Messages, Some(limits.keep_messages)),
         (History::Audit, limits.keep_audit),
         (History::Answers, Some(KEEP_ANSWERS)),
+        // As long as somebody who follows one can be told what became of the key.
+        (History::Links, Some(limits.keep_tombstones)),
     ] {
         if let Some(keep) = keep {
             n_deleted += prune(&ctx, history, before(now, keep)).await.context("prune history")?;
@@ -55,6 +58,7 @@ async fn prune(ctx: &Context, history: History, before: DateTime<Utc>) -> Result
             History::Tombstones => purge::prune_tombstones(&*tx, before, CHUNK).await?,
             History::Messages => messages::prune(&*tx, before, CHUNK).await?,
             History::Answers => idempotency::prune(&*tx, before, CHUNK).await?,
+            History::Links => links::prune(&*tx, before, CHUNK).await?,
             // A seal at a time, with the rows it covers.
             History::Audit => seals::prune_oldest(&*tx, before).await?,
         };

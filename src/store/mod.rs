@@ -30,6 +30,7 @@ pub mod keys;
 pub mod last_use;
 pub mod leases;
 pub mod letters;
+pub mod links;
 pub mod messages;
 pub mod notices;
 pub mod otp;

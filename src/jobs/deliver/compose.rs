@@ -5,9 +5,10 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use tracing::warn;
 
 use crate::{
-    domain::stage::Stage,
+    domain::{digest::Digest as Digest256, stage::Stage},
     jobs::{Context, deliver::Mailer},
     mail::{
         address::EmailAddress,
@@ -15,9 +16,11 @@ use crate::{
         digest::{self, Digest, Item},
         transport::Outgoing,
     },
+    random,
     store::{
         MessageStatus, NoticeStatus, StoreError, Tx,
         letters::{self, Addressee, NoticeText},
+        links::{self, NewLink},
         messages::{ClaimedMessage, Mark},
         outbox::{self, Audience},
         policies::PolicyBook,
@@ -54,6 +57,7 @@ pub(super) async fn compose(
     for text in texts {
         by_message.entry(text.message_id).or_default().push(text);
     }
+    let links = links(ctx, tx, &messages, now).await?;
     let mut composed = Composed::default();
     for message in messages {
         let Some(texts) = by_message.remove(&message.id) else {
@@ -63,7 +67,8 @@ pub(super) async fn compose(
             continue;
         };
         let owner = owners.get(&message.owner_id);
-        match word(&ctx.deps.mailer, book, &message, owner, texts, now) {
+        let link = links.get(&message.id).map(String::as_str);
+        match word(&ctx.deps.mailer, book, &message, (owner, link), texts, now) {
             Ok(mail) => composed.mails.push((message, mail)),
             Err(reason) => {
                 let (status, notices) = (MessageStatus::Parked, NoticeStatus::Queued);
@@ -74,12 +79,39 @@ pub(super) async fn compose(
     Ok(composed)
 }
 
+/// The links of mails to owners, by message. Nobody else gets one: it opens an owner's keys.
+async fn links(
+    ctx: &Context,
+    tx: &Tx,
+    messages: &[ClaimedMessage],
+    now: DateTime<Utc>,
+) -> Result<HashMap<i64, String>, StoreError> {
+    let Some(made_of) = &ctx.deps.mailer.links else { return Ok(HashMap::new()) };
+    let to_owners = messages.iter().filter(|message| message.audience == Audience::Owner);
+    let new: Result<Vec<_>, random::NoRandomness> = to_owners
+        .map(|message| {
+            let (message_id, owner_id) = (message.id, message.owner_id);
+            Ok(NewLink { message_id, owner_id, salt: Digest256(random::bytes()?) })
+        })
+        .collect();
+    let new = match new {
+        Ok(new) => new,
+        // A mail without a link is better than none.
+        Err(error) => {
+            warn!("Mails have no links: {error}");
+            return Ok(HashMap::new());
+        }
+    };
+    let tokens = links::make(&**tx, &made_of.key, &new, now).await?;
+    Ok(tokens.iter().map(|(id, token)| (*id, made_of.url(token))).collect())
+}
+
 /// Makes one mail. The error says why it cannot be made; trying again would not help.
 fn word(
     mailer: &Mailer,
     book: &PolicyBook,
     message: &ClaimedMessage,
-    owner: Option<&Addressee>,
+    (owner, link): (Option<&Addressee>, Option<&str>),
     texts: Vec<NoticeText>,
     now: DateTime<Utc>,
 ) -> Result<Outgoing, String> {
@@ -91,7 +123,7 @@ fn word(
         to_name: owner.map(|owner| owner.name.clone()).filter(|name| !name.trim().is_empty()),
         audience: audience(message, owner),
         time_zone: owner.and_then(|owner| owner.time_zone.parse().ok()).unwrap_or(Tz::UTC),
-        items: texts.into_iter().map(|text| item(book, text)).collect(),
+        items: texts.into_iter().map(|text| item(book, text, link)).collect(),
     };
     let letter = mailer.templates.render(&digest, now).map_err(|error| error.to_string())?;
     let built = build(&letter, &digest, &mailer.sender, now).map_err(|error| error.to_string())?;
@@ -122,7 +154,7 @@ fn mask(email: &str) -> String {
     email.parse::<EmailAddress>().map_or_else(|_| "***".to_owned(), |address| address.to_string())
 }
 
-fn item(book: &PolicyBook, text: NoticeText) -> Item {
+fn item(book: &PolicyBook, text: NoticeText, link: Option<&str>) -> Item {
     // Before the expiry, the end of the window is what the policy of now promises.
     let window_ends_at = text.window_ends_at.or_else(|| {
         let window = book.of(text.tenant_id, text.environment_id.unwrap_or(0), text.kind).window();
@@ -141,6 +173,7 @@ fn item(book: &PolicyBook, text: NoticeText) -> Item {
         window_ends_at: window_ends_at.filter(|_| has_way_back),
         ends_with_access: text.ends_with_access,
         last_used_at: text.last_used_at,
-        link: None,
+        // Of a purged key there is nothing left to open.
+        link: link.filter(|_| text.stage != Stage::Purged).map(str::to_owned),
     }
 }

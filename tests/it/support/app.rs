@@ -237,6 +237,7 @@ pub fn mailer(transport: Transport) -> Mailer {
             domain: "acme.example".to_owned(),
         },
         contacts: Vec::new(),
+        links: None,
         breaker: Breaker::default(),
     }
 }
