@@ -18,6 +18,7 @@ mod problem;
 mod readiness;
 mod scrape;
 mod serve;
+pub mod v1;
 mod vitals;
 
 pub use self::{problem::Problem, serve::serve, vitals::Vitals};

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The tenant of `lapsed` itself, which is made with the first token.
-const TENANT: &str = "lapsed";
+pub const TENANT: &str = "lapsed";
 /// The environment of its tokens.
 const ENVIRONMENT: &str = "admin";
 /// An address that reaches nobody (RFC 2606 section 2): the contacts are told instead.

@@ -7,16 +7,17 @@ use chrono::{DateTime, Utc};
 use tracing::warn;
 
 use crate::{
-    domain::token::Brand,
+    domain::{policy::Policies, token::Brand, verdict::Verdict},
     http::problem::Problem,
     jobs::runner::Runner,
     keyring::Keyring,
     shutdown::{Shutdown, pause},
     store::{
-        Db, StoreError,
+        Db,
         last_use::{FLUSH_EVERY, LastUse},
         policies::PolicyBook,
         rotation::Mint,
+        verify,
     },
 };
 
@@ -34,12 +35,14 @@ struct Inner {
 /// What there is once the database was reached.
 #[derive(Debug)]
 pub struct Parts {
-    /// Runs jobs, and knows the database and the rules of the installation.
+    /// The database.
+    pub db: Db,
+    /// Runs jobs, and knows the rules of the installation.
     pub runner: Runner,
     /// The first letters of keys.
     pub brand: Brand,
     /// Under which secrets are remembered.
-    pub keyring: Keyring,
+    pub keyring: Arc<Keyring>,
 }
 
 impl Api {
@@ -67,7 +70,7 @@ impl Api {
     /// request was answered. A database that is away is tried again later.
     pub async fn flush(&self) {
         let Some(parts) = self.0.parts.get() else { return };
-        if let Err(error) = self.0.uses.flush(&parts.runner.deps().db).await {
+        if let Err(error) = self.0.uses.flush(&parts.db).await {
             warn!("Failed to write down last uses: {:#}", anyhow::Error::from(error));
         }
     }
@@ -83,7 +86,7 @@ impl Api {
     }
 
     pub(super) fn db(&self) -> Result<&Db, Problem> {
-        Ok(&self.parts()?.runner.deps().db)
+        Ok(&self.parts()?.db)
     }
 
     pub(super) async fn now(&self) -> Result<DateTime<Utc>, Problem> {
@@ -93,12 +96,13 @@ impl Api {
 
     /// The rules as tenants and environments have changed them.
     pub(super) async fn policies(&self) -> Result<PolicyBook, Problem> {
-        let deps = self.parts()?.runner.deps();
-        Ok(PolicyBook::load(&deps.db, (*deps.policies).clone()).await?)
+        Ok(PolicyBook::load(self.db()?, (*self.base()?).clone()).await?)
     }
 
-    pub(super) fn uses(&self) -> &LastUse {
-        &self.0.uses
+    /// The rules where neither tenant nor environment has its own, as the configuration in force
+    /// has them.
+    pub(super) fn base(&self) -> Result<Arc<Policies>, Problem> {
+        Ok(self.parts()?.runner.deps().policies)
     }
 
     pub(super) fn shutdown(&self) -> &Shutdown {
@@ -106,15 +110,10 @@ impl Api {
     }
 
     /// What `text` is, if anybody's.
-    pub(super) async fn verify(
-        &self,
-        text: &str,
-    ) -> Result<crate::domain::verdict::Verdict, Problem> {
+    pub(super) async fn verify(&self, text: &str) -> Result<Verdict, Problem> {
         let parts = self.parts()?;
         let secrets = (parts.brand, parts.keyring.pepper());
-        let verdict =
-            crate::store::verify::verify(&parts.runner.deps().db, secrets, self.uses(), text).await;
-        verdict.map_err(|error: StoreError| error.into())
+        Ok(verify::verify(&parts.db, secrets, &self.0.uses, text).await?)
     }
 
     pub(super) fn mint<'a>(&'a self, random: &'a [u8; 32]) -> Result<Mint<'a>, Problem> {
