@@ -42,7 +42,11 @@ pub fn router(vitals: Vitals) -> Router {
 
 /// `GET /`: where to go from here.
 async fn front() -> &'static str {
-    concat!("lapsed ", env!("CARGO_PKG_VERSION"), " serves /livez, /readyz and /metrics\n")
+    concat!(
+        "lapsed ",
+        env!("CARGO_PKG_VERSION"),
+        " serves /v1, /openapi.json, /livez, /readyz and /metrics\n"
+    )
 }
 
 /// No answer is guessed at, and none is kept.
