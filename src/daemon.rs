@@ -95,7 +95,14 @@ pub async fn run_until(
     info!(http = %address, "Listening");
     on_listening(address);
 
-    let start = Start { reloader, shutdown: shutdown.clone(), heartbeat, vitals, api: api.clone(), address };
+    let start = Start {
+        reloader,
+        shutdown: shutdown.clone(),
+        heartbeat,
+        vitals,
+        api: api.clone(),
+        address,
+    };
     // In a task of its own, so that a signal is heard while the database is awaited.
     let started = shutdown.tracker.spawn(start.begin());
     let is_finished = shutdown.wait(GRACE).await.context("listen for signals")?;

@@ -129,7 +129,8 @@ impl Caller {
         }
     }
 
-    fn sees(&self, tenant_id: i64) -> bool {
+    /// Whether what belongs to this tenant is the caller's to see.
+    pub(super) fn sees(&self, tenant_id: i64) -> bool {
         self.tenant.as_ref().is_none_or(|(_, own)| *own == tenant_id)
     }
 

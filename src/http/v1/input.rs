@@ -8,8 +8,8 @@ use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, de::DeserializeOwned};
-use utoipa::{IntoParams, ToSchema};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use utoipa::ToSchema;
 
 use crate::{
     domain::{life::Ask, otp::Attempt},
@@ -75,18 +75,6 @@ pub(super) fn parse_maybe<T: std::str::FromStr<Err: std::fmt::Display>>(
     text.map(|text| parse(field, text)).transpose()
 }
 
-/// Where a listing goes on.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct PageParams {
-    /// `next` of the page before.
-    cursor: Option<String>,
-    /// Entries of a page.
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    limit: Option<u16>,
-}
-
 /// The number after which a page begins, and how many entries it has.
 pub(super) fn page(cursor: Option<&str>, limit: Option<u16>) -> Result<(i64, usize), Problem> {
     let after = parse_maybe::<u32>("cursor", cursor)?.map_or(0, i64::from);
@@ -96,14 +84,8 @@ pub(super) fn page(cursor: Option<&str>, limit: Option<u16>) -> Result<(i64, usi
     }
 }
 
-impl PageParams {
-    pub(super) fn read(&self) -> Result<(i64, usize), Problem> {
-        page(self.cursor.as_deref(), self.limit)
-    }
-}
-
 /// How long a key shall live. One of the three fields, or none for what the policy says.
-#[derive(Debug, Default, Deserialize, serde::Serialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Life {
     /// So many days from now.
@@ -139,11 +121,24 @@ pub(super) fn stored(at: DateTime<Utc>) -> Result<DateTime<Utc>, Problem> {
 /// The code in `X-OTP`, if there is one.
 pub(super) fn otp(headers: &HeaderMap) -> Result<Option<Attempt>, Problem> {
     let Some(value) = headers.get("x-otp") else { return Ok(None) };
-    let parsed = value.to_str().ok().map(Attempt::parse).transpose();
-    parsed.map_err(|error| malformed(format!("`X-OTP`: {error}")))?.map_or_else(
-        || Err(malformed("`X-OTP`: it has characters that are in no code")),
-        |attempt| Ok(Some(attempt)),
-    )
+    parse_otp("X-OTP", value.to_str().unwrap_or_default()).map(Some)
+}
+
+/// What was typed as a code; the answer never repeats it.
+pub(super) fn parse_otp(field: &str, text: &str) -> Result<Attempt, Problem> {
+    Attempt::parse(text).map_err(|error| malformed(format!("`{field}`: {error}")))
+}
+
+/// A language tag such as `en` or `pt-BR`.
+pub(super) fn locale(text: &str) -> Result<String, Problem> {
+    let is_part = |part: &str| {
+        (2..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    if text.len() <= 16 && text.split('-').all(is_part) {
+        Ok(text.to_owned())
+    } else {
+        Err(malformed("`locale`: a language is written en, or pt-BR"))
+    }
 }
 
 /// The version in `If-Match`, if there is one. `*` is any.

@@ -165,14 +165,12 @@ pub(super) async fn create(
     let environment = caller.environment(&api, &tenant, &new.environment).await?;
     let owner = crate::store::owners::find(api.db()?.conn(), tenant.id, &new.owner).await?;
     let owner = owner.ok_or_else(|| not_found("owner"))?;
-    let request =
-        Request { environment: &environment, owner: &owner, kind, name: &name, ask };
+    let request = Request { environment: &environment, owner: &owner, kind, name: &name, ask };
     let (policies, parts) = (api.policies().await?, api.parts()?);
     let secrets = (parts.brand, parts.keyring.pepper());
     let made = match idempotency_key(&headers)? {
         None => {
-            let made =
-                issue::issue(&parts.db, &policies, secrets, &caller.actor, &request).await?;
+            let made = issue::issue(&parts.db, &policies, secrets, &caller.actor, &request).await?;
             let secret = Some(made.token.expose().to_owned());
             MadeKey { id: made.id.to_string(), secret, expires_at: made.expires_at }
         }

@@ -21,9 +21,17 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::http::problem::{Problem, method_not_allowed};
 
 mod api;
+mod audit;
 mod auth;
 mod input;
+mod jobs;
 mod keys;
+mod notices;
+mod otp;
+mod own;
+mod owners;
+mod places;
+mod policies;
 mod refusal;
 mod tokens;
 mod verify;
@@ -58,6 +66,11 @@ impl Modify for Tokens {
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(token));
+        let key = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("The very key that the request is about"))
+            .build();
+        components.add_security_scheme("key", SecurityScheme::Http(key));
     }
 }
 
@@ -74,6 +87,28 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(keys::secret::end_overlap))
         .routes(routes!(keys::change::revoke))
         .routes(routes!(keys::change::hold, keys::change::release))
+        .routes(routes!(own::show))
+        .routes(routes!(own::rotate))
+        .routes(routes!(owners::list, owners::create))
+        .routes(routes!(owners::show, owners::amend))
+        .routes(routes!(owners::access::set))
+        .routes(routes!(owners::access::offboard))
+        .routes(routes!(otp::begin, otp::confirm, otp::reset))
+        .routes(routes!(places::tenants, places::add_tenant))
+        .routes(routes!(places::tenant, places::change_tenant))
+        .routes(routes!(places::environments, places::add_environment))
+        .routes(routes!(places::change_environment))
+        .routes(routes!(policies::show, policies::set))
+        .routes(routes!(policies::simulate))
+        .routes(routes!(notices::list))
+        .routes(routes!(notices::retry_all))
+        .routes(routes!(notices::retry_one))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        .routes(routes!(audit::check))
+        .routes(routes!(jobs::plan))
+        .routes(routes!(jobs::runs))
+        .routes(routes!(jobs::run))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
 }

@@ -41,7 +41,9 @@ impl From<StoreError> for Problem {
             | StoreError::Unwritable { .. } => {
                 warn!("Failed to answer a request: {:#}", anyhow::Error::from(error));
                 let detail = "the database is away or busy; try again";
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).code("unavailable").retry_after(2)
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+                    .code("unavailable")
+                    .retry_after(2)
             }
             StoreError::Taken { .. } => {
                 Self::new(StatusCode::CONFLICT, "there is one already").code("taken")
@@ -105,9 +107,7 @@ impl From<RotationError> for Problem {
             RotationError::Conflict => (StatusCode::CONFLICT, "rotation-in-progress"),
             RotationError::NotReissuable => (StatusCode::CONFLICT, "not-reissuable"),
             RotationError::NoOverlap => (StatusCode::CONFLICT, "no-overlap"),
-            RotationError::Mismatch => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-mismatch")
-            }
+            RotationError::Mismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-mismatch"),
             RotationError::Otp(error) => return error.into(),
             RotationError::Store(error) => return error.into(),
             RotationError::Corrupt(error) => return internal(error),

@@ -14,12 +14,7 @@ use crate::{
     domain::verdict::{Finding, Verdict},
     http::{
         problem::Problem,
-        v1::{
-            api::Api,
-            auth::bearer,
-            input::Body,
-            views::ProblemView,
-        },
+        v1::{api::Api, auth::bearer, input::Body, views::ProblemView},
     },
 };
 
