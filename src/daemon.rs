@@ -7,6 +7,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,7 +22,10 @@ use crate::{
     app::{App, SchemaBehind},
     config::{Config, Loaded, Transport},
     heartbeat::Heartbeat,
-    http::{self, Vitals},
+    http::{
+        self, Vitals,
+        pages::{self, House, Pages},
+    },
     jobs::{
         contact::{Backoff, Contact},
         runner::Runner,
@@ -64,7 +68,8 @@ pub async fn run_until(
     let address = listener.local_addr().context("read the address that is listened on")?;
     let heartbeat = Heartbeat::new();
     let vitals = Vitals::new(heartbeat.clone(), shutdown.clone());
-    let router = http::router(vitals.clone());
+    let pages = Pages::new(shutdown.clone());
+    let router = http::router(vitals.clone()).merge(pages::router(pages.clone()));
     shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
     systemd::follow(heartbeat.clone(), shutdown);
     ignore_hang_ups(shutdown)?;
@@ -77,6 +82,7 @@ pub async fn run_until(
         shutdown: shutdown.clone(),
         heartbeat,
         vitals,
+        pages,
         address,
     };
     // In a task of its own, so that a signal is heard while the database is awaited.
@@ -104,6 +110,7 @@ struct Start {
     shutdown: Shutdown,
     heartbeat: Heartbeat,
     vitals: Vitals,
+    pages: Pages,
     address: SocketAddr,
 }
 
@@ -121,9 +128,11 @@ impl Start {
     async fn everything(&self) -> anyhow::Result<Option<Db>> {
         let Some(app) = self.reach().await? else { return Ok(None) };
         let config = app.config();
-        app.keyring().context("read the master key")?;
+        let keyring = Arc::new(app.keyring().context("read the master key")?);
         let runner = Runner::new(app.deps()?, config.jobs.time_limit.get(), self.shutdown.clone());
         self.vitals.reached(runner.clone());
+        let (db, policies) = (app.db.clone(), app.policies.clone());
+        self.pages.reached(House { db, policies, keyring, brand: app.brand });
         let (schedule, shutdown) = (&config.schedule, &self.shutdown);
         Schedule::start(&runner, schedule, self.heartbeat.clone(), shutdown).await?;
         info!(
