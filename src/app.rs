@@ -1,6 +1,9 @@
 //! The composition root: the only file that makes real things out of the configuration.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, bail};
 use chrono::TimeDelta;
@@ -38,7 +41,7 @@ pub struct App {
     pub policies: Arc<Policies>,
     /// The first letters of keys.
     pub brand: Brand,
-    credentials: Option<std::path::PathBuf>,
+    credentials: Option<PathBuf>,
 }
 
 /// The database's schema is older than this program: somebody has to migrate it, and that may be
@@ -90,10 +93,6 @@ impl App {
     /// If the database cannot be reached.
     pub async fn connect(loaded: Loaded, credentials: Option<&Path>) -> anyhow::Result<Self> {
         let config = &loaded.config;
-        let policies = config.lifecycle.policies().context("read the lifecycle's rules")?;
-        let Some(brand) = Brand::new(&config.keys.prefix) else {
-            bail!("keys.prefix is no pair of lower-case letters");
-        };
         let settings = store::Settings {
             url: config.database.url.clone(),
             password: config.database_password(credentials)?,
@@ -102,7 +101,29 @@ impl App {
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let db = Db::connect(&settings, clock.clone(), false).await?;
-        let credentials = credentials.map(Path::to_owned);
+        Self::assemble(loaded, credentials.map(Path::to_owned), db, clock)
+    }
+
+    /// The same database under another configuration, whose own words about the database are not
+    /// looked at.
+    ///
+    /// # Errors
+    /// If its rules make no sense.
+    pub fn under(&self, loaded: Loaded) -> anyhow::Result<Self> {
+        Self::assemble(loaded, self.credentials.clone(), self.db.clone(), self.clock.clone())
+    }
+
+    fn assemble(
+        loaded: Loaded,
+        credentials: Option<PathBuf>,
+        db: Db,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let config = &loaded.config;
+        let policies = config.lifecycle.policies().context("read the lifecycle's rules")?;
+        let Some(brand) = Brand::new(&config.keys.prefix) else {
+            bail!("keys.prefix is no pair of lower-case letters");
+        };
         Ok(Self { db, clock, policies: Arc::new(policies), brand, loaded, credentials })
     }
 
@@ -251,7 +272,10 @@ fn sender(config: &Config) -> anyhow::Result<Sender> {
 
 /// This daemon's name among its replicas: where it runs, and a part that no other start shares.
 fn instance() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    // The first is hidden by `ProcSubset=pid` of a hardened unit.
+    let read = |path: &&str| std::fs::read_to_string(path).ok();
+    let host = ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(read);
+    let host = host.unwrap_or_default();
     let host: String = host.trim().chars().filter(|c| c.is_ascii_graphic()).take(60).collect();
     format!("{host}-{}-{:08x}", std::process::id(), rand::random::<u32>())
 }

@@ -151,7 +151,7 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<Exit> {
     let globals = Globals { config: cli.config, out: Out::new(cli.json) };
     match cli.command {
-        Command::Run => run::run(&globals).await,
+        Command::Run => run::run(globals).await,
         Command::Sweep(args) => sweep::run(&globals.open().await?, args).await,
         Command::Demo(args) => demo::run(globals.out, args).await,
         Command::Tenants(command) => tenants::run(&globals.open().await?, command).await,

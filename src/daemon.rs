@@ -4,23 +4,16 @@
 //! database, however long it takes; then the schedule. A stop is asked for by a token and waited
 //! for by a tracker: no task is dropped half-way.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::{
     app::{App, SchemaBehind},
-    config::{Config, Loaded, Transport},
+    config::{Config, ConfigErrors, Loaded, Transport},
+    daemon::reload::{Reloader, Working},
     heartbeat::Heartbeat,
     http::{
         self, Vitals,
@@ -33,22 +26,48 @@ use crate::{
     schedule::Schedule,
     shutdown::{Shutdown, pause},
     store::{Db, Engine},
+    telemetry::Log,
 };
 
+mod reload;
 mod systemd;
 
 /// How long a stop waits for what is under way.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Runs the daemon until a signal stops it. `credentials` is where systemd puts secrets.
+/// Reads the configuration anew, from where it came.
+pub type Reread = Arc<dyn Fn() -> Result<Loaded, ConfigErrors> + Send + Sync>;
+
+/// What a daemon begins with.
+#[derive(Clone)]
+pub struct Boot {
+    /// The configuration.
+    pub loaded: Loaded,
+    /// Where systemd puts secrets.
+    pub credentials: Option<PathBuf>,
+    /// How a reload reads the configuration.
+    pub reread: Reread,
+    /// The log, whose filter a reload changes.
+    pub log: Option<Log>,
+}
+
+impl Boot {
+    /// A daemon whose configuration is always `loaded`: there is nothing to read anew.
+    pub fn fixed(loaded: Loaded) -> Self {
+        let same = loaded.clone();
+        Self { loaded, credentials: None, reread: Arc::new(move || Ok(same.clone())), log: None }
+    }
+}
+
+/// Runs the daemon until a signal stops it.
 ///
 /// A database that cannot be reached is waited for, and so is a schema that somebody else has to
-/// bring up to date; every other mistake is an error.
+/// bring up to date; every other mistake is an error. SIGHUP reads the configuration anew.
 ///
 /// # Errors
 /// If the daemon cannot start, or had to stop before everything was finished.
-pub async fn run(loaded: Loaded, credentials: Option<&Path>) -> anyhow::Result<()> {
-    run_until(loaded, credentials, &Shutdown::new(), |_| ()).await
+pub async fn run(boot: Boot) -> anyhow::Result<()> {
+    run_until(boot, &Shutdown::new(), |_| ()).await
 }
 
 /// As [`run`], but stops with `shutdown` too, and calls `on_listening` with the address that HTTP
@@ -57,12 +76,11 @@ pub async fn run(loaded: Loaded, credentials: Option<&Path>) -> anyhow::Result<(
 /// # Errors
 /// As [`run`].
 pub async fn run_until(
-    loaded: Loaded,
-    credentials: Option<&Path>,
+    boot: Boot,
     shutdown: &Shutdown,
     on_listening: impl FnOnce(SocketAddr),
 ) -> anyhow::Result<()> {
-    let listen = loaded.config.http.listen;
+    let listen = boot.loaded.config.http.listen;
     let listener = TcpListener::bind(listen).await;
     let listener = listener.with_context(|| format!("listen on http.listen = \"{listen}\""))?;
     let address = listener.local_addr().context("read the address that is listened on")?;
@@ -72,19 +90,12 @@ pub async fn run_until(
     let router = http::router(vitals.clone()).merge(pages::router(pages.clone()));
     shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
     systemd::follow(heartbeat.clone(), shutdown);
-    ignore_hang_ups(shutdown)?;
+    let reloader = Reloader::new(boot, heartbeat.clone(), shutdown.clone(), address);
+    reloader.follow().context("listen for signals")?;
     info!(http = %address, "Listening");
     on_listening(address);
 
-    let start = Start {
-        loaded,
-        credentials: credentials.map(Path::to_owned),
-        shutdown: shutdown.clone(),
-        heartbeat,
-        vitals,
-        pages,
-        address,
-    };
+    let start = Start { reloader, shutdown: shutdown.clone(), heartbeat, vitals, pages, address };
     // In a task of its own, so that a signal is heard while the database is awaited.
     let started = shutdown.tracker.spawn(start.begin());
     let is_finished = shutdown.wait(GRACE).await.context("listen for signals")?;
@@ -105,8 +116,7 @@ pub async fn run_until(
 
 /// What a start needs.
 struct Start {
-    loaded: Loaded,
-    credentials: Option<PathBuf>,
+    reloader: Arc<Reloader>,
     shutdown: Shutdown,
     heartbeat: Heartbeat,
     vitals: Vitals,
@@ -133,8 +143,9 @@ impl Start {
         self.vitals.reached(runner.clone());
         let (db, policies) = (app.db.clone(), app.policies.clone());
         self.pages.reached(House { db, policies, keyring, brand: app.brand });
-        let (schedule, shutdown) = (&config.schedule, &self.shutdown);
-        Schedule::start(&runner, schedule, self.heartbeat.clone(), shutdown).await?;
+        let heartbeat = self.heartbeat.clone();
+        let schedule =
+            Schedule::start(&runner, &config.schedule, heartbeat, &self.shutdown).await?;
         info!(
             version = env!("CARGO_PKG_VERSION"),
             database = engine_name(app.db.engine()),
@@ -142,8 +153,9 @@ impl Start {
             http = %self.address,
             "Started lapsed"
         );
-        systemd::ready(&format!("working; HTTP on {}", self.address));
-        Ok(Some(app.db.clone()))
+        let db = app.db.clone();
+        self.reloader.started(Working { app, runner, schedule }).await;
+        Ok(Some(db))
     }
 
     /// Opens the database, as often as it takes, until its schema is this program's. `None` if a
@@ -179,7 +191,7 @@ impl Start {
 
     /// Tries to open the database, and beats the heart meanwhile. `None` if a stop came first.
     async fn open(&self) -> Option<anyhow::Result<App>> {
-        let (loaded, credentials) = (self.loaded.clone(), self.credentials.clone());
+        let (loaded, credentials) = self.reloader.configuration();
         // A task of its own, since it must not be dropped half-way.
         let open = async move { App::open(loaded, credentials.as_deref()).await };
         let mut opening = self.shutdown.tracker.spawn(open);
@@ -198,23 +210,6 @@ impl Start {
             }
         }
     }
-}
-
-/// Keeps SIGHUP, which would end the process, from doing anything.
-fn ignore_hang_ups(shutdown: &Shutdown) -> anyhow::Result<()> {
-    let mut hang_ups = signal(SignalKind::hangup()).context("listen for signals")?;
-    let token = shutdown.token.clone();
-    shutdown.tracker.spawn(async move {
-        loop {
-            tokio::select! {
-                () = token.cancelled() => return,
-                _ = hang_ups.recv() => {
-                    info!("Ignored SIGHUP: a changed configuration needs a restart");
-                }
-            }
-        }
-    });
-    Ok(())
 }
 
 /// An engine's name for people.

@@ -1,11 +1,14 @@
 //! What the program tells about itself, on stderr: lines for people on a terminal, JSON otherwise.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, anyhow, bail};
 use tracing::{Level, Metadata, Subscriber, error, level_filters::LevelFilter};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, filter::filter_fn, fmt, layer::SubscriberExt as _,
+    EnvFilter, Layer, Registry, filter::filter_fn, fmt, layer::SubscriberExt as _, reload,
     util::SubscriberInitExt as _,
 };
 
@@ -24,7 +27,7 @@ const POOL: &str = "sqlx_core::pool";
 ///
 /// # Errors
 /// If `filter` makes no sense, naming `log.filter`; or if this was called before.
-pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<Log> {
     let filter = read_filter(filter)?;
     let is_text = match format {
         LogFormat::Auto => io::stderr().is_terminal(),
@@ -39,9 +42,38 @@ pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
         let json = fmt::layer().json().flatten_event(true).with_span_list(false);
         json.with_writer(io::stderr).boxed()
     };
-    filtered(lines, filter).try_init().context("set up the log")?;
+    let (log, subscriber) = filtered(lines, filter);
+    subscriber.try_init().context("set up the log")?;
     std::panic::set_hook(Box::new(tell_panic));
-    Ok(())
+    Ok(log)
+}
+
+/// The log of this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Log(Arc<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl Log {
+    /// From now on the log lets through what `filter` lets.
+    ///
+    /// # Errors
+    /// If `filter` makes no sense, naming `log.filter`; then nothing changes.
+    pub fn set_filter(&self, filter: &str) -> anyhow::Result<()> {
+        (self.0)(read_filter(filter)?).context("use log.filter")
+    }
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Log(…)")
+    }
+}
+
+/// Looks whether `filter` is one, and changes nothing.
+///
+/// # Errors
+/// If it makes no sense, naming `log.filter`.
+pub fn check_filter(filter: &str) -> anyhow::Result<()> {
+    read_filter(filter).map(drop)
 }
 
 /// A log of `lines` that are let through.
@@ -49,11 +81,14 @@ pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
 /// The filters stand before everything, not before the one layer: a filter of a layer remembers
 /// its last answer, so that a library that only asks whether it would be heard, as those with the
 /// `log` crate do, makes the next line go missing, whoever's it is.
-fn filtered<L>(lines: L, filter: EnvFilter) -> impl Subscriber + Send + Sync
+fn filtered<L>(lines: L, filter: EnvFilter) -> (Log, impl Subscriber + Send + Sync)
 where
     L: Layer<Registry> + Send + Sync,
 {
-    Registry::default().with(lines).with(filter).with(filter_fn(is_fit_to_be_heard))
+    let (filter, handle) = reload::Layer::new(filter);
+    let subscriber =
+        Registry::default().with(lines).with(filter).with(filter_fn(is_fit_to_be_heard));
+    (Log(Arc::new(move |filter| handle.reload(filter))), subscriber)
 }
 
 /// Reads a filter in tracing's words.
@@ -93,7 +128,7 @@ fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
 
@@ -118,7 +153,7 @@ mod tests {
         let text = Arc::new(Mutex::new(Vec::new()));
         let sink = text.clone();
         let lines = fmt::layer().with_ansi(false).with_writer(move || Sink(sink.clone()));
-        let subscriber = filtered(lines, read_filter(filter).unwrap());
+        let (_log, subscriber) = filtered(lines, read_filter(filter).unwrap());
         tracing::subscriber::with_default(subscriber, speak);
         String::from_utf8(text.lock().unwrap().clone()).unwrap()
     }

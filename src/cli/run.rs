@@ -1,20 +1,24 @@
 //! `lapsed run`
 
+use std::sync::Arc;
+
 use crate::{
     cli::{
         Exit,
         context::{Globals, credentials},
     },
-    daemon, telemetry,
+    daemon::{self, Boot},
+    telemetry,
 };
 
 /// Runs the daemon until somebody stops it.
-pub(super) async fn run(globals: &Globals) -> anyhow::Result<Exit> {
+pub(super) async fn run(globals: Globals) -> anyhow::Result<Exit> {
     let loaded = globals.load()?;
-    telemetry::init(loaded.config.log.format, &loaded.config.log.filter)?;
+    let log = telemetry::init(loaded.config.log.format, &loaded.config.log.filter)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    daemon::run(loaded, credentials().as_deref()).await?;
+    let reread = Arc::new(move || globals.load());
+    daemon::run(Boot { loaded, credentials: credentials(), reread, log: Some(log) }).await?;
     Ok(Exit::Done)
 }

@@ -28,6 +28,7 @@ mod origin;
 mod period;
 mod problem;
 mod reference;
+mod renew;
 mod rule;
 mod schedule;
 mod schema;

@@ -26,6 +26,16 @@ pub(super) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
+/// The daemon begins to read its configuration anew; [`ready`] says when it is done. The time is
+/// what systemd tells this reload from an earlier one by.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        // Without the time systemd would wait for ever for a reload to end.
+        Err(error) => debug!("Failed to read the monotonic clock: {error}"),
+    }
+}
+
 /// Tells of the stop when it comes, and feeds the watchdog until then, if the unit has one. A
 /// loop that stands still leaves it hungry.
 pub(super) fn follow(heartbeat: Heartbeat, shutdown: &Shutdown) {

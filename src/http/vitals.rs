@@ -93,7 +93,7 @@ impl Vitals {
         let database = self.database(runner).await;
         let mut schema = None;
         if database == Database::Up {
-            let db = runner.deps().db.clone();
+            let db = runner.deps().db;
             let ask = || async move { known("read the schema's version", db.schema_state().await) };
             let known = self.0.schema.get(&self.0.shutdown.tracker, PATIENCE, ask).await;
             schema = known.latest();
@@ -114,7 +114,7 @@ impl Vitals {
             ..Scrape::default()
         };
         if scrape.is_database_up {
-            let (tracker, db) = (&self.0.shutdown.tracker, &runner.deps().db);
+            let (tracker, db) = (&self.0.shutdown.tracker, runner.deps().db);
             let ask = || backlog(db.clone());
             scrape.backlog = self.0.backlog.get(tracker, PATIENCE, ask).await.latest();
             let ask = || stock(db.clone());
@@ -125,7 +125,7 @@ impl Vitals {
 
     /// Asks the database whether it is there: one row of a small table.
     async fn database(&self, runner: &Runner) -> Database {
-        let db = runner.deps().db.clone();
+        let db = runner.deps().db;
         let ask = || async move {
             known("reach the database", flags::get(&db, flags::PAUSE_ALL).await).map(drop)
         };

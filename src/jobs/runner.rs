@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     fmt,
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -83,6 +83,18 @@ impl RunError {
     }
 }
 
+/// What a run begins with.
+#[derive(Clone)]
+struct Terms {
+    deps: Deps,
+    /// How long a run may take before it is asked to stop.
+    limit: Duration,
+}
+
+/// How long a run may go on after it was asked to stop, before it counts as stuck. Each of its
+/// waits is bounded, and none is that long.
+const STUCK: Duration = Duration::from_secs(300);
+
 struct Slot {
     guard: Mutex<()>,
     state: watch::Sender<JobState>,
@@ -93,9 +105,8 @@ struct Slot {
 pub struct Runner(Arc<Inner>);
 
 struct Inner {
-    deps: Deps,
-    /// How long a run may take before it is asked to stop.
-    limit: Duration,
+    /// What runs that begin now get. A reload puts another in its place.
+    terms: RwLock<Terms>,
     shutdown: Shutdown,
     contact: Contact,
     slots: HashMap<&'static str, Slot>,
@@ -103,7 +114,7 @@ struct Inner {
 
 impl fmt::Debug for Runner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runner").field("limit", &self.0.limit).finish_non_exhaustive()
+        f.debug_struct("Runner").field("limit", &self.terms().limit).finish_non_exhaustive()
     }
 }
 
@@ -112,12 +123,34 @@ impl Runner {
     pub fn new(deps: Deps, limit: Duration, shutdown: Shutdown) -> Self {
         let slot = || Slot { guard: Mutex::default(), state: watch::Sender::default() };
         let slots = JOBS.iter().map(|job| (job.name, slot())).collect();
-        Self(Arc::new(Inner { deps, limit, shutdown, contact: Contact::default(), slots }))
+        let terms = RwLock::new(Terms { deps, limit });
+        Self(Arc::new(Inner { terms, shutdown, contact: Contact::default(), slots }))
     }
 
-    /// What all runs share.
-    pub fn deps(&self) -> &Deps {
-        &self.0.deps
+    /// What all runs that begin now share.
+    pub fn deps(&self) -> Deps {
+        self.terms().deps
+    }
+
+    /// Gives `deps` and `limit` to the runs that begin from now on. One that is under way goes on
+    /// with what it has.
+    pub fn renew(&self, deps: Deps, limit: Duration) {
+        let mut terms = self.0.terms.write().unwrap_or_else(PoisonError::into_inner);
+        *terms = Terms { deps, limit };
+    }
+
+    /// The job, if there is one, that was asked to stop long ago and did not.
+    pub fn stuck(&self) -> Option<&'static str> {
+        let longest = self.terms().limit + STUCK;
+        let is_stuck = |job: &&Job| {
+            self.state(job).running_since.is_some_and(|since| longest < since.elapsed())
+        };
+        JOBS.iter().find(is_stuck).map(|job| job.name)
+    }
+
+    fn terms(&self) -> Terms {
+        // Terms are whole at any time, so a panic elsewhere spoils nothing.
+        self.0.terms.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is known about `job` in this process.
@@ -144,18 +177,19 @@ impl Runner {
     async fn run_guarded(&self, job: &'static Job, cause: Cause) -> Result<Outcome, RunError> {
         let Some(slot) = self.0.slots.get(job.name) else { return Err(RunError::Busy(job.name)) };
         let Ok(_guard) = slot.guard.try_lock() else { return Err(RunError::Busy(job.name)) };
-        let is_paused = self.is_paused(job, cause).await;
+        let terms = self.terms();
+        let is_paused = is_paused(&terms.deps, job, cause).await;
         if let Ok(true) = is_paused {
             return Err(RunError::Paused(job.name));
         }
-        let started_at = self.0.deps.clock.now();
+        let started_at = terms.deps.clock.now();
         let started = Instant::now();
-        slot.state.send_modify(|state| state.is_running = true);
+        slot.state.send_modify(|state| state.running_since = Some(started));
         let result = match is_paused {
-            Ok(_) => match self.run_contained(job).await {
+            Ok(_) => match self.run_contained(job, &terms).await {
                 Some(result) => result,
                 None => {
-                    slot.state.send_modify(|state| state.is_running = false);
+                    slot.state.send_modify(|state| state.running_since = None);
                     return Err(RunError::Elsewhere(job.name));
                 }
             },
@@ -164,18 +198,18 @@ impl Runner {
         let duration = started.elapsed();
         slot.state.send_modify(|state| state.ended(&result, started_at, duration));
         self.tell(job, &result, duration);
-        self.remember(job, cause, started_at, &result).await;
+        self.remember(&terms.deps, job, cause, started_at, &result).await;
         result.map_err(|source| RunError::Failed { name: job.name, source })
     }
 
     /// Runs the job so that neither a panic nor an overrun of it gets any further. `None` if it is
     /// for one replica, and another one runs it.
-    async fn run_contained(&self, job: &Job) -> Option<anyhow::Result<Outcome>> {
+    async fn run_contained(&self, job: &Job, terms: &Terms) -> Option<anyhow::Result<Outcome>> {
         let cancel = self.0.shutdown.token.child_token();
-        let ctx = Context { deps: self.0.deps.clone(), cancel: cancel.clone() };
+        let ctx = Context { deps: terms.deps.clone(), cancel: cancel.clone() };
         // The panic may come before the future does, so the call is inside as well.
         let work = AssertUnwindSafe(async move { (job.run)(ctx).await }).catch_unwind();
-        let Deps { db, instance, .. } = &self.0.deps;
+        let Deps { db, instance, .. } = &terms.deps;
         let work = async {
             match job.is_for_one {
                 false => Ok(Some(work.await)),
@@ -187,7 +221,7 @@ impl Runner {
         // middle of an `.await`: nothing in the store promises to survive that.
         let result = tokio::select! {
             result = &mut work => result,
-            () = overrun(&cancel, self.0.limit, job.name) => work.await,
+            () = overrun(&cancel, terms.limit, job.name) => work.await,
         };
         let panicked =
             |panic: Box<dyn Any + Send>| anyhow!("the job panicked: {}", panic_text(&*panic));
@@ -195,14 +229,6 @@ impl Runner {
             Ok(ran) => ran.map(|ran| ran.unwrap_or_else(|panic| Err(panicked(panic)))),
             Err(error) => Some(Err(error.into())),
         }
-    }
-
-    async fn is_paused(&self, job: &Job, cause: Cause) -> Result<bool, StoreError> {
-        let db = &self.0.deps.db;
-        if job.is_destructive && flags::get(db, flags::PAUSE_PURGE).await?.is_some() {
-            return Ok(true);
-        }
-        Ok(cause != Cause::Manual && flags::get(db, flags::PAUSE_ALL).await?.is_some())
     }
 
     /// One line per run that did something; the rest is for debugging. An outage of the database
@@ -237,6 +263,7 @@ impl Runner {
     /// Writes the run into the history, if there is anything to remember.
     async fn remember(
         &self,
+        deps: &Deps,
         job: &Job,
         cause: Cause,
         started_at: DateTime<Utc>,
@@ -254,22 +281,31 @@ impl Runner {
         };
         let run = Run {
             job: job.name.to_owned(),
-            instance: self.0.deps.instance.to_string(),
+            instance: deps.instance.to_string(),
             cause: cause.as_str().to_owned(),
             started_at,
-            finished_at: Some(self.0.deps.clock.now()),
+            finished_at: Some(deps.clock.now()),
             status,
             n_examined: outcome.n_examined,
             n_changed: outcome.n_changed,
             n_failed: outcome.n_failed,
             error: result.as_ref().err().map(|error| format!("{error:#}")),
         };
-        let recorded = runs::record(&self.0.deps.db, &run).await.map_err(anyhow::Error::from);
+        let recorded = runs::record(&deps.db, &run).await.map_err(anyhow::Error::from);
         let is_passing = self.0.contact.note(&recorded);
         if let (Err(error), false) = (recorded, is_passing) {
             warn!("Failed to remember a run of `{}`: {error:#}", job.name);
         }
     }
+}
+
+/// Whether an operator has paused `job`.
+async fn is_paused(deps: &Deps, job: &Job, cause: Cause) -> Result<bool, StoreError> {
+    let db = &deps.db;
+    if job.is_destructive && flags::get(db, flags::PAUSE_PURGE).await?.is_some() {
+        return Ok(true);
+    }
+    Ok(cause != Cause::Manual && flags::get(db, flags::PAUSE_ALL).await?.is_some())
 }
 
 /// Ends when the job has run for `limit` and has been asked to stop.

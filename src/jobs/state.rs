@@ -1,6 +1,6 @@
 //! What is known about a job in this process.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -9,8 +9,8 @@ use crate::jobs::Outcome;
 /// What is known about a job in this process.
 #[derive(Clone, Debug, Default)]
 pub struct JobState {
-    /// Whether it runs now.
-    pub is_running: bool,
+    /// Since when it runs, if it does.
+    pub running_since: Option<Instant>,
     /// How often it has run.
     pub n_runs: u64,
     /// How often it ran to its end, but some items failed.
@@ -35,7 +35,7 @@ impl JobState {
         started_at: DateTime<Utc>,
         duration: Duration,
     ) {
-        self.is_running = false;
+        self.running_since = None;
         self.n_runs += 1;
         self.last_duration = duration;
         match result {

@@ -92,7 +92,7 @@ impl Scrape {
             "How long the last run took.",
             seconds(|state| (state.n_runs > 0).then_some(state.last_duration.as_secs_f64())),
         )?;
-        let running = of_each(|state| u64::from(state.is_running));
+        let running = of_each(|state| u64::from(state.running_since.is_some()));
         page.gauges("lapsed_job_running", "1 while the job runs.", running)
     }
 

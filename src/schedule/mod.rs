@@ -7,6 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 use crate::{
     clock::{Clock as _, SystemClock},
@@ -32,11 +33,16 @@ const WAKES: [(&str, &str); 2] = [("sweep", "deliver"), ("purge", "deliver")];
 
 /// The jobs that have a cron line, each with its worker. Cheap to clone.
 #[derive(Clone)]
-pub struct Schedule(Arc<HashMap<&'static str, Arc<Slot>>>);
+pub struct Schedule {
+    slots: Arc<HashMap<&'static str, Arc<Slot>>>,
+    /// Ends this schedule, and not the daemon.
+    token: CancellationToken,
+}
 
 impl Schedule {
     /// Runs the jobs by the lines of `config` until `shutdown`, and catches up at once. A job
-    /// without a line does not run at all. Beats `heartbeat` every second.
+    /// without a line does not run at all. Beats `heartbeat` every second, as long as no run is
+    /// stuck.
     ///
     /// # Errors
     /// If the scheduler does not take a line.
@@ -56,33 +62,40 @@ impl Schedule {
             slots.insert(name, slot);
         }
         ticker.start().await?;
-        let schedule = Self(Arc::new(slots));
+        let schedule = Self { slots: Arc::new(slots), token: shutdown.token.child_token() };
         for name in AT_START {
             schedule.poke(name, Cause::Schedule);
         }
         schedule.hire(runner, shutdown);
-        shutdown.tracker.spawn(watch(ticker, heartbeat, shutdown.token.clone()));
+        let watch = watch(ticker, runner.clone(), heartbeat, schedule.token.clone());
+        shutdown.tracker.spawn(watch);
         Ok(schedule)
+    }
+
+    /// Ends this schedule, so that another may take its place. Runs that are under way go on; the
+    /// other schedule's first run of the same job comes after them, or is left out.
+    pub fn stop(&self) {
+        self.token.cancel();
     }
 
     /// Asks for a run of the job called `name`, as soon as the last one is over. Returns `false`
     /// if the schedule does not run it.
     pub fn poke(&self, name: &str, cause: Cause) -> bool {
-        self.0.get(name).map(|slot| slot.poke(cause)).is_some()
+        self.slots.get(name).map(|slot| slot.poke(cause)).is_some()
     }
 
     /// Starts a worker for each slot.
     fn hire(&self, runner: &Runner, shutdown: &Shutdown) {
         for job in JOBS {
-            let Some(slot) = self.0.get(job.name) else { continue };
+            let Some(slot) = self.slots.get(job.name) else { continue };
             let next = WAKES.iter().find(|(name, _)| *name == job.name);
-            let wakes = next.and_then(|(_, next)| self.0.get(next)).cloned();
+            let wakes = next.and_then(|(_, next)| self.slots.get(next)).cloned();
             let runner = runner.clone();
             let run = move |cause| {
                 let runner = runner.clone();
                 async move { runner.run(job, cause).await }
             };
-            let token = shutdown.token.clone();
+            let token = self.token.clone();
             shutdown.tracker.spawn(worker::work(slot.clone(), wakes, token, run));
         }
     }
@@ -90,7 +103,7 @@ impl Schedule {
 
 impl std::fmt::Debug for Schedule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Schedule").field(&self.0.keys()).finish()
+        f.debug_tuple("Schedule").field(&self.slots.keys()).finish()
     }
 }
 
@@ -105,12 +118,26 @@ fn lines(config: &ScheduleConfig) -> [(&'static str, Option<&CronLine>); 5] {
     ]
 }
 
-/// Looks after the clockwork until the daemon stops.
-async fn watch(ticker: Ticker, heartbeat: Heartbeat, token: CancellationToken) {
+/// Looks after the clockwork until the schedule ends. A run that is stuck stops the heart: then
+/// whoever watches the daemon starts it anew.
+async fn watch(ticker: Ticker, runner: Runner, heartbeat: Heartbeat, token: CancellationToken) {
+    let mut is_stuck = false;
     while pause(&token, Duration::from_secs(1)).await {
         // The machine's own time, whatever the jobs go by: that is what the library goes by.
         ticker.put_right(SystemClock.now()).await;
-        heartbeat.beat();
+        match runner.stuck() {
+            None => {
+                is_stuck = false;
+                heartbeat.beat();
+            }
+            Some(name) if !std::mem::replace(&mut is_stuck, true) => {
+                error!(
+                    job.name = name,
+                    "Job `{name}` is stuck: it does not stop when it is asked to"
+                );
+            }
+            Some(_) => {}
+        }
     }
     ticker.stop().await;
 }

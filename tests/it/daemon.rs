@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use lapsed::{
     clock::SystemClock,
     config::{Config, Loaded},
-    daemon,
+    daemon::{self, Boot},
     shutdown::Shutdown,
     store::{Db, Engine, Settings},
 };
@@ -58,7 +58,7 @@ impl Daemon {
         let stop = shutdown.clone();
         let run = async move {
             let tell = |address| listening.send(address).unwrap();
-            daemon::run_until(loaded, None, &stop, tell).await
+            daemon::run_until(Boot::fixed(loaded), &stop, tell).await
         };
         // A tracker of its own: the daemon's waits for everything that is on it.
         let ended = TaskTracker::new().spawn(run);
@@ -210,11 +210,11 @@ async fn what_waiting_cannot_mend_ends_the_start() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let listen = taken.local_addr().unwrap().to_string();
     let loaded = configuration(folder.path(), &[("HTTP__LISTEN", &listen)]);
-    let error = daemon::run(loaded, None).await.unwrap_err();
+    let error = daemon::run(Boot::fixed(loaded)).await.unwrap_err();
     assert_eq!(error.to_string(), format!("listen on http.listen = \"{listen}\""));
 
     let loaded = configuration(folder.path(), &[]);
     std::fs::write(folder.path().join("master.key"), "no key").unwrap();
-    let error = daemon::run(loaded, None).await.unwrap_err();
+    let error = daemon::run(Boot::fixed(loaded)).await.unwrap_err();
     assert!(format!("{error:#}").contains("master_key_file"), "{error:#}");
 }

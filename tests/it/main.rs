@@ -38,5 +38,6 @@ mod smtp_pipelining;
 mod smtp_tls;
 mod sweep;
 mod trouble;
+mod units;
 mod verify;
 mod watch;

@@ -16,6 +16,7 @@ mod outage;
 mod schema;
 mod share;
 mod stop;
+mod supervised;
 
 /// The stages of the keys that [`seed`] and [`seed_ended`] make.
 const IN_A_WEEK: i16 = 7;

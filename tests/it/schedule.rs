@@ -126,7 +126,7 @@ async fn a_panic_fails_one_run_and_the_job_lives_on() {
         assert_eq!(error, "the job panicked: the clock was armed for the test");
 
         is_armed.store(false, Ordering::SeqCst);
-        until(async || !sweep().is_running).await;
+        until(async || sweep().running_since.is_none()).await;
         schedule.poke("sweep", Cause::Schedule);
         until(async || sweep().n_runs == 2 && sweep().last_success_at.is_some()).await;
         stop(&shutdown).await;

@@ -139,6 +139,14 @@ impl Site {
         daemons
     }
 
+    /// Puts `new` in the place of `old` in a file of the installation.
+    pub fn edit(&self, file: &str, old: &str, new: &str) {
+        let path = self.folder.path().join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(old), "{file} does not say `{old}`");
+        std::fs::write(&path, text.replace(old, new)).unwrap();
+    }
+
     /// Runs a command to its end.
     pub fn run(&self, command: &str) -> Output {
         self.command(command, &[]).output().unwrap()
@@ -206,7 +214,7 @@ impl Daemon {
         format!("%-{}-________", self.child.id())
     }
 
-    /// Sends a signal: `TERM`, `STOP`, `CONT` or `KILL`.
+    /// Sends a signal: `TERM`, `HUP`, `STOP`, `CONT` or `KILL`.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().unwrap();

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod daemon;
 pub mod db;
+pub mod notify;
 pub mod proxy;
 pub mod secrets;
 pub mod smtp;
