@@ -22,6 +22,7 @@ mod import;
 mod keys;
 mod leases;
 mod links;
+mod monitoring;
 mod otp;
 mod plans;
 mod policies;
