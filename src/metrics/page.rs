@@ -71,6 +71,9 @@ impl<F: Fn(&mut Page<'_>) -> fmt::Result + Send + Sync + 'static> Collector for 
 /// One label and its value.
 pub(super) type Label<'a> = (&'a str, &'a str);
 
+/// Examples for buckets, of which there are none here.
+type Exemplars = HashMap<usize, Exemplar<[(&'static str, &'static str); 0], f64>>;
+
 /// A page being written.
 pub(super) struct Page<'a>(DescriptorEncoder<'a>);
 
@@ -149,12 +152,11 @@ impl Page<'_> {
         }
         let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
         for (labels, Observed { sum, count, buckets }) in values {
-            const NONE: Option<&HashMap<usize, Exemplar<[(&str, &str); 0], f64>>> = None;
             if labels.is_empty() {
-                encoder.encode_histogram(sum, count, &buckets, NONE)?;
+                encoder.encode_histogram(sum, count, &buckets, None::<&Exemplars>)?;
             } else {
                 let mut encoder = encoder.encode_family(&labels)?;
-                encoder.encode_histogram(sum, count, &buckets, NONE)?;
+                encoder.encode_histogram(sum, count, &buckets, None::<&Exemplars>)?;
             }
         }
         Ok(())
