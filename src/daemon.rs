@@ -15,7 +15,10 @@ use crate::{
     config::{Config, ConfigErrors, Loaded, Transport},
     daemon::reload::{Reloader, Working},
     heartbeat::Heartbeat,
-    http::{self, Vitals},
+    http::{
+        self, Vitals,
+        pages::{self, House, Pages},
+    },
     jobs::{
         contact::{Backoff, Contact},
         runner::Runner,
@@ -83,7 +86,8 @@ pub async fn run_until(
     let address = listener.local_addr().context("read the address that is listened on")?;
     let heartbeat = Heartbeat::new();
     let vitals = Vitals::new(heartbeat.clone(), shutdown.clone());
-    let router = http::router(vitals.clone());
+    let pages = Pages::new(shutdown.clone());
+    let router = http::router(vitals.clone()).merge(pages::router(pages.clone()));
     shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
     systemd::follow(heartbeat.clone(), shutdown);
     let reloader = Reloader::new(boot, heartbeat.clone(), shutdown.clone(), address);
@@ -91,7 +95,7 @@ pub async fn run_until(
     info!(http = %address, "Listening");
     on_listening(address);
 
-    let start = Start { reloader, shutdown: shutdown.clone(), heartbeat, vitals, address };
+    let start = Start { reloader, shutdown: shutdown.clone(), heartbeat, vitals, pages, address };
     // In a task of its own, so that a signal is heard while the database is awaited.
     let started = shutdown.tracker.spawn(start.begin());
     let is_finished = shutdown.wait(GRACE).await.context("listen for signals")?;
@@ -116,6 +120,7 @@ struct Start {
     shutdown: Shutdown,
     heartbeat: Heartbeat,
     vitals: Vitals,
+    pages: Pages,
     address: SocketAddr,
 }
 
@@ -133,9 +138,11 @@ impl Start {
     async fn everything(&self) -> anyhow::Result<Option<Db>> {
         let Some(app) = self.reach().await? else { return Ok(None) };
         let config = app.config();
-        app.keyring().context("read the master key")?;
+        let keyring = Arc::new(app.keyring().context("read the master key")?);
         let runner = Runner::new(app.deps()?, config.jobs.time_limit.get(), self.shutdown.clone());
         self.vitals.reached(runner.clone());
+        let (db, policies) = (app.db.clone(), app.policies.clone());
+        self.pages.reached(House { db, policies, keyring, brand: app.brand });
         let heartbeat = self.heartbeat.clone();
         let schedule =
             Schedule::start(&runner, &config.schedule, heartbeat, &self.shutdown).await?;

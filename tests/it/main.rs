@@ -24,6 +24,7 @@ mod leases;
 mod links;
 mod monitoring;
 mod otp;
+mod pages;
 mod plans;
 mod policies;
 mod process;
