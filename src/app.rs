@@ -11,11 +11,11 @@ use thiserror::Error;
 
 use crate::{
     clock::{Clock, SystemClock},
-    config::{self, Config, Loaded, MasterKey},
-    domain::{policy::Policies, seal::SealKey, token::Brand},
+    config::{self, Config, Loaded, MasterKey, Origin},
+    domain::{link::LinkKey, policy::Policies, seal::SealKey, token::Brand},
     jobs::{
         Deps, Limits,
-        deliver::{Breaker, Mailer},
+        deliver::{Breaker, Links, Mailer},
     },
     keyring::Keyring,
     mail::{
@@ -172,9 +172,21 @@ impl App {
             templates: templates(self.config()).context("read the mail templates")?,
             sender: sender(self.config())?,
             contacts: mail.contacts.clone(),
-            links: None,
+            links: self.links()?,
             breaker: Breaker::default(),
         })
+    }
+
+    /// What links in mails are made of. A mail that leaves this machine has none while nobody has
+    /// said where the pages can be reached from elsewhere: it says whom to ask instead.
+    fn links(&self) -> anyhow::Result<Option<Links>> {
+        let mail = &self.config().mail;
+        let goes_out = mail.transport == config::Transport::Smtp;
+        if goes_out && self.loaded.origins.of("mail.public_url") == Origin::Default {
+            return Ok(None);
+        }
+        let key = LinkKey::new(*self.keyring()?.links());
+        Ok(Some(Links { public_url: mail.public_url.clone(), key }))
     }
 
     fn smtp(&self) -> anyhow::Result<SmtpSettings> {

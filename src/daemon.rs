@@ -17,6 +17,7 @@ use crate::{
     heartbeat::Heartbeat,
     http::{
         self, Vitals,
+        pages::{self, House, Pages},
         v1::{self, Api, Parts},
     },
     jobs::{
@@ -86,8 +87,10 @@ pub async fn run_until(
     let address = listener.local_addr().context("read the address that is listened on")?;
     let heartbeat = Heartbeat::new();
     let vitals = Vitals::new(heartbeat.clone(), shutdown.clone());
-    let api = Api::new(shutdown.clone());
-    let router = http::router(vitals.clone()).merge(v1::router(api.clone()));
+    let (pages, api) = (Pages::new(shutdown.clone()), Api::new(shutdown.clone()));
+    let router = http::router(vitals.clone())
+        .merge(pages::router(pages.clone()))
+        .merge(v1::router(api.clone()));
     shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
     systemd::follow(heartbeat.clone(), shutdown);
     let reloader = Reloader::new(boot, heartbeat.clone(), shutdown.clone(), address);
@@ -100,6 +103,7 @@ pub async fn run_until(
         shutdown: shutdown.clone(),
         heartbeat,
         vitals,
+        pages,
         api: api.clone(),
         address,
     };
@@ -128,6 +132,7 @@ struct Start {
     shutdown: Shutdown,
     heartbeat: Heartbeat,
     vitals: Vitals,
+    pages: Pages,
     api: Api,
     address: SocketAddr,
 }
@@ -149,7 +154,9 @@ impl Start {
         let keyring = Arc::new(app.keyring().context("read the master key")?);
         let runner = Runner::new(app.deps()?, config.jobs.time_limit.get(), self.shutdown.clone());
         self.vitals.reached(runner.clone());
-        let (db, brand) = (app.db.clone(), app.brand);
+        let (db, policies, brand) = (app.db.clone(), app.policies.clone(), app.brand);
+        let house = House { db: db.clone(), policies, keyring: keyring.clone(), brand };
+        self.pages.reached(house);
         self.api.reached(Parts { db, runner: runner.clone(), brand, keyring });
         let heartbeat = self.heartbeat.clone();
         let schedule =

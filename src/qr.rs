@@ -58,6 +58,20 @@ pub fn png(text: &str) -> Result<Vec<u8>, QrError> {
     Ok(bytes)
 }
 
+/// `text` as a QR code for a page: the side of its square in units, its quiet zone included, and
+/// the path of its dark modules (SVG 2 section 9.3).
+///
+/// # Errors
+/// [`QrError::TooLong`]
+pub fn path(text: &str) -> Result<(usize, String), QrError> {
+    let code = QrCode::new(text).map_err(|_| QrError::TooLong)?;
+    let (width, modules) = (code.width(), code.to_colors());
+    let dark = modules.iter().enumerate().filter(|(_, color)| **color == Color::Dark);
+    let squares =
+        dark.map(|(n, _)| format!("M{} {}h1v1h-1z", n % width + QUIET, n / width + QUIET));
+    Ok((width + 2 * QUIET, squares.collect()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

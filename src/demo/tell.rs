@@ -123,6 +123,7 @@ fn in_words(stage: Stage) -> String {
         Stage::Created => "was made".to_owned(),
         Stage::Rotated => "was rotated".to_owned(),
         Stage::ReviewDue => "needs a review".to_owned(),
+        Stage::LinkAsked => "has a new link".to_owned(),
     }
 }
 

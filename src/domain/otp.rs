@@ -59,6 +59,14 @@ impl Seed {
         self.totp().map(|totp| Code(totp.generate(seconds).to_string().into()))
     }
 
+    /// The seed in base32, for an owner whose device cannot read a QR code. It is the seed.
+    pub fn base32(&self) -> SecretString {
+        let bits = |at: usize| (self.0[at / 8] >> (7 - at % 8)) & 1;
+        let digit = |n: usize| (0..5).fold(0, |digit, bit| digit << 1 | bits(5 * n + bit));
+        let digits = (0..self.0.len() * 8 / 5).map(|n| char::from(BASE32[usize::from(digit(n))]));
+        digits.collect::<String>().into()
+    }
+
     /// The `otpauth:` URI that a device reads from a QR code. It contains the seed.
     ///
     /// `issuer` and `account` are shown by the device; a colon in them becomes a space, as the

@@ -25,6 +25,8 @@ pub enum Stage {
     Rotated,
     /// A key that never expires is due for a review.
     ReviewDue,
+    /// Somebody with an old link asked for a new one.
+    LinkAsked,
 }
 
 impl Stage {
@@ -40,6 +42,7 @@ impl Stage {
             Self::Created => -10,
             Self::Rotated => -11,
             Self::ReviewDue => -12,
+            Self::LinkAsked => -13,
         }
     }
 
@@ -53,6 +56,7 @@ impl Stage {
             -10 => Some(Self::Created),
             -11 => Some(Self::Rotated),
             -12 => Some(Self::ReviewDue),
+            -13 => Some(Self::LinkAsked),
             _ => None,
         }
     }
@@ -68,6 +72,7 @@ impl fmt::Display for Stage {
             Self::Created => f.pad("created"),
             Self::Rotated => f.pad("rotated"),
             Self::ReviewDue => f.pad("review-due"),
+            Self::LinkAsked => f.pad("link-asked"),
         }
     }
 }

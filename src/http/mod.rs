@@ -1,4 +1,4 @@
-//! The HTTP face: health and metrics. It knows nothing of configuration, mail or SQL.
+//! The HTTP face: health, metrics, and the pages of owners. It knows nothing of configuration, mail or SQL.
 //!
 //! A handler is dropped when its client goes away, and a future of the store must not be dropped
 //! half-way: work on the database is spawned, and only waited for.
@@ -14,6 +14,7 @@ use axum::{
 
 mod fresh;
 mod health;
+pub mod pages;
 mod problem;
 mod readiness;
 mod scrape;

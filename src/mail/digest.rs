@@ -158,9 +158,15 @@ impl Item {
     /// announcing the past.
     pub fn topic(&self, now: DateTime<Utc>) -> Topic {
         match self.stage {
-            Stage::Expiring { .. } if self.expires_at.is_some_and(|at| at <= now) => Topic::Expired,
-            Stage::Expiring { .. } if self.ends_with_access => Topic::Ending,
-            Stage::Expiring { .. } => Topic::Expiring,
+            // Whoever asked for a new link is told how the key stands.
+            Stage::LinkAsked if self.expires_at.is_none() => Topic::Review,
+            Stage::Expiring { .. } | Stage::LinkAsked
+                if self.expires_at.is_some_and(|at| at <= now) =>
+            {
+                Topic::Expired
+            }
+            Stage::Expiring { .. } | Stage::LinkAsked if self.ends_with_access => Topic::Ending,
+            Stage::Expiring { .. } | Stage::LinkAsked => Topic::Expiring,
             Stage::Expired => Topic::Expired,
             Stage::Closing => Topic::Closing,
             Stage::Purged => Topic::Purged,

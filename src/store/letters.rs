@@ -190,6 +190,7 @@ fn is_true(
         Stage::Expired => {
             matches!(state, Some(StateCode::Window | StateCode::Revoked)) && is_same_expiry
         }
+        Stage::LinkAsked => matches!(state, Some(StateCode::Active | StateCode::Window)),
         Stage::Closing => state == Some(StateCode::Window) && is_same_expiry,
         Stage::Purged => true,
         Stage::Created | Stage::Rotated | Stage::ReviewDue => state.is_some(),

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use crate::{
@@ -17,11 +17,15 @@ use crate::{
         stage::Stage,
     },
     store::{
-        Db, StoreError, from_ms,
+        Db, NoticeStatus, StoreError, from_ms,
+        notices::{self, NewNotice},
         sql::{Batch, Sql},
         to_ms,
     },
 };
+
+/// How often a new link can be had for one key.
+const ASK_EVERY: TimeDelta = TimeDelta::minutes(10);
 
 /// A mail that shall have a link.
 #[derive(Clone, Copy, Debug)]
@@ -160,7 +164,8 @@ pub async fn keys(conn: &impl ConnectionTrait, link: &Link) -> Result<Vec<Linked
             id: KeyId(row.try_get_by_index(0)?),
             public_id: row.try_get_by_index(1)?,
             stage,
-            is_used: to_ms(link.created_at) < issued_at,
+            // Of the same millisecond: rather one link too few.
+            is_used: to_ms(link.created_at) <= issued_at,
             // A number on two of the engines, a truth value on the third.
             is_replaced: row
                 .try_get_by_index::<bool>(4)
@@ -169,6 +174,69 @@ pub async fn keys(conn: &impl ConnectionTrait, link: &Link) -> Result<Vec<Linked
     };
     let keys: Result<Vec<_>, DbErr> = rows.iter().map(key).collect();
     Ok(keys.map_err(StoreError::during("read the keys of a link"))?.into_iter().flatten().collect())
+}
+
+/// Has the owner of `link` sent a new one, for those of its keys that can still be rotated, unless
+/// they were sent one a short while ago. Whoever asks must be told the same in every case.
+///
+/// # Errors
+/// As the database answers.
+pub async fn ask_again(db: &Db, link: &Link) -> Result<(), StoreError> {
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
+    let stage = Stage::LinkAsked.code();
+    let keys = Sql::new(&*tx, "ask for a new link")
+        .push(
+            "SELECT k.id, k.tenant_id FROM notices n JOIN api_keys k ON k.id = n.key_id \
+             AND k.owner_id = n.owner_id AND k.state IN (1, 2) WHERE n.message_id = ",
+        )
+        .bind(link.message_id)
+        .push(" AND n.owner_id = ")
+        .bind(link.owner_id)
+        .push(
+            " AND n.status IN (2, 3) AND NOT EXISTS (SELECT 1 FROM notices a \
+             WHERE a.key_id = k.id AND a.stage = ",
+        )
+        .bind(stage)
+        .push(" AND a.created_at > ")
+        .bind(to_ms(now - ASK_EVERY))
+        .push(")")
+        .all(&*tx)
+        .await?;
+    let notice = |row: &QueryResult| {
+        Ok::<_, DbErr>(NewNotice {
+            key_id: KeyId(row.try_get_by_index(0)?),
+            tenant_id: row.try_get_by_index(1)?,
+            owner_id: link.owner_id,
+            stage: Stage::LinkAsked,
+            about: now,
+            status: NoticeStatus::Pending,
+            due_at: now,
+        })
+    };
+    let notices: Result<Vec<_>, DbErr> = keys.iter().map(notice).collect();
+    let notices = notices.map_err(StoreError::during("ask for a new link"))?;
+    notices::insert(&*tx, &notices, now).await?;
+    tx.commit().await
+}
+
+/// When the newest secret of a key was first used; `None` if it has not been yet.
+///
+/// # Errors
+/// As the database answers.
+pub async fn first_use(
+    conn: &impl ConnectionTrait,
+    key: KeyId,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let op = "see whether a secret is used";
+    let row = Sql::new(conn, op)
+        .push("SELECT first_used_at FROM key_secrets WHERE key_id = ")
+        .bind(key.0)
+        .push(" ORDER BY version DESC LIMIT 1")
+        .one(conn)
+        .await?;
+    let at = row.map(|row| row.try_get_by_index::<Option<i64>>(0)).transpose();
+    Ok(at.map_err(StoreError::during(op))?.flatten().and_then(from_ms))
 }
 
 /// Forgets up to `limit` links made before `before`, and counts them.

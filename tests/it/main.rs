@@ -24,6 +24,7 @@ mod keys;
 mod leases;
 mod links;
 mod otp;
+mod pages;
 mod plans;
 mod policies;
 mod process;

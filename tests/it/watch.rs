@@ -11,7 +11,7 @@ use tokio::{
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    head: String,
+    pub head: String,
     pub body: String,
 }
 
@@ -35,9 +35,21 @@ pub async fn get(address: SocketAddr, path: &str) -> Answer {
 
 /// Sends a request with the lines of `headers`, each ended by CRLF.
 pub async fn send(address: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
+    send_body(address, method, path, headers, "").await
+}
+
+/// As [`send`], with a body whose length the headers tell.
+pub async fn send_body(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();

@@ -14,7 +14,7 @@ use crate::{
 pub(super) async fn with_otp(app: &crate::support::app::TestApp) -> (Face<'_>, Seed) {
     let secrets = Secrets::new(app).await;
     let seed = secrets.enrol(&[]).await;
-    (Face::with(app, secrets.keyring.into()).await, seed)
+    (Face::with(app, secrets.keyring).await, seed)
 }
 
 /// What the device shows half a minute from now, when it is.

@@ -1,5 +1,7 @@
 //! Keys with real secrets, and owners with a second factor.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use lapsed::{
     domain::{
@@ -27,7 +29,7 @@ use crate::support::app::TestApp;
 /// One installation's secrets, and what is done with them. Everything belongs to owner 1.
 pub struct Secrets<'a> {
     pub app: &'a TestApp,
-    pub keyring: Keyring,
+    pub keyring: Arc<Keyring>,
     pub brand: Brand,
     pub uses: LastUse,
 }
@@ -36,7 +38,7 @@ impl<'a> Secrets<'a> {
     pub async fn new(app: &'a TestApp) -> Self {
         app.people().await;
         let brand = Brand::new("lp").unwrap();
-        Self { app, keyring: Keyring::throwaway(), brand, uses: LastUse::default() }
+        Self { app, keyring: Arc::new(Keyring::throwaway()), brand, uses: LastUse::default() }
     }
 
     pub async fn policies(&self) -> PolicyBook {

@@ -71,6 +71,7 @@ fn words(event: Event) -> String {
             "it has expired; the owner is told, and the window opens if there is one".to_owned()
         }
         Event::Tell(Stage::Closing) => "the owner is told that the window closes".to_owned(),
+        Event::Tell(Stage::LinkAsked) => "the owner is sent a new link".to_owned(),
         Event::Tell(Stage::ReviewDue) => "the owner is asked to review it".to_owned(),
         Event::Tell(stage) => format!("the owner is told: {stage}"),
         Event::Expire => "it expires".to_owned(),

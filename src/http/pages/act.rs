@@ -1,0 +1,160 @@
+//! What an owner does with a key.
+
+use axum::{
+    Form,
+    extract::{Path, State, rejection::FormRejection},
+    http::HeaderMap,
+    response::Response,
+};
+use chrono::TimeDelta;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+
+use crate::{
+    domain::{link::LinkToken, otp::Attempt, policy::WindowProof, rotation::Overlap},
+    http::pages::{
+        House, Pages,
+        failure::{self, Failure},
+        open::{Opened, answer, open},
+        show,
+        words::Language,
+    },
+    random,
+    store::{
+        idempotency::Once,
+        key_changes, links,
+        rotation::{self, Mint, Proof, Request},
+    },
+};
+
+/// Who does it, for the trail.
+pub(super) fn actor(opened: &Opened) -> String {
+    format!("owner {} by link", opened.owner.public_id)
+}
+
+#[derive(Deserialize)]
+pub(super) struct RotateForm {
+    /// Hours. A key that has expired has no overlap, and no such field.
+    #[serde(default)]
+    overlap: i64,
+    otp: Option<SecretString>,
+}
+
+/// `POST /k/{token}/{id}/rotate`: a new secret, shown in the answer and never again.
+pub(super) async fn rotate(
+    State(pages): State<Pages>,
+    Path((token, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    form: Result<Form<RotateForm>, FormRejection>,
+) -> Response {
+    let language = Language::of(&headers);
+    let done = async {
+        let Form(form) = form.map_err(|_| Failure::BadForm)?;
+        let house = pages.house()?;
+        let opened = open(house, &token, &id).await?;
+        // Whoever sends the form again is told how the key stands.
+        if opened.linked.is_used {
+            return show::key(house, language, &opened, None).await;
+        }
+        match try_rotate(house, language, &opened, &form).await {
+            Err(failure @ (Failure::Said(_) | Failure::SaidUntil(..))) => {
+                show::key(house, language, &opened, Some(&failure)).await
+            }
+            result => result,
+        }
+    };
+    answer(language, &token, done.await)
+}
+
+async fn try_rotate(
+    house: &House,
+    language: Language,
+    opened: &Opened,
+    form: &RotateForm,
+) -> Result<Response, Failure> {
+    if !takes_link(opened) {
+        return Err(Failure::Said("not-by-link"));
+    }
+    let length = TimeDelta::try_hours(form.overlap).ok_or(Failure::BadForm)?;
+    let overlap = Overlap::new(length).map_err(|_| Failure::BadForm)?;
+    let typed = form.otp.as_ref().map(|otp| otp.expose_secret()).filter(|otp| !otp.is_empty());
+    let attempt = typed.map(Attempt::parse).transpose();
+    let attempt = attempt.map_err(|_| Failure::Said("no-code"))?;
+    let random = random::bytes().map_err(|error| failure::internal(error.into()))?;
+    let mint = Mint { brand: house.brand, keyring: &house.keyring, random: &random };
+    // One link, one rotation: of two that come at once, one wins.
+    let (scope, key) = (format!("link {} {}", opened.link.id, opened.linked.public_id), "rotate");
+    let request = Request {
+        public_id: &opened.linked.public_id,
+        overlap,
+        proof: attempt.as_ref().map_or(Proof::Nothing, Proof::Otp),
+        version: None,
+        once: Some(Once { scope: &scope, key, request: key }),
+    };
+    let db = &house.db;
+    let rotated = rotation::rotate(db, &opened.policies, &actor(opened), &mint, &request).await?;
+    match &rotated.token {
+        Some(token) => Ok(show::secret(language, opened, &rotated.done, token.expose())),
+        None => Err(Failure::Said("conflict")),
+    }
+}
+
+/// Whether the policy lets a link alone, or with a code where one is required, rotate the key.
+fn takes_link(opened: &Opened) -> bool {
+    let view = &opened.view;
+    let Ok(key) = &view.key else { return true };
+    view.state_word(opened.now) != "expired"
+        || opened
+            .policies
+            .of(view.tenant.0, view.environment.0, key.kind)
+            .takes(WindowProof::MailLink)
+}
+
+#[derive(Deserialize)]
+pub(super) struct StopForm {
+    name: String,
+}
+
+/// `POST /k/{token}/{id}/stop`: the key is ended for good.
+pub(super) async fn stop(
+    State(pages): State<Pages>,
+    Path((token, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    form: Result<Form<StopForm>, FormRejection>,
+) -> Response {
+    let language = Language::of(&headers);
+    let done = async {
+        let Form(form) = form.map_err(|_| Failure::BadForm)?;
+        let house = pages.house()?;
+        let opened = open(house, &token, &id).await?;
+        if form.name.trim() != opened.view.name.trim() {
+            let failure = Failure::Said("stop-wrong");
+            return show::key(house, language, &opened, Some(&failure)).await;
+        }
+        let (db, policies, who) = (&house.db, &opened.policies, actor(&opened));
+        let reason = Some("its owner stopped it");
+        key_changes::revoke(db, policies, &who, &opened.linked.public_id, reason).await?;
+        Ok(show::stopped(language))
+    };
+    answer(language, &token, done.await)
+}
+
+/// `POST /k/{token}/again`: a new mail with a new link, if there is anything to open; the answer is
+/// the same if not.
+pub(super) async fn again(
+    State(pages): State<Pages>,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let language = Language::of(&headers);
+    let done = async {
+        let db = &pages.house()?.db;
+        if let Ok(token) = LinkToken::parse(&token)
+            && let Some(link) = links::find(db, &token).await?
+        {
+            links::ask_again(db, &link).await?;
+        }
+        Ok(show::again(language))
+    };
+    answer(language, &token, done.await)
+}

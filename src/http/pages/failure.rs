@@ -1,0 +1,116 @@
+//! Why a page cannot be shown, or a form did nothing, in words for whoever sent it.
+
+use axum::{http::StatusCode, response::Response};
+use maud::html;
+use tracing::warn;
+
+use crate::{
+    http::pages::{shell, words::Language},
+    store::{StoreError, keys::KeyError, otp::OtpError, rotation::RotationError},
+};
+
+/// Why not.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The database does not answer, or something else is wrong that only the log tells.
+    Away,
+    /// Too many requests.
+    Busy,
+    /// A form that no page of ours sends.
+    BadForm,
+    /// The link is good for nothing, or not for this.
+    Gone,
+    /// What the message with this name says; the key stays as it was.
+    Said(&'static str),
+    /// The same, with an instant in it.
+    SaidUntil(&'static str, chrono::DateTime<chrono::Utc>),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        warn!("Failed to serve a page: {:#}", anyhow::Error::from(error));
+        Self::Away
+    }
+}
+
+impl From<OtpError> for Failure {
+    fn from(error: OtpError) -> Self {
+        match error {
+            OtpError::Required => Self::Said("otp-required"),
+            OtpError::NotEnrolled => Self::Said("otp-missing"),
+            OtpError::Invalid => Self::Said("otp-invalid"),
+            OtpError::Replayed => Self::Said("otp-replayed"),
+            OtpError::Stopped => Self::Said("otp-stopped"),
+            OtpError::Wait { until } => Self::SaidUntil("otp-wait", until),
+            OtpError::Held { until } => Self::SaidUntil("otp-held", until),
+            OtpError::AlreadyEnrolled => Self::Said("otp-required"),
+            OtpError::NoOwner => Self::Gone,
+            OtpError::Store(error) => error.into(),
+            OtpError::Seal(_) => internal(error.into()),
+        }
+    }
+}
+
+impl From<RotationError> for Failure {
+    fn from(error: RotationError) -> Self {
+        match error {
+            RotationError::Otp(error) => error.into(),
+            RotationError::Refused(_) | RotationError::NotReissuable | RotationError::NoOverlap => {
+                Self::Said("refused")
+            }
+            RotationError::NoKey(_) => Self::Gone,
+            RotationError::Conflict | RotationError::Mismatch => Self::Said("conflict"),
+            RotationError::Store(error) => error.into(),
+            RotationError::Corrupt(_) => internal(error.into()),
+        }
+    }
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Revoked => Self::Said("what-revoked"),
+            KeyError::NoKey(_) => Self::Gone,
+            error => internal(error.into()),
+        }
+    }
+}
+
+/// What only the log tells.
+pub(super) fn internal(error: anyhow::Error) -> Failure {
+    warn!("Failed to serve a page: {error:#}");
+    Failure::Away
+}
+
+impl Failure {
+    /// What is said on the page that the form came from, if it can be shown again.
+    pub(super) fn sentence(&self, language: Language) -> String {
+        match self {
+            Self::Away => language.say("away"),
+            Self::Busy => language.say("busy"),
+            Self::BadForm => language.say("bad-form"),
+            Self::Gone => language.say("gone-note"),
+            Self::Said(id) => language.say(id),
+            Self::SaidUntil(id, at) => {
+                let at = at.format("%Y-%m-%d %H:%M UTC").to_string();
+                language.say_with(id, "at", &at)
+            }
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Away => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::BadForm => StatusCode::BAD_REQUEST,
+            Self::Gone => StatusCode::GONE,
+            Self::Said(_) | Self::SaidUntil(..) => StatusCode::UNPROCESSABLE_ENTITY,
+        }
+    }
+}
+
+/// A page that says only this.
+pub(super) fn page(language: Language, failure: Failure) -> Response {
+    let body = html! { section { p { (failure.sentence(language)) } } };
+    shell::page(language, failure.status(), &language.say("wrong-title"), &body)
+}

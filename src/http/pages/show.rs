@@ -1,0 +1,202 @@
+//! The owner's pages, as they are written.
+
+use axum::{http::StatusCode, response::Response};
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+
+use crate::{
+    http::pages::{House, failure::Failure, open::Opened, shell, words::Language},
+    store::{links, rotation::Done},
+};
+
+/// Hours of overlap that can be chosen, with the name of their message; the second is usual.
+const OVERLAPS: [(i64, &str); 4] =
+    [(0, "overlap-0"), (24, "overlap-24"), (1, "overlap-1"), (168, "overlap-168")];
+
+/// An instant in the owner's time zone.
+fn at(opened: &Opened, at: DateTime<Utc>) -> String {
+    at.with_timezone(&opened.zone()).format("%Y-%m-%d %H:%M %Z").to_string()
+}
+
+/// A key's page; with what went wrong, if a form was sent.
+pub(super) async fn key(
+    house: &House,
+    language: Language,
+    opened: &Opened,
+    failure: Option<&Failure>,
+) -> Result<Response, Failure> {
+    let say = |id: &str| language.say(id);
+    let first_use = links::first_use(house.db.conn(), opened.linked.id).await?;
+    let state = opened.view.state_word(opened.now);
+    let body = html! {
+        @if let Some(failure) = failure {
+            section.error role="alert" { p { (failure.sentence(language)) } }
+        }
+        (facts(language, opened))
+        @if opened.linked.is_used {
+            section {
+                h2 { (say("used-title")) }
+                p { (used_since(language, opened, first_use)) }
+                p { (say("used-note")) }
+                form method="post" action={ "/k/" (opened.token.expose()) "/again" } {
+                    button { (say("again")) }
+                }
+            }
+        } @else if state == "active" || state == "expired" {
+            (rotate(language, opened, state == "active"))
+        }
+        @if state != "revoked" { (stop(language, opened)) }
+    };
+    let status = if failure.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    Ok(shell::page(language, status, &opened.view.name, &body))
+}
+
+fn facts(language: Language, opened: &Opened) -> Markup {
+    let say = |id: &str| language.say(id);
+    let view = &opened.view;
+    let state = view.state_word(opened.now);
+    let (state_words, what) = match state {
+        "active" if view.expires_at.is_none() => ("active", "what-never"),
+        "active" => ("active", "what-active"),
+        "expired" => ("window", "what-window"),
+        "revoked" => ("revoked", "what-revoked"),
+        _ => ("damaged", "damaged"),
+    };
+    html! {
+        section {
+            dl {
+                dt { (say("state")) } dd { (say(state_words)) }
+                dt { (say(if state == "active" { "expires" } else { "expired" })) }
+                dd { (view.expires_at.map_or_else(|| say("never"), |end| at(opened, end))) }
+                @if let (true, Some(end)) = (state == "expired", view.window_ends_at) {
+                    dt { (say("back-until")) } dd { (at(opened, end)) }
+                }
+                dt { (say("where")) } dd { bdi { (view.tenant.1) } " / " bdi { (view.environment.1) } }
+                dt { (say("id")) } dd { code { (view.public_id) } }
+                dt { (say("last-used")) }
+                dd { (view.last_used_at.map_or_else(|| say("not-used"), |used| at(opened, used))) }
+            }
+            p { (say(what)) }
+        }
+    }
+}
+
+fn rotate(language: Language, opened: &Opened, is_active: bool) -> Markup {
+    let say = |id: &str| language.say(id);
+    let must_enrol = opened.needs_otp && !opened.is_enrolled;
+    html! {
+        section {
+            h2 { (say("rotate-title")) }
+            @if must_enrol {
+                p { (say("otp-missing")) }
+                @if is_active {
+                    form method="post" action={ (opened.path()) "/otp" } {
+                        button { (say("otp-begin")) }
+                    }
+                } @else {
+                    p { (say("otp-late")) }
+                }
+            } @else {
+                form method="post" action={ (opened.path()) "/rotate" } {
+                    @if is_active {
+                        fieldset {
+                            legend { (say("overlap")) }
+                            @for (hours, id) in OVERLAPS {
+                                label {
+                                    input type="radio" name="overlap" value=(hours) checked[hours == 24];
+                                    (say(id))
+                                }
+                            }
+                            p.soft { (say("overlap-note")) }
+                        }
+                    }
+                    @if opened.needs_otp {
+                        label for="otp" { (say("otp")) }
+                        input #otp type="text" name="otp" required autocomplete="one-time-code"
+                            autocapitalize="characters" spellcheck="false" aria-describedby="otp-note";
+                        p #otp-note .soft { (say("otp-note")) }
+                    }
+                    button { (say("rotate")) }
+                }
+            }
+        }
+    }
+}
+
+fn stop(language: Language, opened: &Opened) -> Markup {
+    let say = |id: &str| language.say(id);
+    html! {
+        section {
+            h2 { (say("stop-title")) }
+            p { (say("stop-note")) }
+            form method="post" action={ (opened.path()) "/stop" } {
+                label for="name" { (language.say_with("stop-type", "name", &opened.view.name)) }
+                input #name type="text" name="name" required autocomplete="off" spellcheck="false";
+                button.bad { (say("stop")) }
+            }
+        }
+    }
+}
+
+fn used_since(language: Language, opened: &Opened, first_use: Option<DateTime<Utc>>) -> Markup {
+    html! {
+        span.good role="status" {
+            @match first_use {
+                Some(used) => { (language.say("in-use")) " " (at(opened, used)) }
+                None => (language.say("waiting")),
+            }
+        }
+    }
+}
+
+/// The one page that shows a new secret.
+pub(super) fn secret(language: Language, opened: &Opened, done: &Done, secret: &str) -> Response {
+    let say = |id: &str| language.say(id);
+    let body = html! {
+        section {
+            p { (say("secret-note")) }
+            label for="secret" { (say("secret")) }
+            input.secret #secret type="text" readonly value=(secret) autocomplete="off" spellcheck="false";
+            button type="button" hidden data-copy="secret" data-done=(say("copied")) { (say("copy")) }
+        }
+        section {
+            h2 { (say("try")) }
+            pre { code { "curl -H \"Authorization: Bearer " (secret) "\" https://your-api.example/" } }
+            dl {
+                dt { (say("new-expiry")) }
+                dd { (done.expires_at.map_or_else(|| say("never"), |end| at(opened, end))) }
+                @if done.rotated_at < done.old_valid_until {
+                    dt { (say("old-until")) } dd { (at(opened, done.old_valid_until)) }
+                }
+            }
+            @if done.old_valid_until <= done.rotated_at { p { (say("old-dead")) } }
+            p { a href=(opened.path()) { (say("see-use")) } }
+        }
+    };
+    shell::page(language, StatusCode::OK, &say("secret-title"), &body)
+}
+
+/// The page of a key that has been stopped.
+pub(super) fn stopped(language: Language) -> Response {
+    let body = html! { section { p { (language.say("stopped")) } } };
+    shell::page(language, StatusCode::OK, &language.say("stopped-title"), &body)
+}
+
+/// The page of a link that is good for nothing, whatever the reason.
+pub(super) fn gone(language: Language, token: &str) -> Response {
+    let body = html! {
+        section {
+            p { (language.say("gone-note")) }
+            form method="post" action={ "/k/" (token) "/again" } {
+                button { (language.say("again")) }
+            }
+        }
+    };
+    shell::page(language, StatusCode::GONE, &language.say("gone-title"), &body)
+}
+
+/// The answer to whoever asked for a new link: always the same.
+pub(super) fn again(language: Language) -> Response {
+    let body = html! { section { p { (language.say("again-note")) } } };
+    shell::page(language, StatusCode::OK, &language.say("again-title"), &body)
+}
