@@ -1,5 +1,21 @@
 //! A secret over HTTP is nowhere but in the answer that shows it; and nobody learns anything of a
 //! key that is not theirs.
+//!
+//! Where each trap that others fell into is tested (paths below `tests/it`, names shortened):
+//!
+//! | trap | test |
+//! |---|---|
+//! | a rotation revives a dead secret | `rotation`: in_the_window_the_old_secret_stays_dead; `api/own` |
+//! | an expired key is re-armed by a change | `keys`, and PATCH is `extend`: an expired key is rotated, not prolonged |
+//! | an overlap outlives the old expiry | `rotation`: an_overlap_never_outlives_the_old_expiry |
+//! | "never" slips past a limit | `domain/policy.rs`, `domain/life.rs` |
+//! | a default beyond the limit fails a rotation | `domain/rotation/tests.rs` |
+//! | wrong secret, unknown id, purged key told apart | here; `verify`: one_answer_for_all_that_is_nobodys |
+//! | one code twice, or in parallel | `otp`; `api/guesses`: of_fifty_posts_of_one_good_code_one_wins |
+//! | parallel guesses beyond the budget | `api/guesses`: guesses_at_the_same_moment |
+//! | a rotation racing the purge | `rotation` |
+//! | a lost answer | `api/keys`: a_lost_answer_is_asked_for_again |
+//! | who operates mints an administrator | `api/access`: who_may_operate_gets_no_token_by_it |
 
 use serde_json::json;
 
