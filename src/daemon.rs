@@ -18,6 +18,7 @@ use crate::{
     http::{
         self, Vitals,
         pages::{self, House, Pages},
+        v1::{self, Api, Parts},
     },
     jobs::{
         contact::{Backoff, Contact},
@@ -86,8 +87,10 @@ pub async fn run_until(
     let address = listener.local_addr().context("read the address that is listened on")?;
     let heartbeat = Heartbeat::new();
     let vitals = Vitals::new(heartbeat.clone(), shutdown.clone());
-    let pages = Pages::new(shutdown.clone());
-    let router = http::router(vitals.clone()).merge(pages::router(pages.clone()));
+    let (pages, api) = (Pages::new(shutdown.clone()), Api::new(shutdown.clone()));
+    let router = http::router(vitals.clone())
+        .merge(pages::router(pages.clone()))
+        .merge(v1::router(api.clone()));
     shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
     systemd::follow(heartbeat.clone(), shutdown);
     let reloader = Reloader::new(boot, heartbeat.clone(), shutdown.clone(), address);
@@ -95,7 +98,15 @@ pub async fn run_until(
     info!(http = %address, "Listening");
     on_listening(address);
 
-    let start = Start { reloader, shutdown: shutdown.clone(), heartbeat, vitals, pages, address };
+    let start = Start {
+        reloader,
+        shutdown: shutdown.clone(),
+        heartbeat,
+        vitals,
+        pages,
+        api: api.clone(),
+        address,
+    };
     // In a task of its own, so that a signal is heard while the database is awaited.
     let started = shutdown.tracker.spawn(start.begin());
     let is_finished = shutdown.wait(GRACE).await.context("listen for signals")?;
@@ -108,6 +119,7 @@ pub async fn run_until(
         bail!("the daemon stopped before everything was finished");
     }
     if let Some(db) = db {
+        api.flush().await;
         db.close().await?;
     }
     info!("Stopped lapsed; everything was finished");
@@ -121,6 +133,7 @@ struct Start {
     heartbeat: Heartbeat,
     vitals: Vitals,
     pages: Pages,
+    api: Api,
     address: SocketAddr,
 }
 
@@ -141,8 +154,10 @@ impl Start {
         let keyring = Arc::new(app.keyring().context("read the master key")?);
         let runner = Runner::new(app.deps()?, config.jobs.time_limit.get(), self.shutdown.clone());
         self.vitals.reached(runner.clone());
-        let (db, policies) = (app.db.clone(), app.policies.clone());
-        self.pages.reached(House { db, policies, keyring, brand: app.brand });
+        let (db, policies, brand) = (app.db.clone(), app.policies.clone(), app.brand);
+        let house = House { db: db.clone(), policies, keyring: keyring.clone(), brand };
+        self.pages.reached(house);
+        self.api.reached(Parts { db, runner: runner.clone(), brand, keyring });
         let heartbeat = self.heartbeat.clone();
         let schedule =
             Schedule::start(&runner, &config.schedule, heartbeat, &self.shutdown).await?;

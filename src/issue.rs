@@ -14,7 +14,8 @@ use crate::{
     store::{
         Db, StoreError,
         environments::Environment,
-        keys::{self, KeyError, NewKey},
+        idempotency::Once,
+        keys::{self, KeyError, Made, NewKey},
         owners::Owner,
         policies::PolicyBook,
     },
@@ -89,6 +90,45 @@ pub async fn issue(
         draws += 1;
         match keys::create(db, policies, actor, &new).await {
             Ok(expires_at) => return Ok(Issued { id, token, expires_at }),
+            Err(KeyError::Store(StoreError::Taken { .. })) if draws < DRAWS => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Makes a key as [`issue`] does, but once: whoever asks again is told of the key that was made,
+/// and gets no secret.
+///
+/// # Errors
+/// As [`issue`], and [`KeyError::Once`] for another request under the same idempotency key.
+pub async fn issue_once(
+    db: &Db,
+    policies: &PolicyBook,
+    (brand, pepper): (Brand, &[u8; 32]),
+    actor: &str,
+    request: &Request<'_>,
+    once: &Once<'_>,
+) -> Result<(Made, Option<Token>), IssueError> {
+    let class: Class = request.environment.class;
+    let mut draws = 0;
+    loop {
+        let id = random::public_id()?;
+        let token = Token::new(brand, request.kind, class, id, &random::bytes()?);
+        let new = NewKey {
+            public_id: id,
+            mac: &token.mac(pepper),
+            tenant_id: request.environment.tenant_id,
+            environment_id: request.environment.id,
+            owner_id: request.owner.id,
+            kind: request.kind,
+            name: request.name,
+            ask: request.ask,
+        };
+        draws += 1;
+        match keys::create_once(db, policies, actor, &new, once).await {
+            Ok(made) if made.is_replay => return Ok((made, None)),
+            Ok(made) => return Ok((made, Some(token))),
+            // The id, or the same request, which is found the next time.
             Err(KeyError::Store(StoreError::Taken { .. })) if draws < DRAWS => {}
             Err(error) => return Err(error.into()),
         }

@@ -88,6 +88,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tokio_cron_scheduler", &["schedule"]),
     ("figment", &["config"]),
     ("axum", &["http"]),
+    ("utoipa", &["http"]),
+    ("utoipa_axum", &["http"]),
     ("clap", &["cli", "main"]),
     ("minijinja", &["mail"]),
 ];

@@ -114,7 +114,7 @@ fn usual_hint(error: &anyhow::Error) -> Option<&'static str> {
             KeyError::NoKey(_) => Some("`lapsed keys list` shows the keys there are"),
             KeyError::Corrupt(_) => Some("`lapsed doctor` lists the rows that make no sense"),
             KeyError::Life(error) => life_hint(error),
-            KeyError::NoOwner | KeyError::Once(_) | KeyError::Store(_) => None,
+            KeyError::NoOwner | KeyError::Stale | KeyError::Once(_) | KeyError::Store(_) => None,
         };
     }
     if let Some(error) = error.chain().find_map(|cause| cause.downcast_ref::<RotationError>()) {

@@ -80,7 +80,8 @@ pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit>
                 Some(name) => Some(KeyId(keys::number(ctx, name).await?)),
                 None => None,
             };
-            let filter = NoticeFilter { key, status: status.map(StatusArg::status), id: None };
+            let status = status.map(StatusArg::status);
+            let filter = NoticeFilter { key, status, ..NoticeFilter::default() };
             list(ctx, filter, limit).await?;
         }
         Command::Show { notice } => show_one(ctx, notice).await?,

@@ -8,15 +8,11 @@ use crate::{
         ACTOR, Context, Exit, Failure,
         when::{Horizon, horizon},
     },
-    domain::{
-        identity::KeyKind,
-        name::Slug,
-        policy::{Policy, PolicyFields},
-    },
+    domain::{identity::KeyKind, name::Slug},
     store::{
         environments::Environment,
         policies::{
-            PolicyBook, PolicyChange, PolicyLayer,
+            EffectiveField, PolicyBook,
             change::{self, ChangeError, Edit, Scope},
             simulate::reschedule,
         },
@@ -106,6 +102,13 @@ struct FieldJson {
     origin: &'static str,
 }
 
+impl From<EffectiveField> for FieldJson {
+    fn from(field: EffectiveField) -> Self {
+        let EffectiveField { kind, field, value, origin } = field;
+        Self { kind: kind.as_str(), field, value, origin }
+    }
+}
+
 pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Show { tenant, environment, kind } => {
@@ -178,13 +181,10 @@ fn effective(
     // No tenant or environment has the number 0.
     let tenant_id = place.tenant.as_ref().map_or(0, |tenant| tenant.id);
     let environment_id = place.environment.as_ref().map_or(0, |environment| environment.id);
-    let layers = [
-        ("environment", book.environment_layer(environment_id)),
-        ("tenant", book.tenant_layer(tenant_id)),
-    ];
-    let mut fields = Vec::new();
+    let mut fields: Vec<FieldJson> = Vec::new();
     for kind in KeyKind::ALL.iter().copied().filter(|known| kind.is_none_or(|one| one == *known)) {
-        fields.extend(show(book.of(tenant_id, environment_id, kind), kind, layers));
+        let effective = book.effective(tenant_id, environment_id, kind);
+        fields.extend(effective.into_iter().map(Into::into));
     }
     ctx.out.listing(["kind", "field", "value", "set by"], &fields, |field| {
         let value = match &field.value {
@@ -193,49 +193,4 @@ fn effective(
         };
         [field.kind.to_owned(), field.field.to_owned(), value, field.origin.to_owned()]
     })
-}
-
-/// Whether a layer sets a field.
-type Sets = fn(&PolicyChange) -> bool;
-
-fn show(
-    policy: &Policy,
-    kind: KeyKind,
-    layers: [(&'static str, Option<&PolicyLayer>); 2],
-) -> Vec<FieldJson> {
-    let PolicyFields {
-        mut reminder_days,
-        window_days,
-        closing_days,
-        default_ttl_days,
-        max_ttl_days,
-        review_days,
-        undo_hours,
-        mfa_required,
-    } = policy.fields();
-    reminder_days.reverse();
-    let limit = |days: Option<u16>| days.map_or("never".into(), serde_json::Value::from);
-    let fields: [(&'static str, serde_json::Value, Sets); 8] = [
-        ("reminder_days", reminder_days.into(), |layer| layer.reminder_days.is_some()),
-        ("window_days", window_days.into(), |layer| layer.window_days.is_some()),
-        ("closing_days", closing_days.into(), |layer| layer.closing_days.is_some()),
-        ("default_ttl_days", limit(default_ttl_days), |layer| layer.default_ttl_days.is_some()),
-        ("max_ttl_days", limit(max_ttl_days), |layer| layer.max_ttl_days.is_some()),
-        ("review_days", limit(review_days), |layer| layer.review_days.is_some()),
-        ("undo_hours", undo_hours.into(), |layer| layer.undo_hours.is_some()),
-        // A layer can ask for it, and cannot waive it.
-        ("mfa_required", mfa_required.into(), |layer| layer.mfa_required == Some(true)),
-    ];
-    let origin = |sets: Sets| {
-        let is_set = |layer: &PolicyLayer| sets(&layer.all) || layer.of(kind).is_some_and(sets);
-        let found = layers.iter().find(|(_, layer)| layer.is_some_and(is_set));
-        found.map_or("installation", |(name, _)| *name)
-    };
-    let field = |(field, value, sets): (_, _, Sets)| FieldJson {
-        kind: kind.as_str(),
-        field,
-        value,
-        origin: origin(sets),
-    };
-    fields.into_iter().map(field).collect()
 }

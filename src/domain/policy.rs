@@ -21,6 +21,38 @@ pub struct Policy {
     review_days: Option<u16>,
     undo: TimeDelta,
     mfa_required: bool,
+    self_rotate: bool,
+    window_proof: Vec<WindowProof>,
+}
+
+/// What an owner or a program may show, beside an administrator, to bring an expired key back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowProof {
+    /// The link in a mail.
+    MailLink,
+    /// A code of the owner's second factor, given where the link leads or to an administrator.
+    Otp,
+    /// The expired secret, which says which key it is, and a code of the owner's second factor.
+    SecretAndOtp,
+}
+
+impl WindowProof {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::MailLink, Self::Otp, Self::SecretAndOtp];
+
+    /// The word in a policy.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MailLink => "mail_link",
+            Self::Otp => "otp",
+            Self::SecretAndOtp => "secret_and_otp",
+        }
+    }
+
+    /// The proof that this word names.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|proof| proof.as_str() == word)
+    }
 }
 
 /// The fields of a [`Policy`] as people write them, in any order, not yet checked.
@@ -42,6 +74,10 @@ pub struct PolicyFields {
     pub undo_hours: u16,
     /// Whether a rotation needs an OTP of the owner.
     pub mfa_required: bool,
+    /// Whether a program may rotate the key that it presents.
+    pub self_rotate: bool,
+    /// What brings an expired key back. None of them: administrators alone do.
+    pub window_proof: Vec<WindowProof>,
 }
 
 impl Default for PolicyFields {
@@ -55,6 +91,8 @@ impl Default for PolicyFields {
             review_days: None,
             undo_hours: 72,
             mfa_required: false,
+            self_rotate: false,
+            window_proof: WindowProof::ALL.to_vec(),
         }
     }
 }
@@ -113,6 +151,8 @@ impl PolicyFields {
             review_days: self.review_days,
             undo: TimeDelta::hours(i64::from(self.undo_hours)),
             mfa_required: self.mfa_required,
+            self_rotate: self.self_rotate,
+            window_proof: self.window_proof,
         }
     }
 }
@@ -177,6 +217,8 @@ impl Policy {
             review_days: self.review_days,
             undo_hours: u16::try_from(self.undo.num_hours()).unwrap_or(u16::MAX),
             mfa_required: self.mfa_required,
+            self_rotate: self.self_rotate,
+            window_proof: self.window_proof.clone(),
         }
     }
 
@@ -220,6 +262,16 @@ impl Policy {
     /// Whether a rotation needs an OTP of the owner.
     pub fn mfa_required(&self) -> bool {
         self.mfa_required
+    }
+
+    /// Whether a program may rotate the key that it presents.
+    pub fn self_rotate(&self) -> bool {
+        self.self_rotate
+    }
+
+    /// Whether this brings an expired key back.
+    pub fn takes(&self, proof: WindowProof) -> bool {
+        self.window_proof.contains(&proof)
     }
 
     /// Whether a life of `ttl` is allowed; `None` is for ever and counts as longer than any limit.

@@ -19,6 +19,7 @@ mod problem;
 mod readiness;
 mod scrape;
 mod serve;
+pub mod v1;
 mod vitals;
 
 pub use self::{problem::Problem, serve::serve, vitals::Vitals};
@@ -42,7 +43,11 @@ pub fn router(vitals: Vitals) -> Router {
 
 /// `GET /`: where to go from here.
 async fn front() -> &'static str {
-    concat!("lapsed ", env!("CARGO_PKG_VERSION"), " serves /livez, /readyz and /metrics\n")
+    concat!(
+        "lapsed ",
+        env!("CARGO_PKG_VERSION"),
+        " serves /v1, /openapi.json, /livez, /readyz and /metrics\n"
+    )
 }
 
 /// No answer is guessed at, and none is kept.

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The tenant of `lapsed` itself, which is made with the first token.
-const TENANT: &str = "lapsed";
+pub const TENANT: &str = "lapsed";
 /// The environment of its tokens.
 const ENVIRONMENT: &str = "admin";
 /// An address that reaches nobody (RFC 2606 section 2): the contacts are told instead.
@@ -65,6 +65,8 @@ pub struct AdminToken {
     pub role: Role,
     /// The one tenant it is for; `None` is all.
     pub tenant: Option<String>,
+    /// That tenant's number.
+    pub tenant_id: Option<i64>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it expires.
@@ -137,7 +139,7 @@ pub async fn find(db: &Db, public_id: &str) -> Result<Option<AdminToken>, StoreE
 fn select(db: &Db) -> Sql {
     Sql::new(db.conn(), "list administrators' tokens").push(
         "SELECT k.public_id, k.name, a.role, t.slug, k.created_at, k.expires_at, k.state, \
-         k.last_used_at FROM admin_tokens a JOIN api_keys k ON k.id = a.key_id \
+         k.last_used_at, a.tenant_id FROM admin_tokens a JOIN api_keys k ON k.id = a.key_id \
          LEFT JOIN tenants t ON t.id = a.tenant_id",
     )
 }
@@ -159,6 +161,7 @@ fn to_token(row: &QueryResult) -> Result<AdminToken, StoreError> {
             expires_at: time(5)?,
             is_revoked: row.try_get_by_index::<i16>(6)? == StateCode::Revoked.code(),
             last_used_at: time(7)?,
+            tenant_id: row.try_get_by_index(8)?,
         })
     };
     read().map_err(during())

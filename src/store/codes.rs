@@ -102,6 +102,11 @@ impl Coded for NoticeStatus {
 }
 
 impl NoticeStatus {
+    /// The status that this word names.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::CODES.iter().map(|(status, _)| *status).find(|status| status.as_str() == word)
+    }
+
     /// The word people read.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -118,7 +118,22 @@ pub async fn upcoming<'a>(
     after: i64,
     limit: u64,
 ) -> Result<(Vec<Upcoming<'a>>, Option<i64>), StoreError> {
-    let rows = Sql::new(db.conn(), "look ahead")
+    upcoming_of(db, policies, None, until, after, limit).await
+}
+
+/// As [`upcoming`], but only keys of the tenant with this number, if one is given.
+///
+/// # Errors
+/// As the database answers.
+pub async fn upcoming_of<'a>(
+    db: &Db,
+    policies: &'a PolicyBook,
+    tenant_id: Option<i64>,
+    until: DateTime<Utc>,
+    after: i64,
+    limit: u64,
+) -> Result<(Vec<Upcoming<'a>>, Option<i64>), StoreError> {
+    let mut sql = Sql::new(db.conn(), "look ahead")
         .push(
             "SELECT id, tenant_id, environment_id, state, kind, issued_at, expires_at, \
              access_ends_at, review_at, window_ends_at, last_stage, \
@@ -127,7 +142,11 @@ pub async fn upcoming<'a>(
         )
         .bind(to_ms(until))
         .push(" AND id > ")
-        .bind(after)
+        .bind(after);
+    if let Some(tenant_id) = tenant_id {
+        sql = sql.push(" AND tenant_id = ").bind(tenant_id);
+    }
+    let rows = sql
         .push(" ORDER BY id LIMIT ")
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .all(db.conn())

@@ -135,6 +135,10 @@ pub struct NoticeFilter {
     pub status: Option<NoticeStatus>,
     /// With this number.
     pub id: Option<i64>,
+    /// Of the tenant with this number.
+    pub tenant_id: Option<i64>,
+    /// With a number below this one.
+    pub before: Option<i64>,
 }
 
 /// Up to `limit` notices that meet `filter`, newest first.
@@ -159,6 +163,8 @@ pub async fn notices(
         (" AND n.key_id = ", filter.key.map(|id| id.0)),
         (" AND n.status = ", filter.status.map(|status| status.code().into())),
         (" AND n.id = ", filter.id),
+        (" AND n.tenant_id = ", filter.tenant_id),
+        (" AND n.id < ", filter.before),
     ] {
         if let Some(value) = value {
             sql = sql.push(column).bind(value);

@@ -32,9 +32,24 @@ pub async fn extend(
     public_id: &str,
     ask: Ask,
 ) -> Result<Option<DateTime<Utc>>, KeyError> {
+    extend_if(db, policies, actor, (public_id, None), ask).await
+}
+
+/// As [`extend`], but only while the key's version is the one given, if one is.
+///
+/// # Errors
+/// As [`extend`], and [`KeyError::Stale`].
+pub async fn extend_if(
+    db: &Db,
+    policies: &PolicyBook,
+    actor: &str,
+    (public_id, version): (&str, Option<i64>),
+    ask: Ask,
+) -> Result<Option<DateTime<Utc>>, KeyError> {
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
     let row = locked(&tx, public_id).await?;
+    see_version(&row, version)?;
     let key = row::to_key(&row)?;
     let old = match key.state {
         KeyState::Active { expires_at: Some(at) } if at <= now => {
@@ -83,9 +98,24 @@ pub async fn revoke(
     public_id: &str,
     reason: Option<&str>,
 ) -> Result<DateTime<Utc>, KeyError> {
+    revoke_if(db, policies, actor, (public_id, None), reason).await
+}
+
+/// As [`revoke`], but only while the key's version is the one given, if one is.
+///
+/// # Errors
+/// As [`revoke`], and [`KeyError::Stale`].
+pub async fn revoke_if(
+    db: &Db,
+    policies: &PolicyBook,
+    actor: &str,
+    (public_id, version): (&str, Option<i64>),
+    reason: Option<&str>,
+) -> Result<DateTime<Utc>, KeyError> {
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
     let row = locked(&tx, public_id).await?;
+    see_version(&row, version)?;
     let key = row::to_key(&row)?;
     if matches!(key.state, KeyState::Revoked { .. }) {
         return Err(KeyError::Revoked);
@@ -116,6 +146,45 @@ pub async fn revoke(
     record(&*tx, actor, "key.revoked", id, (row.tenant_id, row.owner_id), detail, now).await?;
     tx.commit().await?;
     Ok(purge_at)
+}
+
+/// Sets why a key must be kept, or that it need not be any more (`None`). A held key ends like any
+/// other, and is not purged.
+///
+/// # Errors
+/// [`KeyError::Stale`] if its version is not the one given; else what stands against it.
+pub async fn hold(
+    db: &Db,
+    policies: &PolicyBook,
+    actor: &str,
+    (public_id, version): (&str, Option<i64>),
+    reason: Option<&str>,
+) -> Result<(), KeyError> {
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
+    let row = locked(&tx, public_id).await?;
+    see_version(&row, version)?;
+    let key = Key { is_held: reason.is_some(), ..row::to_key(&row)? };
+    let policy = policies.of(row.tenant_id, row.environment_id, key.kind);
+    let (next_job, next_action_at) = next_columns(lifecycle::first_look(&key, policy, now));
+    let change = api_keys::ActiveModel {
+        hold: Set(reason.map(str::to_owned)),
+        next_job: Set(next_job),
+        next_action_at: Set(next_action_at),
+        version: Set(row.version + 1),
+        ..Default::default()
+    };
+    let query = api_keys::Entity::update_many().set(change).filter(api_keys::Column::Id.eq(row.id));
+    query.exec(&*tx).await.map_err(StoreError::during("hold a key"))?;
+    let action = if reason.is_some() { "key.held" } else { "key.released" };
+    let detail = serde_json::json!({ "reason": reason });
+    let ids = (row.tenant_id, row.owner_id);
+    record(&*tx, actor, action, KeyId(row.id), ids, detail, now).await?;
+    Ok(tx.commit().await?)
+}
+
+fn see_version(row: &api_keys::Model, version: Option<i64>) -> Result<(), KeyError> {
+    if version.is_none_or(|version| version == row.version) { Ok(()) } else { Err(KeyError::Stale) }
 }
 
 /// The key's row, locked against everybody else.

@@ -27,6 +27,8 @@ pub struct KeyView {
     pub id: i64,
     /// What people call it: 12 characters.
     pub public_id: String,
+    /// Goes up with every change of it.
+    pub version: i64,
     /// Its tenant's number and slug.
     pub tenant: (i64, String),
     /// Its environment's number and slug.
@@ -196,6 +198,7 @@ fn to_view(result: &QueryResult) -> Result<KeyView, StoreError> {
         owner_kind: OwnerKind::of_code(names.owner_kind)
             .ok_or_else(|| corrupt("the kind of an owner", names.owner_kind))?,
         id: row.id,
+        version: row.version,
         public_id: row.public_id,
         tenant: (row.tenant_id, names.tenant),
         environment: (row.environment_id, names.environment),

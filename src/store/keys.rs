@@ -50,6 +50,9 @@ pub enum KeyError {
     /// The key has been revoked.
     #[error("the key has been revoked")]
     Revoked,
+    /// It is not any more as the caller saw it.
+    #[error("the key has been changed since it was read")]
+    Stale,
     /// The row makes no sense.
     #[error(transparent)]
     Corrupt(#[from] CorruptKey),

@@ -154,6 +154,18 @@ pub async fn find(
     row.as_ref().map(to_owner).transpose()
 }
 
+/// The owner whom the API calls `public_id`.
+///
+/// # Errors
+/// As the database answers.
+pub async fn find_by_public_id(
+    conn: &impl ConnectionTrait,
+    public_id: &str,
+) -> Result<Option<Owner>, StoreError> {
+    let row = select(conn).push(" WHERE o.public_id = ").bind(public_id).one(conn).await?;
+    row.as_ref().map(to_owner).transpose()
+}
+
 /// Up to `limit` owners that meet `filter`, by number, after the one numbered `after`.
 ///
 /// # Errors

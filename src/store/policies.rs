@@ -22,10 +22,12 @@ use crate::{
 };
 
 pub mod change;
+mod effective;
 mod layer;
 pub mod simulate;
 
-pub use layer::{Limit, PolicyChange, PolicyLayer};
+pub use effective::EffectiveField;
+pub use layer::{Limit, PolicyChange, PolicyLayer, ProofWord};
 
 /// A layer that is passed over, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

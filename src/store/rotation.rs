@@ -72,6 +72,8 @@ pub struct Request<'a> {
     pub overlap: Overlap,
     /// The owner's second factor.
     pub proof: Proof<'a>,
+    /// The version of the secret it shall replace, if the caller holds that very one.
+    pub version: Option<i64>,
     /// If the answer may be lost: see [`idempotency`].
     pub once: Option<Once<'a>>,
 }
@@ -245,6 +247,9 @@ impl Work<'_> {
         let now = self.db.now(&*tx).await?;
         let secret = latest(&*tx, row.id).await?;
         if secret.as_ref().map_or(0, |secret| secret.version) != self.seen.version {
+            return Err(RotationError::Conflict);
+        }
+        if self.request.version.is_some_and(|version| version != self.seen.version) {
             return Err(RotationError::Conflict);
         }
         let key = row::to_key(&row)?;

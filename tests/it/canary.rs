@@ -19,7 +19,7 @@ use crate::{
 
 /// Everything that was logged.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub struct Log(pub Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -92,7 +92,7 @@ async fn live(app: &TestApp) -> (Vec<String>, String) {
 }
 
 /// Every row of every table as text, bytes in hexadecimal digits.
-async fn dump(app: &TestApp) -> String {
+pub async fn dump(app: &TestApp) -> String {
     let (tables, columns) = match app.db.engine() {
         Engine::Sqlite => (
             "SELECT name FROM sqlite_master WHERE type = 'table'",

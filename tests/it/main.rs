@@ -8,6 +8,7 @@ mod support;
 
 mod access;
 mod admin_tokens;
+mod api;
 mod audit;
 mod brake;
 mod canary;

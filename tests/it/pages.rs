@@ -209,6 +209,22 @@ on_each_engine! {
 }
 
 on_each_engine! {
+    async fn where_a_link_is_no_proof_it_brings_nothing_back(app: TestApp) {
+        let app = app.with(|deps| enable(deps, "https://keys.example"));
+        let secrets = Secrets::new(&app).await;
+        let old = secrets.create().await;
+        app.execute("UPDATE tenants SET policy = '{\"window_proof\": [\"secret_and_otp\"]}'").await;
+        app.clock.advance(days(90));
+        let link = newest_link(&app).await;
+        let site = Site::open(&secrets).await;
+        let page = site.post(&format!("/k/{}/{}/rotate", link.expose(), old.id), "").await;
+        assert!(page.body.contains("do not let a link bring it back"), "{}", page.body);
+        assert_eq!(secret_in(&page.body), None);
+        site.close().await;
+    }
+}
+
+on_each_engine! {
     async fn a_link_that_is_good_for_nothing_says_the_same_to_everybody(app: TestApp) {
         let app = app.with(|deps| enable(deps, "https://keys.example"));
         let secrets = Secrets::new(&app).await;

@@ -133,7 +133,7 @@ async fn ask_store(
 ) -> anyhow::Result<Result<Rotated, RotationError>> {
     let (keyring, random) = (ctx.app.keyring()?, random::bytes()?);
     let mint = Mint { brand: ctx.app.brand, keyring: &keyring, random: &random };
-    let request = Request { public_id, overlap, proof, once: None };
+    let request = Request { public_id, overlap, proof, version: None, once: None };
     let (db, policies) = (ctx.db(), &ctx.policies);
     Ok(match way {
         Way::Rotate => rotation::rotate(db, policies, ACTOR, &mint, &request).await,

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::{
-    domain::{link::LinkToken, otp::Attempt, rotation::Overlap},
+    domain::{link::LinkToken, otp::Attempt, policy::WindowProof, rotation::Overlap},
     http::pages::{
         House, Pages,
         failure::{self, Failure},
@@ -72,6 +72,9 @@ async fn try_rotate(
     opened: &Opened,
     form: &RotateForm,
 ) -> Result<Response, Failure> {
+    if !takes_link(opened) {
+        return Err(Failure::Said("not-by-link"));
+    }
     let length = TimeDelta::try_hours(form.overlap).ok_or(Failure::BadForm)?;
     let overlap = Overlap::new(length).map_err(|_| Failure::BadForm)?;
     let typed = form.otp.as_ref().map(|otp| otp.expose_secret()).filter(|otp| !otp.is_empty());
@@ -85,6 +88,7 @@ async fn try_rotate(
         public_id: &opened.linked.public_id,
         overlap,
         proof: attempt.as_ref().map_or(Proof::Nothing, Proof::Otp),
+        version: None,
         once: Some(Once { scope: &scope, key, request: key }),
     };
     let db = &house.db;
@@ -93,6 +97,17 @@ async fn try_rotate(
         Some(token) => Ok(show::secret(language, opened, &rotated.done, token.expose())),
         None => Err(Failure::Said("conflict")),
     }
+}
+
+/// Whether the policy lets a link alone, or with a code where one is required, rotate the key.
+fn takes_link(opened: &Opened) -> bool {
+    let view = &opened.view;
+    let Ok(key) = &view.key else { return true };
+    view.state_word(opened.now) != "expired"
+        || opened
+            .policies
+            .of(view.tenant.0, view.environment.0, key.kind)
+            .takes(WindowProof::MailLink)
 }
 
 #[derive(Deserialize)]

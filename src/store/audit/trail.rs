@@ -84,8 +84,22 @@ pub async fn events(
     since: Option<DateTime<Utc>>,
     limit: usize,
 ) -> Result<Vec<Event>, StoreError> {
+    events_of(conn, None, after, since, limit).await
+}
+
+/// As [`events`], but only those of the tenant with this number, if one is given.
+///
+/// # Errors
+/// As the database answers.
+pub async fn events_of(
+    conn: &impl ConnectionTrait,
+    tenant_id: Option<i64>,
+    after: i64,
+    since: Option<DateTime<Utc>>,
+    limit: usize,
+) -> Result<Vec<Event>, StoreError> {
     let op = "read the audit trail";
-    let rows = Sql::new(conn, op)
+    let mut sql = Sql::new(conn, op)
         .push(
             "SELECT e.id, e.at, e.actor, e.action, t.slug, COALESCE(k.public_id, b.public_id), \
              o.public_id, e.detail FROM audit_events e \
@@ -95,7 +109,11 @@ pub async fn events(
         )
         .bind(after)
         .push(" AND e.at >= ")
-        .bind(since.map_or(i64::MIN, to_ms))
+        .bind(since.map_or(i64::MIN, to_ms));
+    if let Some(tenant_id) = tenant_id {
+        sql = sql.push(" AND e.tenant_id = ").bind(tenant_id);
+    }
+    let rows = sql
         .push(" ORDER BY e.id LIMIT ")
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .all(conn)

@@ -57,15 +57,27 @@ impl FromStr for Edit {
         }
         let one = |text: &str| {
             let text = text.trim();
+            if let Ok(flag) = text.parse::<bool>() {
+                return Value::from(flag);
+            }
             text.parse::<u16>().map_or_else(|_| Value::from(text), Value::from)
         };
         let value = match value {
             "inherit" => None,
-            // The one field that is a list, even of one.
-            list if field == "reminder_days" => Some(list.split(',').map(one).collect()),
+            // The fields that are lists, even of one.
+            list if ["reminder_days", "window_proof"].contains(&field) => {
+                Some(list.split(',').map(one).collect())
+            }
             word => Some(one(word)),
         };
         Ok(Self { field: field.to_owned(), value })
+    }
+}
+
+impl Edit {
+    /// Sets `field` to a value as JSON has it; `None` leaves it to the level above.
+    pub fn new(field: &str, value: Option<Value>) -> Self {
+        Self { field: field.to_owned(), value }
     }
 }
 

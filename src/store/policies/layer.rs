@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     identity::KeyKind,
-    policy::{Policies, Policy, PolicyError, PolicyFields},
+    policy::{Policies, Policy, PolicyError, PolicyFields, WindowProof},
 };
 
 /// A length in days, or no end: `90` or `"never"` in JSON.
@@ -55,6 +55,26 @@ impl From<Limit> for LimitText {
     }
 }
 
+/// A [`WindowProof`] as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProofWord(pub WindowProof);
+
+impl TryFrom<String> for ProofWord {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        let proof = WindowProof::of_word(&word).map(Self);
+        proof.ok_or_else(|| format!("`{word}` is not one of `mail_link`, `otp`, `secret_and_otp`"))
+    }
+}
+
+impl From<ProofWord> for String {
+    fn from(word: ProofWord) -> Self {
+        word.0.as_str().to_owned()
+    }
+}
+
 /// The fields of a policy that one layer sets for some kind of key. An absent field is inherited.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -84,6 +104,12 @@ pub struct PolicyChange {
     /// a layer above it asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mfa_required: Option<bool>,
+    /// Whether a program may rotate the key that it presents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub self_rotate: Option<bool>,
+    /// What brings an expired key back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_proof: Option<Vec<ProofWord>>,
 }
 
 impl PolicyChange {
@@ -116,6 +142,11 @@ impl PolicyChange {
                 review_days: self.review_days.map_or(old.review_days, Limit::days),
                 undo_hours: self.undo_hours.unwrap_or(old.undo_hours),
                 mfa_required: old.mfa_required || self.mfa_required.unwrap_or_default(),
+                self_rotate: self.self_rotate.unwrap_or(old.self_rotate),
+                window_proof: match &self.window_proof {
+                    Some(proofs) => proofs.iter().map(|word| word.0).collect(),
+                    None => old.window_proof,
+                },
             },
         )
     }

@@ -128,5 +128,5 @@ impl<'a> Secrets<'a> {
 pub fn request<'a>(key: &Token, proof: Proof<'a>) -> Request<'a> {
     // A few bytes a test forgets, so that a request lives as long as its proof.
     let public_id = Box::leak(key.id.to_string().into_boxed_str());
-    Request { public_id, overlap: Overlap::default(), proof, once: None }
+    Request { public_id, overlap: Overlap::default(), proof, version: None, once: None }
 }

@@ -78,3 +78,4 @@ otp-stopped = Zu viele falsche Codes. Ein Administrator muss Ihren zweiten Fakto
 otp-held = Ihr zweiter Faktor wurde zurückgesetzt. Er gilt wieder ab { $at }.
 conflict = Jemand anderes hat diesen Schlüssel im selben Augenblick erneuert. Laden Sie die Seite neu.
 refused = Dieser Schlüssel kann nicht mehr erneuert werden.
+not-by-link = Dieser Schlüssel ist abgelaufen, und nach seinen Regeln bringt ihn kein Link zurück. Fragen Sie Ihre Verwaltung.

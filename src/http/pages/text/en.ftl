@@ -78,3 +78,4 @@ otp-stopped = Too many wrong codes. An administrator has to reset your second fa
 otp-held = Your second factor was reset. It counts again from { $at }.
 conflict = Somebody else rotated this key at the same moment. Reload the page to see how it stands.
 refused = This key cannot be rotated any more.
+not-by-link = This key has expired, and its rules do not let a link bring it back. Ask your administrator.

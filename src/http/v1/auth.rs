@@ -1,0 +1,172 @@
+//! Who calls, and what they may do: a token is a key of kind `s` with a role and perhaps one
+//! tenant. Whoever asks for something of another tenant is told that there is no such thing.
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, StatusCode, header, request::Parts},
+};
+
+use crate::{
+    domain::{identity::Role, verdict::Verdict},
+    http::{
+        problem::Problem,
+        v1::{api::Api, refusal::not_found},
+    },
+    store::{
+        admin_tokens,
+        environments::{self, Environment},
+        key_list::{self, KeyView},
+        owners::{self, Owner},
+        tenants::{self, Tenant},
+    },
+};
+
+/// A caller with a good token.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// How the trail names them.
+    pub(super) actor: String,
+    pub(super) role: Role,
+    /// The one tenant they may see, by slug and number.
+    pub(super) tenant: Option<(String, i64)>,
+}
+
+/// What a route demands of its caller.
+pub(super) trait Demand {
+    const ROLES: &'static [Role];
+}
+
+/// Seeing.
+pub(super) struct Read;
+/// Making, rotating and ending keys.
+pub(super) struct Operate;
+/// Rules, tenants, second factors and tokens.
+pub(super) struct Govern;
+/// The trail.
+pub(super) struct Audit;
+
+impl Demand for Read {
+    const ROLES: &'static [Role] = Role::ALL;
+}
+
+impl Demand for Operate {
+    const ROLES: &'static [Role] = &[Role::Operator, Role::Admin];
+}
+
+impl Demand for Govern {
+    const ROLES: &'static [Role] = &[Role::Admin];
+}
+
+impl Demand for Audit {
+    const ROLES: &'static [Role] = &[Role::Admin, Role::Auditor];
+}
+
+/// A caller who meets `D`.
+pub(super) struct Allowed<D>(pub(super) Caller, pub(super) std::marker::PhantomData<D>);
+
+impl<D: Demand> FromRequestParts<Api> for Allowed<D> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let caller = Caller::of(&parts.headers, api).await?;
+        if !D::ROLES.contains(&caller.role) {
+            return Err(forbidden(&format!("a token of the role {} may not do this", caller.role)));
+        }
+        Ok(Self(caller, std::marker::PhantomData))
+    }
+}
+
+/// The text after `Bearer`.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// There is no good token: one answer, whatever is wrong with it.
+pub(super) fn unauthorized() -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "a valid token is required: Authorization: Bearer …")
+        .code("invalid-key")
+}
+
+/// The token is good, but not for this.
+pub(super) fn forbidden(detail: &str) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, detail).code("forbidden")
+}
+
+impl Caller {
+    async fn of(headers: &HeaderMap, api: &Api) -> Result<Self, Problem> {
+        let verdict = match bearer(headers) {
+            Some(text) => api.verify(text).await?,
+            None => Verdict::INVALID,
+        };
+        let known = verdict.key.filter(|_| verdict.is_valid()).ok_or_else(unauthorized)?;
+        // A key of another kind is as good as none.
+        let token = admin_tokens::find(api.db()?, known.id.as_str()).await?;
+        let token = token.ok_or_else(unauthorized)?;
+        Ok(Self {
+            actor: format!("key:{}", token.public_id),
+            role: token.role,
+            tenant: token.tenant.zip(token.tenant_id),
+        })
+    }
+
+    /// Sees that the caller may see the whole installation.
+    pub(super) fn everywhere(&self) -> Result<(), Problem> {
+        match self.tenant {
+            None => Ok(()),
+            Some(_) => Err(forbidden("a token of one tenant may not do this")),
+        }
+    }
+
+    /// The slug by which listings are narrowed: the caller's own tenant, or the one asked for.
+    pub(super) fn narrowed(&self, asked: Option<String>) -> Result<Option<String>, Problem> {
+        match (&self.tenant, asked) {
+            (None, asked) => Ok(asked),
+            (Some((own, _)), None) => Ok(Some(own.clone())),
+            (Some((own, _)), Some(asked)) if *own == asked => Ok(Some(asked)),
+            _ => Err(not_found("tenant")),
+        }
+    }
+
+    /// Whether what belongs to this tenant is the caller's to see.
+    pub(super) fn sees(&self, tenant_id: i64) -> bool {
+        self.tenant.as_ref().is_none_or(|(_, own)| *own == tenant_id)
+    }
+
+    pub(super) async fn tenant(&self, api: &Api, slug: &str) -> Result<Tenant, Problem> {
+        let tenant = tenants::find(api.db()?.conn(), slug).await?;
+        tenant.filter(|tenant| self.sees(tenant.id)).ok_or_else(|| not_found("tenant"))
+    }
+
+    pub(super) async fn environment(
+        &self,
+        api: &Api,
+        tenant: &Tenant,
+        slug: &str,
+    ) -> Result<Environment, Problem> {
+        let environment = environments::find(api.db()?.conn(), tenant.id, slug).await?;
+        environment.ok_or_else(|| not_found("environment"))
+    }
+
+    pub(super) async fn key(&self, api: &Api, id: &str) -> Result<KeyView, Problem> {
+        let key = key_list::find(api.db()?.conn(), id).await?;
+        key.filter(|key| self.sees(key.tenant.0)).ok_or_else(|| not_found("key"))
+    }
+
+    /// A key that the caller may change. Who may change an administrator's token could else have
+    /// its rights.
+    pub(super) async fn key_to_change(&self, api: &Api, id: &str) -> Result<KeyView, Problem> {
+        let key = self.key(api, id).await?;
+        let is_token = admin_tokens::find(api.db()?, id).await?.is_some();
+        if is_token && self.role != Role::Admin {
+            return Err(forbidden("only an administrator may change a token"));
+        }
+        Ok(key)
+    }
+
+    pub(super) async fn owner(&self, api: &Api, id: &str) -> Result<Owner, Problem> {
+        let owner = owners::find_by_public_id(api.db()?.conn(), id).await?;
+        owner.filter(|owner| self.sees(owner.tenant_id)).ok_or_else(|| not_found("owner"))
+    }
+}

@@ -1,0 +1,161 @@
+//! Keys prolonged, held and ended. A caller who gives the `ETag` they saw in `If-Match` changes
+//! that version, or nothing.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::HeaderMap,
+    response::Response,
+};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    domain::{life::Ask, name::Label},
+    http::{
+        problem::Problem,
+        v1::{
+            api::Api,
+            auth::{Allowed, Operate},
+            input::{Body, Life, if_match, parse, parse_maybe},
+            keys::{known_id, tagged},
+            refusal::malformed,
+            views::{KeyBody, ProblemView},
+        },
+    },
+    store::key_changes,
+};
+
+/// What is to be changed about a key.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http::v1) struct KeyChange {
+    /// A longer life, counted from now. An expired key is rotated, not prolonged.
+    life: Life,
+}
+
+/// Prolong a key
+#[utoipa::path(patch, path = "/v1/keys/{id}", tag = "keys", request_body = KeyChange,
+    params(("id" = String, Path, description = "its id"),
+        ("If-Match" = Option<String>, Header, description = "its `ETag`")),
+    security(("token" = ["operator", "admin"])),
+    responses((status = 200, body = KeyBody, headers(("ETag" = String))),
+        (status = "default", description = "refused", body = ProblemView,
+            content_type = "application/problem+json")))]
+pub(in crate::http::v1) async fn amend(
+    State(api): State<Api>,
+    Allowed(caller, ..): Allowed<Operate>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Body(change): Body<KeyChange>,
+) -> Result<Response, Problem> {
+    let ask = change.life.ask()?;
+    if ask == Ask::Default {
+        return Err(malformed("`life`: give one of `days`, `until` and `never`"));
+    }
+    let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
+    let (policies, which) = (api.policies().await?, (key.public_id.as_str(), if_match(&headers)?));
+    key_changes::extend_if(api.db()?, &policies, &caller.actor, which, ask).await?;
+    let key = caller.key(&api, &id).await?;
+    Ok(tagged(KeyBody::new(key, api.now().await?)))
+}
+
+/// Why something is done.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http::v1) struct Why {
+    /// For the trail.
+    #[schema(min_length = 1, max_length = 200)]
+    reason: Option<String>,
+}
+
+/// A key that was revoked.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http::v1) struct RevokedKey {
+    id: String,
+    /// When it is purged.
+    purge_at: DateTime<Utc>,
+}
+
+/// Revoke a key
+///
+/// It is dead at once and for good; it can still be looked at until it is purged.
+#[utoipa::path(post, path = "/v1/keys/{id}/revoke", tag = "keys", request_body = Why,
+    params(("id" = String, Path, description = "its id"),
+        ("If-Match" = Option<String>, Header, description = "its `ETag`")),
+    security(("token" = ["operator", "admin"])),
+    responses((status = 200, body = RevokedKey),
+        (status = "default", description = "refused", body = ProblemView,
+            content_type = "application/problem+json")))]
+pub(in crate::http::v1) async fn revoke(
+    State(api): State<Api>,
+    Allowed(caller, ..): Allowed<Operate>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Body(why): Body<Why>,
+) -> Result<Json<RevokedKey>, Problem> {
+    let reason: Option<Label> = parse_maybe("reason", why.reason.as_deref())?;
+    let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
+    let (policies, which) = (api.policies().await?, (key.public_id.as_str(), if_match(&headers)?));
+    let reason = reason.as_ref().map(Label::as_str);
+    let purge_at =
+        key_changes::revoke_if(api.db()?, &policies, &caller.actor, which, reason).await?;
+    Ok(Json(RevokedKey { id, purge_at }))
+}
+
+/// Whether a key must be kept.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http::v1) struct Hold {
+    /// Why it must be kept.
+    #[schema(min_length = 1, max_length = 200)]
+    reason: String,
+}
+
+/// Hold a key
+///
+/// A held key ends like any other, and is not purged.
+#[utoipa::path(put, path = "/v1/keys/{id}/hold", tag = "keys", request_body = Hold,
+    params(("id" = String, Path, description = "its id"),
+        ("If-Match" = Option<String>, Header, description = "its `ETag`")),
+    security(("token" = ["operator", "admin"])),
+    responses((status = 200, body = KeyBody, headers(("ETag" = String))),
+        (status = "default", description = "refused", body = ProblemView,
+            content_type = "application/problem+json")))]
+pub(in crate::http::v1) async fn hold(
+    State(api): State<Api>,
+    Allowed(caller, ..): Allowed<Operate>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Body(hold): Body<Hold>,
+) -> Result<Response, Problem> {
+    let reason: Label = parse("reason", &hold.reason)?;
+    let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
+    let (policies, which) = (api.policies().await?, (key.public_id.as_str(), if_match(&headers)?));
+    let reason = Some(reason.as_str());
+    key_changes::hold(api.db()?, &policies, &caller.actor, which, reason).await?;
+    let key = caller.key(&api, &id).await?;
+    Ok(tagged(KeyBody::new(key, api.now().await?)))
+}
+
+/// Release a held key
+#[utoipa::path(delete, path = "/v1/keys/{id}/hold", tag = "keys",
+    params(("id" = String, Path, description = "its id"),
+        ("If-Match" = Option<String>, Header, description = "its `ETag`")),
+    security(("token" = ["operator", "admin"])),
+    responses((status = 200, body = KeyBody, headers(("ETag" = String))),
+        (status = "default", description = "refused", body = ProblemView,
+            content_type = "application/problem+json")))]
+pub(in crate::http::v1) async fn release(
+    State(api): State<Api>,
+    Allowed(caller, ..): Allowed<Operate>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
+    let (policies, which) = (api.policies().await?, (key.public_id.as_str(), if_match(&headers)?));
+    key_changes::hold(api.db()?, &policies, &caller.actor, which, None).await?;
+    let key = caller.key(&api, &id).await?;
+    Ok(tagged(KeyBody::new(key, api.now().await?)))
+}

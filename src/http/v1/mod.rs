@@ -1,0 +1,154 @@
+//! The API: `/v1/…`, and the document that describes it, `/openapi.json`.
+//!
+//! A route and its description are one thing ([`routes!`]), so there is none without the other;
+//! the description names the roles that may call it, and a test tries every route as every role.
+//! A request is answered in a task of its own: a client that goes away stops nothing half-way.
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::http::problem::{Problem, method_not_allowed};
+
+mod api;
+mod audit;
+mod auth;
+mod input;
+mod jobs;
+mod keys;
+mod notices;
+mod otp;
+mod own;
+mod owners;
+mod places;
+mod policies;
+mod refusal;
+mod tokens;
+mod verify;
+mod views;
+
+pub use api::{Api, Parts};
+
+/// The most bytes a request may carry.
+const MAX_BODY: usize = 64 * 1024;
+
+/// What the document says beside the routes.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "lapsed",
+        description = "Looks after API keys until they end. Tokens of administrators go into \
+                       `Authorization: Bearer`; the roles that may call a route stand with it. \
+                       Problems are RFC 9457: `type` is `urn:lapsed:` and a word for programs.",
+        license(name = "MIT", identifier = "MIT")
+    ),
+    modifiers(&Tokens)
+)]
+struct Document;
+
+struct Tokens;
+
+impl Modify for Tokens {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let token = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("An administrator's token: `lapsed admin token create`"))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(token));
+        let key = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("The very key that the request is about"))
+            .build();
+        components.add_security_scheme("key", SecurityScheme::Http(key));
+    }
+}
+
+/// All routes with their descriptions.
+fn described() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(verify::verify))
+        .routes(routes!(verify::forward_auth))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::show, keys::change::amend))
+        .routes(routes!(keys::timeline))
+        .routes(routes!(keys::secret::rotate))
+        .routes(routes!(keys::secret::reissue))
+        .routes(routes!(keys::secret::end_overlap))
+        .routes(routes!(keys::change::revoke))
+        .routes(routes!(keys::change::hold, keys::change::release))
+        .routes(routes!(own::show))
+        .routes(routes!(own::rotate))
+        .routes(routes!(owners::list, owners::create))
+        .routes(routes!(owners::show, owners::amend))
+        .routes(routes!(owners::access::set))
+        .routes(routes!(owners::access::offboard))
+        .routes(routes!(otp::begin, otp::confirm, otp::reset))
+        .routes(routes!(places::tenants, places::add_tenant))
+        .routes(routes!(places::tenant, places::change_tenant))
+        .routes(routes!(places::environments, places::add_environment))
+        .routes(routes!(places::change_environment))
+        .routes(routes!(policies::show, policies::set))
+        .routes(routes!(policies::simulate))
+        .routes(routes!(notices::list))
+        .routes(routes!(notices::retry_all))
+        .routes(routes!(notices::retry_one))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        .routes(routes!(audit::check))
+        .routes(routes!(jobs::plan))
+        .routes(routes!(jobs::runs))
+        .routes(routes!(jobs::run))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+}
+
+/// The document that describes the API (OpenAPI 3.1).
+pub fn document() -> utoipa::openapi::OpenApi {
+    described().into_openapi()
+}
+
+/// Everything the API serves.
+pub fn router(api: Api) -> Router {
+    let (router, document) = described().split_for_parts();
+    // Written once: it never changes.
+    let json: &'static str = document.to_json().unwrap_or_default().leak();
+    let serve = move || async move { ([(header::CONTENT_TYPE, "application/json")], json) };
+    router
+        .route("/openapi.json", get(serve))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(api.clone(), answer))
+        .with_state(api)
+}
+
+/// Answers in a task that a stop waits for, and that does not end with the client's patience.
+async fn answer(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let answered = api.shutdown().tracker.spawn(next.run(request)).await;
+    let mut response = answered.unwrap_or_else(|_| {
+        // The panic has been reported where it happened.
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong; the log says what")
+            .code("internal")
+            .into_response()
+    });
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,127 @@
+//! The end of an owner's access, and what ends with it.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    domain::identity::OwnerKind,
+    http::{
+        problem::Problem,
+        v1::{
+            api::Api,
+            auth::{Allowed, Operate},
+            input::{Body, stored},
+            owners::{Counts, endless},
+            views::{KeyBody, ProblemView},
+        },
+    },
+    store::{
+        access,
+        key_list::{self, Filter, KeyView},
+        owners::Owner,
+    },
+};
+
+/// The most keys a preview shows.
+const PREVIEW: u64 = 1000;
+
+/// Until when an owner has access.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http::v1) struct Access {
+    /// `null`: without an end.
+    ends_at: Option<DateTime<Utc>>,
+}
+
+/// Set the end of an owner's access
+///
+/// Keys that would outlive it end with it. A later end brings no key back.
+#[utoipa::path(put, path = "/v1/owners/{id}/access", tag = "owners", request_body = Access,
+    params(("id" = String, Path, description = "their id")),
+    security(("token" = ["operator", "admin"])),
+    responses((status = 200, body = Counts),
+        (status = "default", description = "refused", body = ProblemView,
+            content_type = "application/problem+json")))]
+pub(in crate::http::v1) async fn set(
+    State(api): State<Api>,
+    Allowed(caller, ..): Allowed<Operate>,
+    Path(id): Path<String>,
+    Body(access): Body<Access>,
+) -> Result<Json<Counts>, Problem> {
+    let at = access.ends_at.map(stored).transpose()?;
+    let owner = caller.owner(&api, &id).await?;
+    if owner.kind == OwnerKind::Contractor && at.is_none() {
+        return Err(endless());
+    }
+    end(&api, &caller.actor, &owner, at).await.map(Json)
+}
+
+async fn end(
+    api: &Api,
+    actor: &str,
+    owner: &Owner,
+    at: Option<DateTime<Utc>>,
+) -> Result<Counts, Problem> {
+    let ended = access::set_end(api.db()?, &api.policies().await?, actor, owner, at).await?;
+    Ok(Counts { n_shortened: ended.n_shortened, n_kept: ended.n_kept, n_damaged: ended.n_corrupt })
+}
+
+/// How an owner leaves.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http::v1) struct Offboard {
+    /// When their access ends; now if absent.
+    at: Option<DateTime<Utc>>,
+    /// Only show what would end.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What ends with an owner's access.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http::v1) struct Offboarded {
+    access_ends_at: DateTime<Utc>,
+    /// The keys that end earlier than they would have, as they were before; the first thousand.
+    /// `last_used_at` says which of them are in use.
+    keys: Vec<KeyBody>,
+    /// What was done; `null` in a dry run.
+    done: Option<Counts>,
+}
+
+/// Offboard an owner
+///
+/// With `dry_run` nothing is changed. The keys end at that instant, and there is no window.
+#[utoipa::path(post, path = "/v1/owners/{id}/offboard", tag = "owners", request_body = Offboard,
+    params(("id" = String, Path, description = "their id")),
+    security(("token" = ["operator", "admin"])),
+    responses((status = 200, body = Offboarded),
+        (status = "default", description = "refused", body = ProblemView,
+            content_type = "application/problem+json")))]
+pub(in crate::http::v1) async fn offboard(
+    State(api): State<Api>,
+    Allowed(caller, ..): Allowed<Operate>,
+    Path(id): Path<String>,
+    Body(offboard): Body<Offboard>,
+) -> Result<Json<Offboarded>, Problem> {
+    let owner = caller.owner(&api, &id).await?;
+    let now = api.now().await?;
+    let at = offboard.at.map_or(Ok(now), stored)?;
+    let outlives = |key: &KeyView| key.expires_at.is_none_or(|end| at < end);
+    let filter = Filter {
+        owner_id: Some(owner.id),
+        state: Some(key_list::State::Active),
+        ..Filter::default()
+    };
+    let keys = key_list::list(api.db()?, &filter, 0, PREVIEW).await?;
+    let keys = keys.into_iter().filter(outlives).map(|key| KeyBody::new(key, now)).collect();
+    let done = match offboard.dry_run {
+        true => None,
+        false => Some(end(&api, &caller.actor, &owner, Some(at)).await?),
+    };
+    Ok(Json(Offboarded { access_ends_at: at, keys, done }))
+}

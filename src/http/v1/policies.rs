@@ -1,0 +1,237 @@
+//! The rules keys live under: in effect, changed, and tried out.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    domain::{
+        identity::KeyKind,
+        plan::{self, Day, Plan},
+    },
+    http::{
+        problem::Problem,
+        v1::{
+            api::Api,
+            auth::{Allowed, Caller, Govern, Read},
+            input::{Body, Params, parse_maybe},
+            refusal::malformed,
+            views::{Page, ProblemView},
+        },
+    },
+    store::{
+        environments::Environment,
+        policies::{
+            EffectiveField, PolicyBook,
+            change::{self, Edit, Scope},
+            simulate,
+        },
+        tenants::Tenant,
+    },
+};
+
+/// Whose rules.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PolicyParams {
+    /// Of this environment of the tenant.
+    environment: Option<String>,
+    /// For keys of this kind: `user`, `application` or `service`.
+    kind: Option<String>,
+}
+
+/// A field of a policy, in effect.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PolicyField {
+    /// `user`, `application` or `service`.
+    kind: String,
+    /// Such as `window_days`.
+    field: String,
+    /// A number, a list, a flag, or `"never"`.
+    value: serde_json::Value,
+    /// Who says so: `installation`, `tenant` or `environment`.
+    origin: String,
+}
+
+impl From<EffectiveField> for PolicyField {
+    fn from(field: EffectiveField) -> Self {
+        Self {
+            kind: field.kind.to_string(),
+            field: field.field.to_owned(),
+            value: field.value,
+            origin: field.origin.to_owned(),
+        }
+    }
+}
+
+fn effective(
+    book: &PolicyBook,
+    tenant: &Tenant,
+    environment: Option<&Environment>,
+    kind: Option<KeyKind>,
+) -> Page<PolicyField> {
+    let kinds = KeyKind::ALL.iter().copied().filter(|one| kind.is_none_or(|kind| kind == *one));
+    // No environment has the number 0.
+    let environment_id = environment.map_or(0, |environment| environment.id);
+    let fields = kinds.flat_map(|kind| book.effective(tenant.id, environment_id, kind));
+    Page::whole(fields.map(Into::into).collect())
+}
+
+/// A tenant and perhaps one of its environments.
+async fn place(
+    api: &Api,
+    caller: &Caller,
+    tenant: &str,
+    environment: Option<&str>,
+) -> Result<(Tenant, Option<Environment>), Problem> {
+    let tenant = caller.tenant(api, tenant).await?;
+    let environment = match environment {
+        Some(slug) => Some(caller.environment(api, &tenant, slug).await?),
+        None => None,
+    };
+    Ok((tenant, environment))
+}
+
+/// Show the policy in effect
+///
+/// Each field with its value and the level that says so.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/policy", tag = "policies",
+    params(("tenant" = String, Path, description = "its short name"), PolicyParams),
+    security(("token" = ["viewer", "operator", "admin", "auditor"])),
+    responses((status = 200, body = Page<PolicyField>),
+        (status = "default", description = "refused", body = ProblemView,
+            content_type = "application/problem+json")))]
+pub(super) async fn show(
+    State(api): State<Api>,
+    Allowed(caller, ..): Allowed<Read>,
+    Path(tenant): Path<String>,
+    Params(params): Params<PolicyParams>,
+) -> Result<Json<Page<PolicyField>>, Problem> {
+    let kind = parse_maybe("kind", params.kind.as_deref())?;
+    let (tenant, environment) =
+        place(&api, &caller, &tenant, params.environment.as_deref()).await?;
+    Ok(Json(effective(&api.policies().await?, &tenant, environment.as_ref(), kind)))
+}
+
+/// Fields to be set.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PolicyEdits {
+    /// Only for this environment of the tenant.
+    environment: Option<String>,
+    /// Only for keys of this kind.
+    kind: Option<String>,
+    /// Each field with its value, or `null` to leave it to the level above again:
+    /// `{"window_days": 3, "max_ttl_days": "never", "mfa_required": true}`.
+    #[schema(value_type = Object)]
+    set: BTreeMap<String, serde_json::Value>,
+}
+
+impl PolicyEdits {
+    fn read(&self) -> Result<(Option<KeyKind>, Vec<Edit>), Problem> {
+        if self.set.is_empty() {
+            return Err(malformed("`set`: name a field at least"));
+        }
+        let value = |value: &serde_json::Value| Some(value.clone()).filter(|one| !one.is_null());
+        let edits = self.set.iter().map(|(field, new)| Edit::new(field, value(new))).collect();
+        Ok((parse_maybe("kind", self.kind.as_deref())?, edits))
+    }
+}
+
+/// Change a policy
+///
+/// Windows that are open stay as they are.
+#[utoipa::path(patch, path = "/v1/tenants/{tenant}/policy", tag = "policies",
+    request_body = PolicyEdits,
+    params(("tenant" = String, Path, description = "its short name")),
+    security(("token" = ["admin"])),
+    responses((status = 200, body = Page<PolicyField>),
+        (status = "default", description = "refused", body = ProblemView,
+            content_type = "application/problem+json")))]
+pub(super) async fn set(
+    State(api): State<Api>,
+    Allowed(caller, ..): Allowed<Govern>,
+    Path(tenant): Path<String>,
+    Body(edits): Body<PolicyEdits>,
+) -> Result<Json<Page<PolicyField>>, Problem> {
+    let (kind, changes) = edits.read()?;
+    let (tenant, environment) = place(&api, &caller, &tenant, edits.environment.as_deref()).await?;
+    let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind };
+    let base = api.base()?;
+    let book = change::set(api.db()?, &caller.actor, &base, &scope, &changes).await?;
+    simulate::reschedule(api.db()?, &book, &scope).await?;
+    Ok(Json(effective(&book, &tenant, environment.as_ref(), kind)))
+}
+
+/// What a change would do to the keys that exist, in the next 30 days.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Simulated {
+    n_keys: u64,
+    /// Keys with another next action.
+    n_other_next: u64,
+    /// Active keys whose window will have another length.
+    n_other_window: u64,
+    /// Active keys that live longer than would be allowed. They keep their date.
+    n_too_long: u64,
+    n_damaged: u64,
+    /// What happens as things are.
+    before: Sum,
+    /// What would happen.
+    after: Sum,
+}
+
+/// What happens in all.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Sum {
+    n_notices: u64,
+    n_expired: u64,
+    n_purged: u64,
+}
+
+impl From<&Plan> for Sum {
+    fn from(plan: &Plan) -> Self {
+        let Day { n_notices, n_expired, n_purged } = plan.total();
+        Self { n_notices, n_expired, n_purged }
+    }
+}
+
+/// Try a change of policy out
+///
+/// Changes nothing.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/policy/simulate", tag = "policies",
+    request_body = PolicyEdits,
+    params(("tenant" = String, Path, description = "its short name")),
+    security(("token" = ["viewer", "operator", "admin", "auditor"])),
+    responses((status = 200, body = Simulated),
+        (status = "default", description = "refused", body = ProblemView,
+            content_type = "application/problem+json")))]
+pub(super) async fn simulate(
+    State(api): State<Api>,
+    Allowed(caller, ..): Allowed<Read>,
+    Path(tenant): Path<String>,
+    Body(edits): Body<PolicyEdits>,
+) -> Result<Json<Simulated>, Problem> {
+    let (kind, changes) = edits.read()?;
+    let (tenant, environment) = place(&api, &caller, &tenant, edits.environment.as_deref()).await?;
+    let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind };
+    let (db, base, old) = (api.db()?, api.base()?, api.policies().await?);
+    let (new, _) = change::preview(db.conn(), &base, &scope, &changes).await?;
+    let until = plan::until(api.now().await?, TimeDelta::days(30));
+    let found = simulate::simulate(db, (&old, &new), &scope, until).await?;
+    Ok(Json(Simulated {
+        n_keys: found.n_keys,
+        n_other_next: found.n_other_next,
+        n_other_window: found.n_other_window,
+        n_too_long: found.n_too_long,
+        n_damaged: found.n_corrupt,
+        before: (&found.before).into(),
+        after: (&found.after).into(),
+    }))
+}
