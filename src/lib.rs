@@ -13,6 +13,7 @@ pub mod issue;
 pub mod jobs;
 pub mod keyring;
 pub mod mail;
+pub mod meter;
 pub mod metrics;
 pub mod qr;
 pub mod random;

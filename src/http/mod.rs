@@ -3,11 +3,13 @@
 //! A handler is dropped when its client goes away, and a future of the store must not be dropped
 //! half-way: work on the database is spawned, and only waited for.
 
+use std::time::Instant;
+
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
     http::{HeaderValue, header},
-    middleware::map_response,
+    middleware::{Next, from_fn_with_state, map_response},
     response::Response,
     routing::get,
 };
@@ -38,6 +40,7 @@ pub fn router(vitals: Vitals) -> Router {
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(map_response(guard))
+        .layer(from_fn_with_state(vitals.clone(), measure))
         .with_state(vitals)
 }
 
@@ -48,6 +51,17 @@ async fn front() -> &'static str {
         env!("CARGO_PKG_VERSION"),
         " serves /v1, /openapi.json, /livez, /readyz and /metrics\n"
     )
+}
+
+/// Counts how long the answer took, under the pattern of its route: what clients ask for is
+/// endless, and must not become labels.
+async fn measure(State(vitals): State<Vitals>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let asked_at = Instant::now();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("other", MatchedPath::as_str);
+    vitals.answers().count(route, response.status().as_u16(), asked_at.elapsed());
+    response
 }
 
 /// No answer is guessed at, and none is kept.

@@ -5,15 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::TimeDelta;
 use tracing::debug;
 
 use crate::{
+    clock::Clock,
     heartbeat::Heartbeat,
     http::{
         fresh::Fresh,
         readiness::{Database, Evidence},
     },
     jobs::runner::Runner,
+    meter::Answers,
     metrics::{Process, Scrape},
     shutdown::Shutdown,
     store::{
@@ -49,11 +52,13 @@ pub struct Vitals(Arc<Inner>);
 struct Inner {
     heartbeat: Heartbeat,
     shutdown: Shutdown,
+    answers: Arc<Answers>,
     runner: OnceLock<Runner>,
     /// When the database last answered.
     answered_at: Mutex<Option<Instant>>,
     pulse: Fresh<()>,
     schema: Fresh<SchemaState>,
+    offset: Fresh<TimeDelta>,
     backlog: Fresh<Backlog>,
     stock: Fresh<Stock>,
 }
@@ -64,10 +69,12 @@ impl Vitals {
         Self(Arc::new(Inner {
             heartbeat,
             shutdown,
+            answers: Arc::default(),
             runner: OnceLock::new(),
             answered_at: Mutex::default(),
             pulse: Fresh::new(PULSE_AGE),
             schema: Fresh::new(SCHEMA_AGE),
+            offset: Fresh::new(BACKLOG_AGE),
             backlog: Fresh::new(BACKLOG_AGE),
             stock: Fresh::thrifty(STOCK_AGE, STOCK_THRIFT),
         }))
@@ -77,6 +84,11 @@ impl Vitals {
     pub fn reached(&self, runner: Runner) {
         // A second runner would be a mistake of the caller's, but no reason to stop.
         let _ = self.0.runner.set(runner);
+    }
+
+    /// Where answers are counted.
+    pub(super) fn answers(&self) -> &Answers {
+        &self.0.answers
     }
 
     /// For how long the loop has stood still, if it has for too long.
@@ -103,18 +115,22 @@ impl Vitals {
 
     /// Everything metrics tell.
     pub(super) async fn scrape(&self) -> Scrape {
-        let process = Process::read();
+        let (process, answers) = (Process::read(), self.0.answers.clone());
         let Some(runner) = self.0.runner.get() else {
-            return Scrape { process, ..Scrape::default() };
+            return Scrape { process, answers, ..Scrape::default() };
         };
         let mut scrape = Scrape {
             is_database_up: self.database(runner).await == Database::Up,
             is_mail_resting: Some(mail_rests_until(runner).is_some()),
+            meter: Some(runner.deps().db.meter().clone()),
+            answers,
             process,
             ..Scrape::default()
         };
         if scrape.is_database_up {
             let (tracker, db) = (&self.0.shutdown.tracker, runner.deps().db);
+            let ask = || offset(db.clone(), runner.deps().clock);
+            scrape.clock_offset = self.0.offset.get(tracker, PATIENCE, ask).await.latest();
             let ask = || backlog(db.clone());
             scrape.backlog = self.0.backlog.get(tracker, PATIENCE, ask).await.latest();
             let ask = || stock(db.clone());
@@ -137,6 +153,13 @@ impl Vitals {
         }
         answered_at.map_or(Database::Awaited, |at| Database::Away(at.elapsed()))
     }
+}
+
+/// By how much the database's clock is ahead, as of the middle of the question.
+async fn offset(db: Db, clock: Arc<dyn Clock>) -> Option<TimeDelta> {
+    let asked_at = clock.now();
+    let now = known("read the database's clock", db.now(db.conn()).await)?;
+    Some(now - (asked_at + (clock.now() - asked_at) / 2))
 }
 
 async fn backlog(db: Db) -> Option<Backlog> {

@@ -139,6 +139,13 @@ impl Runner {
         *terms = Terms { deps, limit };
     }
 
+    /// Notes that the schedule wants a run of the job called `name` from now on.
+    pub fn due(&self, name: &str) {
+        if let Some(slot) = self.0.slots.get(name) {
+            slot.state.send_modify(JobState::due);
+        }
+    }
+
     /// The job, if there is one, that was asked to stop long ago and did not.
     pub fn stuck(&self) -> Option<&'static str> {
         let longest = self.terms().limit + STUCK;
@@ -189,14 +196,22 @@ impl Runner {
             Ok(_) => match self.run_contained(job, &terms).await {
                 Some(result) => result,
                 None => {
-                    slot.state.send_modify(|state| state.running_since = None);
+                    slot.state.send_modify(|state| {
+                        state.running_since = None;
+                        state.is_done(started);
+                    });
                     return Err(RunError::Elsewhere(job.name));
                 }
             },
             Err(error) => Err(anyhow::Error::from(error)),
         };
         let duration = started.elapsed();
-        slot.state.send_modify(|state| state.ended(&result, started_at, duration));
+        slot.state.send_modify(|state| {
+            state.ended(&result, started_at, duration);
+            if result.is_ok() {
+                state.is_done(started);
+            }
+        });
         self.tell(job, &result, duration);
         self.remember(&terms.deps, job, cause, started_at, &result).await;
         result.map_err(|source| RunError::Failed { name: job.name, source })

@@ -21,6 +21,8 @@ pub struct JobState {
     pub last_success_at: Option<DateTime<Utc>>,
     /// How long the last run took.
     pub last_duration: Duration,
+    /// Since when a run is wanted, by the schedule, that has not gone well yet.
+    pub due_since: Option<Instant>,
     /// The sum of what its runs did.
     pub total: Outcome,
     /// Why the last run failed, if it did.
@@ -28,6 +30,24 @@ pub struct JobState {
 }
 
 impl JobState {
+    /// Notes that a run is wanted.
+    pub(super) fn due(&mut self) {
+        self.due_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Notes that a run that began at `began` has done what was wanted before: here, or in the
+    /// daemon that does it for all.
+    pub(super) fn is_done(&mut self, began: Instant) {
+        if self.due_since.is_some_and(|due| due <= began) {
+            self.due_since = None;
+        }
+    }
+
+    /// How long a run has been wanted that has not gone well yet.
+    pub fn lateness(&self) -> Duration {
+        self.due_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
     /// Notes the end of a run.
     pub(super) fn ended(
         &mut self,
@@ -50,5 +70,25 @@ impl JobState {
                 self.last_error = Some(format!("{error:#}"));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_late_until_a_run_goes_well_that_began_after_it_was_wanted() {
+        let mut state = JobState::default();
+        assert_eq!(state.lateness(), Duration::ZERO);
+        let earlier = Instant::now();
+        state.due();
+        let since = state.due_since;
+        state.due();
+        assert_eq!(state.due_since, since, "it is late since it was first wanted");
+        state.is_done(earlier - Duration::from_secs(1));
+        assert_eq!(state.due_since, since, "that run may have missed what became due since");
+        state.is_done(Instant::now());
+        assert_eq!(state.lateness(), Duration::ZERO);
     }
 }

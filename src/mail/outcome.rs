@@ -65,6 +65,20 @@ pub enum Class {
     Policy,
 }
 
+impl Class {
+    /// The word under which it is counted.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Channel => "channel",
+            Self::Transient => "transient",
+            Self::MailboxFull => "mailbox_full",
+            Self::Recipient => "recipient",
+            Self::Message => "message",
+            Self::Policy => "policy",
+        }
+    }
+}
+
 /// A recipient who was refused while others of the same mail were accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedRecipient {

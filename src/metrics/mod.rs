@@ -4,12 +4,14 @@
 //! Names begin with `lapsed_`, except those of the process, which every exporter calls alike.
 //! Units are seconds and bytes. No label ever names a tenant, an owner or a key.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use chrono::TimeDelta;
 
 use crate::{
+    domain::brake::Destruction,
     jobs::{JOBS, Job, runner::JobState},
+    meter::{Answers, Meter},
     store::gauges::{Backlog, Stock},
 };
 
@@ -32,6 +34,12 @@ pub struct Scrape {
     pub stock: Option<Stock>,
     /// Whether mail rests because its channel failed.
     pub is_mail_resting: Option<bool>,
+    /// By how much the database's clock is ahead of this machine's, if that is known.
+    pub clock_offset: Option<TimeDelta>,
+    /// What this process counts as it works; nothing before the database was first reached.
+    pub meter: Option<Arc<Meter>>,
+    /// How long answers over HTTP took.
+    pub answers: Arc<Answers>,
     /// This process.
     pub process: Process,
 }
@@ -52,6 +60,7 @@ impl Scrape {
             page.info("lapsed_build", "The program.", [("version", env!("CARGO_PKG_VERSION"))])?;
             self.write_jobs(page)?;
             self.write_database(page)?;
+            self.write_work(page)?;
             self.write_process(page)
         })
     }
@@ -93,7 +102,12 @@ impl Scrape {
             seconds(|state| (state.n_runs > 0).then_some(state.last_duration.as_secs_f64())),
         )?;
         let running = of_each(|state| u64::from(state.running_since.is_some()));
-        page.gauges("lapsed_job_running", "1 while the job runs.", running)
+        page.gauges("lapsed_job_running", "1 while the job runs.", running)?;
+        page.gauges(
+            "lapsed_job_late_seconds",
+            "How long a run has been wanted that has not gone well yet.",
+            seconds(|state| Some(state.lateness().as_secs_f64())),
+        )
     }
 
     fn write_database(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -101,6 +115,9 @@ impl Scrape {
         page.gauge("lapsed_database_up", "1 if the database answers.", up)?;
         let resting = self.is_mail_resting.map(u64::from);
         page.gauge("lapsed_mail_channel_resting", "1 while no mail is tried.", resting)?;
+        let offset = self.clock_offset.map(|offset| ms(offset.num_milliseconds()));
+        let help = "By how much the database's clock is ahead of this machine's.";
+        page.gauge("lapsed_clock_offset_seconds", help, offset)?;
         if let Some(backlog) = &self.backlog {
             write_backlog(backlog, page)?;
         }
@@ -129,6 +146,35 @@ impl Scrape {
         page.gauges("lapsed_notices", "Notices that have not been told.", notices)?;
         let messages = messages.into_iter().filter_map(known);
         page.gauges("lapsed_messages", "Messages that have not been sent.", messages)
+    }
+
+    /// What this process has counted.
+    fn write_work(&self, page: &mut Page<'_>) -> fmt::Result {
+        if let Some(meter) = &self.meter {
+            let mail = meter.mail.read().map(|(outcome, n)| ([("outcome", outcome)], n));
+            page.counters("lapsed_mail_attempts", "Attempts to send a mail.", mail)?;
+            let n = Some(meter.possible_duplicates.read());
+            let help = "Mails that may have been delivered twice.";
+            page.counter("lapsed_mail_possible_duplicates", help, n)?;
+            page.histograms(
+                "lapsed_notice_delay_seconds",
+                "How much later than ideal owners were told.",
+                [([], meter.notice_delay.read())],
+            )?;
+            let otp = meter.otp.read().map(|(result, n)| ([("result", result)], n));
+            page.counters("lapsed_otp_attempts", "Codes of second factors.", otp)?;
+            let statements = meter.statements();
+            let statements = statements.into_iter().map(|(verb, seen)| ([("op", verb)], seen));
+            let help = "How long statements took.";
+            page.histograms("lapsed_database_query_duration_seconds", help, statements)?;
+            let n = Some(meter.database_failures.read());
+            page.counter("lapsed_database_query_failures", "Statements that failed.", n)?;
+        }
+        let answers = self.answers.read();
+        let answers = answers.iter().map(|((route, status), seen)| {
+            ([("route", route.as_str()), ("status", *status)], seen.clone())
+        });
+        page.histograms("lapsed_http_request_duration_seconds", "How long answers took.", answers)
     }
 
     fn write_process(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -160,7 +206,20 @@ fn write_backlog(backlog: &Backlog, page: &mut Page<'_>) -> fmt::Result {
     )?;
     let paused = [("all", backlog.is_paused), ("purge", backlog.is_purge_paused)];
     let paused = paused.map(|(what, is_paused)| (("what", what), u64::from(is_paused)));
-    page.gauges("lapsed_paused", "1 while an operator has paused it.", paused)
+    page.gauges("lapsed_paused", "1 while an operator has paused it.", paused)?;
+    let braked = Destruction::ALL.map(|what| {
+        let on = backlog.braked.iter().find(|(on, _)| *on == what);
+        (("what", what.as_str()), on.map(|(_, n)| *n))
+    });
+    let is_on = braked.map(|(label, n)| (label, u64::from(n.is_some())));
+    page.gauges("lapsed_brake_on", "1 while the brake holds a plan back.", is_on)?;
+    let held = braked.map(|(label, n)| (label, n.unwrap_or(0)));
+    page.gauges("lapsed_brake_held_keys", "Keys of the plan that is held back.", held)?;
+    let leases = JOBS.iter().filter(|job| job.is_for_one).map(|job| {
+        let is_held = backlog.leases.iter().any(|name| name == job.name);
+        (("job", job.name), u64::from(is_held))
+    });
+    page.gauges("lapsed_lease_held", "1 while a daemon does the job for all.", leases)
 }
 
 fn write_stock(stock: &Stock, page: &mut Page<'_>) -> fmt::Result {
@@ -174,7 +233,9 @@ fn write_stock(stock: &Stock, page: &mut Page<'_>) -> fmt::Result {
     page.gauges("lapsed_keys", "Keys there are.", states)?;
     let ahead = [("1d", stock.expiring_1d), ("7d", stock.expiring_7d), ("30d", stock.expiring_30d)];
     let ahead = ahead.map(|(within, n)| (("within", within), n));
-    page.gauges("lapsed_keys_expiring", "Active keys that expire within that time.", ahead)
+    page.gauges("lapsed_keys_expiring", "Active keys that expire within that time.", ahead)?;
+    let help = "Notices an hour late or more that have not been told.";
+    page.gauge("lapsed_notices_overdue", help, Some(stock.overdue_notices))
 }
 
 /// A length of time in seconds; none is none.

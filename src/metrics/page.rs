@@ -1,15 +1,17 @@
 //! A page of metrics, family by family, in one of the two formats that scrapers read.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use prometheus_client::{
     collector::Collector,
     encoding::{
         DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeMetric, text::encode,
     },
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    metrics::{MetricType, counter::ConstCounter, exemplar::Exemplar, gauge::ConstGauge},
     registry::Registry,
 };
+
+use crate::meter::Observed;
 
 /// How a scraper wants its page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +68,11 @@ impl<F: Fn(&mut Page<'_>) -> fmt::Result + Send + Sync + 'static> Collector for 
     }
 }
 
-/// One label and its value; families with more do not exist.
-pub(super) type Label = (&'static str, &'static str);
+/// One label and its value.
+pub(super) type Label<'a> = (&'a str, &'a str);
+
+/// Examples for buckets, of which there are none here.
+type Exemplars = HashMap<usize, Exemplar<[(&'static str, &'static str); 0], f64>>;
 
 /// A page being written.
 pub(super) struct Page<'a>(DescriptorEncoder<'a>);
@@ -86,11 +91,11 @@ impl Page<'_> {
     }
 
     /// Writes a gauge with a value for each label; none at all while there are no values.
-    pub(super) fn gauges<V: EncodeGaugeValue + Copy>(
+    pub(super) fn gauges<'l, V: EncodeGaugeValue + Copy>(
         &mut self,
         name: &str,
         help: &str,
-        values: impl IntoIterator<Item = (Label, V)>,
+        values: impl IntoIterator<Item = (Label<'l>, V)>,
     ) -> fmt::Result {
         let mut values = values.into_iter().peekable();
         if values.peek().is_none() {
@@ -115,12 +120,12 @@ impl Page<'_> {
         ConstCounter::new(value).encode(encoder)
     }
 
-    /// Writes a counter with a value for each pair of labels.
-    pub(super) fn counters(
+    /// Writes a counter with a value for each set of labels.
+    pub(super) fn counters<'l, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
-        values: impl IntoIterator<Item = ([Label; 2], u64)>,
+        values: impl IntoIterator<Item = ([Label<'l>; N], u64)>,
     ) -> fmt::Result {
         let mut values = values.into_iter().peekable();
         if values.peek().is_none() {
@@ -133,8 +138,32 @@ impl Page<'_> {
         Ok(())
     }
 
+    /// Writes how often something took how long, for each set of labels; none at all while nothing
+    /// has been observed.
+    pub(super) fn histograms<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = ([Label<'l>; N], Observed)>,
+    ) -> fmt::Result {
+        let mut values = values.into_iter().peekable();
+        if values.peek().is_none() {
+            return Ok(());
+        }
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for (labels, Observed { sum, count, buckets }) in values {
+            if labels.is_empty() {
+                encoder.encode_histogram(sum, count, &buckets, None::<&Exemplars>)?;
+            } else {
+                let mut encoder = encoder.encode_family(&labels)?;
+                encoder.encode_histogram(sum, count, &buckets, None::<&Exemplars>)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes texts that never change, as labels of a sample called `name` with `_info` after it.
-    pub(super) fn info(&mut self, name: &str, help: &str, labels: [Label; 1]) -> fmt::Result {
+    pub(super) fn info(&mut self, name: &str, help: &str, labels: [Label<'_>; 1]) -> fmt::Result {
         let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Info)?;
         encoder.encode_info(&labels)
     }

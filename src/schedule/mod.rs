@@ -56,7 +56,8 @@ impl Schedule {
         let mut slots = HashMap::new();
         for (name, line) in lines(config) {
             let Some(line) = line else { continue };
-            let slot = Arc::new(Slot::default());
+            let due = runner.clone();
+            let slot = Arc::new(Slot::new(move || due.due(name)));
             let added = ticker.add(line, config.time_zone, slot.clone()).await;
             added.with_context(|| format!("use schedule.{name}"))?;
             slots.insert(name, slot);

@@ -1,6 +1,9 @@
 //! A job's place in the schedule: who wants it to run leaves a poke, and one worker takes it.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -9,15 +12,24 @@ use crate::jobs::runner::Cause;
 
 /// Holds at most one poke. Those that come while one waits, or while a run is under way, become
 /// one run: the job looks at everything that is due, so a second run would find nothing.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Slot {
     pending: Mutex<Option<Cause>>,
     wake: Notify,
+    on_tick: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Slot {
+    /// A slot that calls `on_tick` whenever the schedule wants a run.
+    pub(super) fn new(on_tick: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { on_tick: Some(Box::new(on_tick)), ..Self::default() }
+    }
+
     /// Asks for a run. Never waits. If a poke is waiting already, it keeps its cause.
     pub(super) fn poke(&self, cause: Cause) {
+        if let (Cause::Schedule, Some(on_tick)) = (cause, &self.on_tick) {
+            on_tick();
+        }
         self.pending().get_or_insert(cause);
         self.wake.notify_one();
     }
@@ -41,6 +53,12 @@ impl Slot {
     fn pending(&self) -> std::sync::MutexGuard<'_, Option<Cause>> {
         // What is in there is whole at any time, so a panic elsewhere spoils nothing.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").field("pending", &self.pending).finish_non_exhaustive()
     }
 }
 

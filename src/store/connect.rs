@@ -13,7 +13,7 @@ use sea_orm::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::{clock::Clock, store::StoreError};
+use crate::{clock::Clock, meter::Meter, store::StoreError};
 
 /// The engines there are. They differ in a few statements, and in what they can promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,7 @@ pub struct Db {
     /// SQLite has one writer at a time. Those who wait for it in this process queue here, in
     /// order, instead of asking again and again.
     writer: Arc<Mutex<()>>,
+    meter: Arc<Meter>,
 }
 
 impl std::fmt::Debug for Db {
@@ -96,9 +97,14 @@ impl Db {
             .test_before_acquire_if_idle_for(Duration::from_secs(5))
             .sqlx_logging(false);
         tune(&mut options);
-        let conn = Database::connect(options).await.map_err(StoreError::during("connect"))?;
+        let mut conn = Database::connect(options).await.map_err(StoreError::during("connect"))?;
+        let meter = Arc::new(Meter::new());
+        let counted = meter.clone();
+        conn.set_metric_callback(move |info| {
+            counted.statement(&info.statement.sql, info.elapsed, info.failed);
+        });
         let clock = (is_forced || engine == Engine::Sqlite).then_some(clock);
-        Ok(Self { conn, engine, clock, writer: Arc::default() })
+        Ok(Self { conn, engine, clock, writer: Arc::default(), meter })
     }
 
     /// For reads, and for single statements that need no transaction.
@@ -109,6 +115,11 @@ impl Db {
     /// Which engine it is.
     pub fn engine(&self) -> Engine {
         self.engine
+    }
+
+    /// What this process counts as it works.
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.meter
     }
 
     /// The clock to go by, where the database's own is not.
@@ -131,7 +142,7 @@ impl Db {
         }
         let tx = self.conn.begin_with_options(options).await;
         let tx = tx.map_err(StoreError::during("begin a transaction"))?;
-        Ok(Tx { tx, _turn: turn })
+        Ok(Tx { tx, meter: self.meter.clone(), _turn: turn })
     }
 
     /// Closes all connections, after what is under way.
@@ -146,10 +157,16 @@ impl Db {
 /// A transaction that writes. Dropped without [`Tx::commit`], it leaves nothing.
 pub struct Tx {
     tx: DatabaseTransaction,
+    meter: Arc<Meter>,
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Tx {
+    /// What this process counts as it works.
+    pub(super) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
     /// Makes everything in it true at once.
     ///
     /// # Errors

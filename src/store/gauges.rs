@@ -7,12 +7,15 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
-use crate::store::{
-    Db, MessageStatus, NoticeStatus, StoreError,
-    codes::{Coded, JobCode, StateCode},
-    flags, from_ms,
-    sql::Sql,
-    to_ms,
+use crate::{
+    domain::brake::Destruction,
+    store::{
+        Db, MessageStatus, NoticeStatus, StoreError, brake,
+        codes::{Coded, JobCode, StateCode},
+        flags, from_ms, leases,
+        sql::Sql,
+        to_ms,
+    },
 };
 
 /// What waits to be done, and what holds it up.
@@ -32,6 +35,10 @@ pub struct Backlog {
     pub is_paused: bool,
     /// Whether purges are paused.
     pub is_purge_paused: bool,
+    /// How many keys each brake that is on holds back.
+    pub braked: Vec<(Destruction, u64)>,
+    /// The jobs that some daemon does for all at this moment.
+    pub leases: Vec<String>,
 }
 
 /// Some things that wait.
@@ -68,6 +75,8 @@ pub struct Stock {
     pub expiring_7d: u64,
     /// Active keys that expire within thirty days.
     pub expiring_30d: u64,
+    /// Notices that should have been told more than an hour ago, and are on their way still.
+    pub overdue_notices: u64,
     /// Notices in a message that has not been taken over yet.
     pub queued_notices: u64,
     /// Notices that nobody could be told.
@@ -92,6 +101,8 @@ pub async fn backlog(db: &Db) -> Result<Backlog, StoreError> {
         pending_notices: waiting(notices.one(conn).await?, now)?,
         is_paused: flags::get(db, flags::PAUSE_ALL).await?.is_some(),
         is_purge_paused: flags::get(db, flags::PAUSE_PURGE).await?.is_some(),
+        braked: braked(db).await?,
+        leases: leases::held(db, now).await?,
         ..Backlog::default()
     };
     for row in messages.all(conn).await? {
@@ -103,6 +114,17 @@ pub async fn backlog(db: &Db) -> Result<Backlog, StoreError> {
         }
     }
     Ok(backlog)
+}
+
+/// What the brakes hold back.
+async fn braked(db: &Db) -> Result<Vec<(Destruction, u64)>, StoreError> {
+    let mut braked = Vec::new();
+    for what in Destruction::ALL {
+        if let Some(on) = brake::get(db, what).await? {
+            braked.push((what, on.n));
+        }
+    }
+    Ok(braked)
 }
 
 /// The texts of the counts of [`backlog`], for those who want to see their plans: keys due for
@@ -144,6 +166,7 @@ pub async fn stock(db: &Db) -> Result<Stock, StoreError> {
             _ => {}
         }
     }
+    stock.overdue_notices = overdue(db, now).await?;
     for (status, n) in by_status(db, "messages", [4, 6]).await? {
         match MessageStatus::of_code(status) {
             Some(MessageStatus::Failed) => stock.failed_messages = n,
@@ -204,6 +227,18 @@ async fn by_status(
     let pair = |row: &QueryResult| Ok((row.try_get_by_index(0)?, count(row, 1)?));
     let pairs: Result<_, DbErr> = rows.iter().map(pair).collect();
     pairs.map_err(StoreError::during("count by status"))
+}
+
+/// How many notices should have been told more than an hour before `now`, and were not.
+async fn overdue(db: &Db, now: DateTime<Utc>) -> Result<u64, StoreError> {
+    let op = "count overdue notices";
+    let row = Sql::new(db.conn(), op)
+        .push("SELECT COUNT(*) FROM notices WHERE status IN (1, 2) AND due_at <= ")
+        .bind(to_ms(now - TimeDelta::hours(1)))
+        .one(db.conn())
+        .await?;
+    let n = row.map(|row| count(&row, 0)).transpose();
+    Ok(n.map_err(StoreError::during(op))?.unwrap_or(0))
 }
 
 /// Reads a count and the oldest instant beside it.

@@ -6,8 +6,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QuerySelect,
-    sea_query::Expr,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, sea_query::Expr,
 };
 
 use crate::store::{
@@ -100,4 +100,14 @@ pub async fn give_back(db: &Db, term: &Term) -> Result<bool, StoreError> {
         .await
         .map_err(StoreError::during("give back a lease"))?;
     Ok(done.rows_affected == 1)
+}
+
+/// The names of the leases that are held at `now`, in order.
+///
+/// # Errors
+/// As the database answers.
+pub async fn held(db: &Db, now: DateTime<Utc>) -> Result<Vec<String>, StoreError> {
+    let query = Entity::find().filter(Column::ExpiresAt.gt(to_ms(now))).order_by_asc(Column::Name);
+    let rows = query.all(db.conn()).await.map_err(StoreError::during("list leases"))?;
+    Ok(rows.into_iter().map(|row| row.name).collect())
 }

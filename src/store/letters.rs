@@ -26,6 +26,8 @@ pub struct NoticeText {
     pub tenant_id: i64,
     /// The number of the key's environment, if it is known still.
     pub environment_id: Option<i64>,
+    /// When it should have been told, had all gone well.
+    pub due_at: Option<DateTime<Utc>>,
     /// What is told.
     pub stage: Stage,
     /// Whether the key still stands as the notice says. If not, the notice is void.
@@ -117,7 +119,8 @@ pub async fn texts(
              COALESCE(k.kind, t.kind), tenants.name, environments.name, \
              COALESCE(k.created_at, t.created_at), COALESCE(k.expires_at, t.expires_at), \
              COALESCE(k.window_ends_at, t.window_ends_at), k.access_ends_at, \
-             COALESCE(k.last_used_at, t.last_used_at), k.state, n.tenant_id, environments.id FROM ",
+             COALESCE(k.last_used_at, t.last_used_at), k.state, n.tenant_id, environments.id, \
+             n.due_at FROM ",
         )
         .batch(&batch)
         .push(
@@ -156,6 +159,7 @@ fn to_text(row: &QueryResult, now: DateTime<Utc>) -> Result<Option<NoticeText>, 
         message_id: row.try_get_by_index(1)?,
         tenant_id: row.try_get_by_index(15)?,
         environment_id: row.try_get_by_index(16)?,
+        due_at: time(17)?,
         stage,
         is_true: is_true(stage, state, about, expires_at, now),
         public_id,

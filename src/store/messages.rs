@@ -37,6 +37,8 @@ pub struct ClaimedMessage {
     pub n_attempts: u32,
     /// Until when it is held.
     pub lease_until: DateTime<Utc>,
+    /// When each of its notices should have been told; empty until they have been looked up.
+    pub due: Vec<DateTime<Utc>>,
 }
 
 /// What became of a message after an attempt.
@@ -147,6 +149,7 @@ fn to_message(row: &QueryResult, lease_until: DateTime<Utc>) -> Result<ClaimedMe
         created_at: DateTime::from_timestamp_millis(created_at).unwrap_or_default(),
         n_attempts: u32::try_from(attempts).unwrap_or(0),
         lease_until,
+        due: Vec::new(),
     })
 }
 

@@ -20,6 +20,7 @@ use crate::{
         throttle::{Charge, Receipt, Throttle},
     },
     keyring::Keyring,
+    meter::Meter,
     store::{
         Db, StoreError, Tx,
         entity::{owners, recovery_codes},
@@ -78,6 +79,18 @@ pub enum OtpError {
 }
 
 impl OtpError {
+    /// The word under which it is counted; nothing for what says nothing about a code.
+    fn counted_as(&self) -> &'static str {
+        match self {
+            Self::Invalid => "wrong",
+            Self::Replayed => "replayed",
+            Self::Wait { .. } | Self::Stopped => "throttled",
+            Self::Held { .. } => "held",
+            Self::Required | Self::NotEnrolled => "missing",
+            Self::AlreadyEnrolled | Self::Seal(_) | Self::NoOwner | Self::Store(_) => "",
+        }
+    }
+
     /// Whether a code was checked and found wrong: then it stays counted.
     pub(super) fn is_miss(&self) -> bool {
         matches!(self, Self::Invalid)
@@ -112,15 +125,17 @@ impl Evidence {
 pub(super) async fn charge(db: &Db, owner_id: i64) -> Result<Receipt, OtpError> {
     let tx = db.begin().await?;
     let mut throttle = throttle_of(&locked(&tx, owner_id).await?);
-    match throttle.charge(db.now(&*tx).await?) {
+    let error = match throttle.charge(db.now(&*tx).await?) {
         Charge::Allowed(receipt) => {
             write(&tx, owner_id, columns(&throttle)).await?;
             tx.commit().await?;
-            Ok(receipt)
+            return Ok(receipt);
         }
-        Charge::Wait { until } => Err(OtpError::Wait { until }),
-        Charge::Stopped => Err(OtpError::Stopped),
-    }
+        Charge::Wait { until } => OtpError::Wait { until },
+        Charge::Stopped => OtpError::Stopped,
+    };
+    db.meter().otp.count(error.counted_as());
+    Err(error)
 }
 
 /// Gives back a guess that was none.
@@ -134,6 +149,23 @@ pub(super) async fn refund(db: &Db, owner_id: i64, receipt: &Receipt) -> Result<
 
 /// Checks what `owner` typed, and uses it up if it is good. The owner's row is locked.
 pub(super) async fn consume(
+    tx: &Tx,
+    keyring: &Keyring,
+    owner: &owners::Model,
+    given: (&Attempt, &Receipt),
+    now: DateTime<Utc>,
+) -> Result<Evidence, OtpError> {
+    let result = consume_uncounted(tx, keyring, owner, given, now).await;
+    count(tx.meter(), &result);
+    result
+}
+
+/// Counts what became of a code.
+fn count<T>(meter: &Meter, result: &Result<T, OtpError>) {
+    meter.otp.count(result.as_ref().map_or_else(OtpError::counted_as, |_| "accepted"));
+}
+
+async fn consume_uncounted(
     tx: &Tx,
     keyring: &Keyring,
     owner: &owners::Model,

@@ -11,7 +11,7 @@ use lapsed::{
     heartbeat::Heartbeat,
     http::{self, Vitals},
     shutdown::Shutdown,
-    store::{Engine, flags},
+    store::{Engine, flags, leases},
 };
 use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
@@ -207,6 +207,72 @@ on_each_engine! {
     }
 }
 
+on_each_engine! {
+    async fn what_was_told_is_counted_with_how_late_it_was(app: TestApp) {
+        app.people().await;
+        for id in 1..=3 {
+            app.key(id, days(5)).await;
+        }
+        app.sweep().await;
+        app.clock.advance(TimeDelta::minutes(20));
+        app.job("deliver").await;
+        let face = Face::of(&app).await;
+        face.get("/nothing").await;
+        let page = face.get("/metrics").await.body;
+        for line in [
+            r#"lapsed_mail_attempts_total{outcome="accepted"} 1"#,
+            r#"lapsed_mail_attempts_total{outcome="channel"} 0"#,
+            r#"lapsed_notice_delay_seconds_bucket{le="900.0"} 0"#,
+            r#"lapsed_notice_delay_seconds_bucket{le="3600.0"} 3"#,
+            "lapsed_notice_delay_seconds_sum 3600.0",
+            r#"lapsed_notice_delay_seconds_bucket{le="+Inf"} 3"#,
+            "lapsed_notice_delay_seconds_count 3",
+            "lapsed_mail_possible_duplicates_total 0",
+            "lapsed_database_query_failures_total 0",
+            r#"lapsed_http_request_duration_seconds_count{route="other",status="4xx"} 1"#,
+            r#"lapsed_brake_on{what="purge"} 0"#,
+            r#"lapsed_lease_held{job="seal"} 0"#,
+            r#"lapsed_job_late_seconds{job="sweep"} 0.0"#,
+            "lapsed_clock_offset_seconds 0.0",
+            "lapsed_notices_overdue 0",
+        ] {
+            assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
+        }
+        let n_selects = page.lines().find_map(|line| {
+            line.strip_prefix(r#"lapsed_database_query_duration_seconds_count{op="select"} "#)
+        });
+        assert!(n_selects.unwrap().parse::<u64>().unwrap() > 0, "{page}");
+        face.stop().await;
+    }
+}
+
+on_each_engine! {
+    async fn what_should_have_been_told_an_hour_ago_is_counted(app: TestApp) {
+        app.people().await;
+        app.key(1, days(7)).await;
+        app.sweep().await;
+        flags::set(&app.db, "test", "brake.purge", "no plan at all").await.unwrap();
+        leases::take(&app.db, "seal", "somebody", TimeDelta::hours(2)).await.unwrap().unwrap();
+        app.runner.due("sweep");
+        for (minutes, n) in [(59, 0), (1, 1)] {
+            app.clock.advance(TimeDelta::minutes(minutes));
+            let face = Face::of(&app).await;
+            let page = face.get("/metrics").await.body;
+            for line in [
+                &format!("lapsed_notices_overdue {n}"),
+                r#"lapsed_brake_on{what="purge"} 1"#,
+                r#"lapsed_lease_held{job="seal"} 1"#,
+                r#"lapsed_lease_held{job="prune"} 0"#,
+            ] {
+                assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
+            }
+            let late = r#"lapsed_job_late_seconds{job="sweep"} 0.0"#;
+            assert!(!page.lines().any(|line| line == late), "the schedule wants a run");
+            face.stop().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_metric_is_documented_and_every_documented_metric_is_there() {
     run(Engine::Sqlite, async |app: TestApp| {
@@ -215,6 +281,7 @@ async fn every_metric_is_documented_and_every_documented_metric_is_there() {
         app.pass().await;
         app.job("prune").await;
         let face = Face::of(&app).await;
+        face.get("/livez").await; // So that an answer has been counted.
         let documented = include_str!("../../docs/metrics.md");
         let is_row =
             |line: &&str| line.starts_with("| `lapsed_") || line.starts_with("| `process_");
@@ -240,8 +307,12 @@ fn rows(page: &str) -> Vec<String> {
             kind.insert(name, text);
         } else {
             let (name, rest) = line.split_once(['{', ' ']).unwrap();
+            let family =
+                ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+            let name = family.filter(|family| kind.contains_key(family)).unwrap_or(name);
             let names = rest.split(',').filter_map(|label| label.split_once('='));
-            labels.entry(name).or_default().extend(names.map(|(name, _)| name));
+            let names = names.map(|(name, _)| name).filter(|name| *name != "le");
+            labels.entry(name).or_default().extend(names);
         }
     }
     assert_eq!(help.keys().collect::<Vec<_>>(), labels.keys().collect::<Vec<_>>());

@@ -66,6 +66,17 @@ on_each_engine! {
         let step = app.now().timestamp() / 30;
         let detail: serde_json::Value = serde_json::from_str(details.last().unwrap()).unwrap();
         assert_eq!(detail["mfa"], serde_json::json!({ "method": "totp", "step": step }));
+        let counted = app.db.meter().otp.read();
+        // Where no second factor is set up, and none was given, nobody looked at a code.
+        let expected = [
+            ("accepted", 2),
+            ("wrong", 1),
+            ("replayed", 1),
+            ("throttled", 0),
+            ("held", 0),
+            ("missing", 1),
+        ];
+        assert_eq!(counted, expected);
     }
 }
 

@@ -59,13 +59,14 @@ pub(super) async fn compose(
     }
     let links = links(ctx, tx, &messages, now).await?;
     let mut composed = Composed::default();
-    for message in messages {
+    for mut message in messages {
         let Some(texts) = by_message.remove(&message.id) else {
             let (status, notices) = (MessageStatus::Void, NoticeStatus::Void);
             let reply = "all its keys changed before it was sent".to_owned();
             composed.marks.push(Mark::over(&message, status, reply, notices));
             continue;
         };
+        message.due = texts.iter().filter_map(|text| text.due_at).collect();
         let owner = owners.get(&message.owner_id);
         let link = links.get(&message.id).map(String::as_str);
         match word(&ctx.deps.mailer, book, &message, (owner, link), texts, now) {

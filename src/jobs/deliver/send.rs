@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -19,11 +19,15 @@ use crate::{
         contact::Backoff,
         deliver::{
             compose::{self, Composed},
-            verdict::judge,
+            verdict::{judge, was_tried},
         },
         patience::Patience,
     },
-    mail::{outcome::Outcome as MailOutcome, transport::Outgoing},
+    mail::{
+        outcome::{Class, Outcome as MailOutcome},
+        transport::Outgoing,
+    },
+    meter::Meter,
     shutdown::pause,
     store::{
         MessageStatus, StoreError,
@@ -46,7 +50,8 @@ type InFlight = Arc<Mutex<HashMap<i64, ClaimedMessage>>>;
 pub(super) async fn run(ctx: Context) -> anyhow::Result<Outcome> {
     let db = &ctx.deps.db;
     let now = db.now(db.conn()).await?;
-    messages::rescue(db.conn(), now).await?;
+    let n_rescued = messages::rescue(db.conn(), now).await?;
+    db.meter().possible_duplicates.add(n_rescued);
     if ctx.deps.mailer.breaker.rests_until(now).is_some() {
         return Ok(Outcome::default());
     }
@@ -259,7 +264,23 @@ async fn mark(
     messages::mark(&*tx, &deps.instance, &marks, now).await?;
     messages::refuse_addresses(&*tx, &refused, now).await?;
     tx.commit().await?;
+    count(db.meter(), reports, now);
     Ok(outcome)
+}
+
+/// Counts what became of attempts, and how late owners were told.
+fn count(meter: &Meter, reports: &[(ClaimedMessage, MailOutcome)], now: DateTime<Utc>) {
+    for (message, report) in reports.iter().filter(|(_, report)| was_tried(report)) {
+        meter.mail.count(report.class().map_or("accepted", Class::as_str));
+        if matches!(report, MailOutcome::Unknown { .. }) {
+            meter.possible_duplicates.add(1);
+        }
+        if report.is_accepted() {
+            for due_at in &message.due {
+                meter.notice_delay.observe((now - *due_at).to_std().unwrap_or_default());
+            }
+        }
+    }
 }
 
 fn lock(in_flight: &InFlight) -> std::sync::MutexGuard<'_, HashMap<i64, ClaimedMessage>> {

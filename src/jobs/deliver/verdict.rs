@@ -73,6 +73,11 @@ pub(super) fn judge(
     judgement
 }
 
+/// Whether the relay was asked at all, and the daemon did not change its mind before.
+pub(super) fn was_tried(outcome: &Outcome) -> bool {
+    !is_because(outcome, STOPPING) && !is_because(outcome, OVERDUE)
+}
+
 fn is_because(outcome: &Outcome, reason: &str) -> bool {
     matches!(outcome, Outcome::NotSent { why, .. } if why == reason)
 }
@@ -133,6 +138,7 @@ mod tests {
             created_at: noon() - age,
             n_attempts,
             lease_until: noon() + TimeDelta::minutes(10),
+            due: Vec::new(),
         }
     }
 

@@ -71,6 +71,7 @@ pub async fn confirm(
 ) -> Result<(), OtpError> {
     let receipt = otp::charge(db, owner.id).await?;
     let done = confirm_charged(db, keyring, actor, owner, (attempt, &receipt), recovery).await;
+    otp::count(db.meter(), &done);
     if done.as_ref().is_err_and(|error| !error.is_miss()) {
         // If that fails, a guess is counted that was none; what matters is the first error.
         otp::refund(db, owner.id, &receipt).await.ok();
