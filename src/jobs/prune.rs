@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     jobs::{Context, Outcome},
-    store::{StoreError, audit::seals, idempotency, links, messages, purge, runs},
+    store::{StoreError, audit::seals, idempotency, links, messages, purge, runs, sessions},
 };
 
 /// Rows deleted in one statement: few enough that nobody waits for them.
@@ -22,6 +22,7 @@ enum History {
     Audit,
     Answers,
     Links,
+    Sessions,
 }
 
 /// Deletes what has been kept long enough.
@@ -41,6 +42,7 @@ pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
         (History::Answers, Some(KEEP_ANSWERS)),
         // As long as somebody who follows one can be told what became of the key.
         (History::Links, Some(limits.keep_tombstones)),
+        (History::Sessions, Some(sessions::LONGEST)),
     ] {
         if let Some(keep) = keep {
             n_deleted += prune(&ctx, history, before(now, keep)).await.context("prune history")?;
@@ -59,6 +61,7 @@ async fn prune(ctx: &Context, history: History, before: DateTime<Utc>) -> Result
             History::Messages => messages::prune(&*tx, before, CHUNK).await?,
             History::Answers => idempotency::prune(&*tx, before, CHUNK).await?,
             History::Links => links::prune(&*tx, before, CHUNK).await?,
+            History::Sessions => sessions::prune(&*tx, before, CHUNK).await?,
             // A seal at a time, with the rows it covers.
             History::Audit => seals::prune_oldest(&*tx, before).await?,
         };

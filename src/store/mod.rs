@@ -43,6 +43,7 @@ pub mod rotation;
 pub(crate) mod row;
 pub mod runs;
 pub mod schema;
+pub mod sessions;
 pub mod sql;
 pub mod tenants;
 mod time;
