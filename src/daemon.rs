@@ -16,7 +16,7 @@ use crate::{
     daemon::reload::{Reloader, Working},
     heartbeat::Heartbeat,
     http::{
-        self, Vitals,
+        self, Vitals, admin,
         pages::{self, House, Pages},
         v1::{self, Api, Parts},
     },
@@ -90,7 +90,8 @@ pub async fn run_until(
     let (pages, api) = (Pages::new(shutdown.clone()), Api::new(shutdown.clone()));
     let router = http::router(vitals.clone())
         .merge(pages::router(pages.clone()))
-        .merge(v1::router(api.clone()));
+        .merge(v1::router(api.clone()))
+        .merge(admin::router(api.clone()));
     shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
     systemd::follow(heartbeat.clone(), shutdown);
     let reloader = Reloader::new(boot, heartbeat.clone(), shutdown.clone(), address);

@@ -7,6 +7,7 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod domain;
+pub mod explain;
 pub mod heartbeat;
 pub mod http;
 pub mod issue;

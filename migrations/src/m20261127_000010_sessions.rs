@@ -42,8 +42,9 @@ impl MigrationTrait for Migration {
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         if manager.get_database_backend() != DbBackend::MySql {
-            for (table, name, _) in OF_FEW {
-                manager.drop_index(Index::drop().name(name).table(table).take()).await?;
+            for (_, name, _) in OF_FEW {
+                let statement = format!("DROP INDEX {name}");
+                manager.get_connection().execute_unprepared(&statement).await?;
             }
         }
         drop(manager, &["admin_sessions"]).await

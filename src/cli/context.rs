@@ -113,7 +113,7 @@ impl Context {
         let filter = owners::Filter {
             tenant: tenant.map(str::to_owned),
             email: Some(email.to_owned()),
-            is_reachable: None,
+            ..Default::default()
         };
         let mut found = owners::list(self.db(), &filter, 0, 100).await?;
         match (found.pop(), found.is_empty()) {

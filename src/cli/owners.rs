@@ -128,6 +128,7 @@ pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit>
                 tenant: tenant.map(|slug| slug.to_string()),
                 email: None,
                 is_reachable: unreachable.then_some(false),
+                ..Default::default()
             };
             list(ctx, &filter, limit).await?;
         }

@@ -14,6 +14,7 @@ use axum::{
     routing::get,
 };
 
+pub mod admin;
 mod fresh;
 mod health;
 pub mod pages;

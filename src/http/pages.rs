@@ -33,7 +33,7 @@ mod failure;
 mod open;
 mod shell;
 mod show;
-mod words;
+pub(super) mod words;
 
 /// The most bytes a form may have.
 const MAX_FORM: usize = 4 * 1024;

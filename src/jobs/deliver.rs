@@ -31,6 +31,8 @@ mod gather;
 mod send;
 mod verdict;
 
+pub use compose::preview;
+
 /// The way out for mails: words, sender, transport, and how the transport has been doing.
 #[derive(Debug)]
 pub struct Mailer {

@@ -30,7 +30,7 @@ pub const TENANT: &str = "lapsed";
 /// The environment of its tokens.
 const ENVIRONMENT: &str = "admin";
 /// An address that reaches nobody (RFC 2606 section 2): the contacts are told instead.
-const OWNER: &str = "admin-tokens@lapsed.invalid";
+pub(super) const OWNER: &str = "admin-tokens@lapsed.invalid";
 
 /// The kind and the class of every token: its first letters.
 pub const FORM: (KeyKind, Class) = (KeyKind::Service, Class::Live);

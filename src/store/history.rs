@@ -84,6 +84,8 @@ pub struct MessageView {
 pub struct Tombstone {
     /// The number the key had.
     pub key_id: i64,
+    /// Its tenant's number.
+    pub tenant_id: i64,
     /// What people called it.
     pub public_id: String,
     /// What its owner called it.
@@ -187,6 +189,7 @@ pub async fn tombstone(db: &Db, public_id: &str) -> Result<Option<Tombstone>, St
     let owner = owner.map_err(StoreError::during("find the owner of a purged key"))?;
     Ok(Some(Tombstone {
         key_id: row.key_id,
+        tenant_id: row.tenant_id,
         public_id: row.public_id,
         name: row.name,
         kind: KeyKind::of_code(row.kind),

@@ -110,8 +110,16 @@ pub struct Filter {
     pub state: Option<State>,
     /// That end at this instant or before.
     pub expires_by: Option<DateTime<Utc>>,
+    /// That end at this instant or after.
+    pub expires_from: Option<DateTime<Utc>>,
+    /// Called so, or with this text in their name or their owner's address.
+    pub search: Option<String>,
     /// Only those that the daemon has put aside.
     pub only_parked: bool,
+    /// Only those that must be kept.
+    pub only_held: bool,
+    /// Only those whose time for a purge was over at this instant, and that nobody holds.
+    pub deferred_at: Option<DateTime<Utc>>,
 }
 
 /// Up to `limit` keys that meet `filter`, by number, after the one numbered `after`.
@@ -144,6 +152,11 @@ pub async fn list(
         (" AND k.kind = ", filter.kind.map(|kind| kind.code().into())),
         (" AND k.state = ", state.map(i64::from)),
         (" AND k.expires_at <= ", filter.expires_by.map(to_ms)),
+        (" AND k.expires_at >= ", filter.expires_from.map(to_ms)),
+        (
+            " AND k.state IN (2, 3) AND k.hold IS NULL AND k.window_ends_at <= ",
+            filter.deferred_at.map(to_ms),
+        ),
     ] {
         if let Some(value) = value {
             sql = sql.push(column).bind(value);
@@ -151,6 +164,17 @@ pub async fn list(
     }
     if filter.only_parked {
         sql = sql.push(" AND k.parked IS NOT NULL");
+    }
+    if filter.only_held {
+        sql = sql.push(" AND k.hold IS NOT NULL");
+    }
+    if let Some(search) = &filter.search {
+        sql = sql
+            .push(" AND (k.public_id = ")
+            .bind(search.as_str())
+            .containing(" OR ", "k.name", search)
+            .containing(" OR ", "o.email", search)
+            .push(")");
     }
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = sql.push(" ORDER BY k.id LIMIT ").bind(limit).all(db.conn()).await?;

@@ -100,6 +100,45 @@ pub async fn addressees(
     addressees.map_err(StoreError::during("look up owners"))
 }
 
+/// What is said about a notice's key, in the order in which [`to_text`] reads it.
+const COLUMNS: &str = "SELECT n.id, COALESCE(n.message_id, 0), n.stage, n.expires_at, \
+     COALESCE(k.public_id, t.public_id), COALESCE(k.name, t.name), \
+     COALESCE(k.kind, t.kind), tenants.name, environments.name, \
+     COALESCE(k.created_at, t.created_at), COALESCE(k.expires_at, t.expires_at), \
+     COALESCE(k.window_ends_at, t.window_ends_at), k.access_ends_at, \
+     COALESCE(k.last_used_at, t.last_used_at), k.state, n.tenant_id, environments.id, n.due_at";
+const NAMES: &str = " LEFT JOIN api_keys k ON k.id = n.key_id \
+     LEFT JOIN tombstones t ON t.key_id = n.key_id AND k.id IS NULL \
+     JOIN tenants ON tenants.id = n.tenant_id \
+     LEFT JOIN environments \
+     ON environments.id = COALESCE(k.environment_id, t.environment_id)";
+
+/// What a mail with this notice says at `now`: the notice, and what travels in the same mail; and
+/// the number of the owner. `None` if there is no such notice, or its key has left no trace.
+///
+/// # Errors
+/// As the database answers.
+pub async fn of_notice(
+    conn: &impl ConnectionTrait,
+    id: i64,
+    now: DateTime<Utc>,
+) -> Result<Option<(i64, Vec<NoticeText>)>, StoreError> {
+    let op = "look up a notice";
+    let rows = Sql::new(conn, op)
+        .push(COLUMNS)
+        .push(", n.owner_id FROM notices w JOIN notices n ON n.id = w.id OR n.message_id = w.message_id")
+        .push(NAMES)
+        .push(" WHERE w.id = ")
+        .bind(id)
+        .push(" ORDER BY n.id")
+        .all(conn)
+        .await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let owner_id = first.try_get_by_index(18).map_err(StoreError::during(op))?;
+    let texts: Vec<_> = rows.iter().filter_map(|row| to_text(row, now).ok().flatten()).collect();
+    Ok(Some((owner_id, texts)).filter(|(_, texts)| !texts.is_empty()))
+}
+
 /// Looks up what the messages with these numbers have to say at `now`.
 ///
 /// A notice whose row cannot be read is left out: it never stops the others.
@@ -113,24 +152,12 @@ pub async fn texts(
 ) -> Result<Vec<NoticeText>, StoreError> {
     let batch = Batch::new().numbers("id", message_ids.iter().copied());
     let rows = Sql::new(conn, "look up notices")
-        .push(
-            "SELECT n.id, n.message_id, n.stage, n.expires_at, \
-             COALESCE(k.public_id, t.public_id), COALESCE(k.name, t.name), \
-             COALESCE(k.kind, t.kind), tenants.name, environments.name, \
-             COALESCE(k.created_at, t.created_at), COALESCE(k.expires_at, t.expires_at), \
-             COALESCE(k.window_ends_at, t.window_ends_at), k.access_ends_at, \
-             COALESCE(k.last_used_at, t.last_used_at), k.state, n.tenant_id, environments.id, \
-             n.due_at FROM ",
-        )
+        .push(COLUMNS)
+        .push(" FROM ")
         .batch(&batch)
-        .push(
-            " JOIN notices n ON n.message_id = v.id AND n.status = 2 \
-             LEFT JOIN api_keys k ON k.id = n.key_id \
-             LEFT JOIN tombstones t ON t.key_id = n.key_id AND k.id IS NULL \
-             JOIN tenants ON tenants.id = n.tenant_id \
-             LEFT JOIN environments \
-             ON environments.id = COALESCE(k.environment_id, t.environment_id) ORDER BY n.id",
-        )
+        .push(" JOIN notices n ON n.message_id = v.id AND n.status = 2")
+        .push(NAMES)
+        .push(" ORDER BY n.id")
         .all(conn)
         .await?;
     Ok(rows.iter().filter_map(|row| to_text(row, now).ok().flatten()).collect())

@@ -35,6 +35,7 @@ pub mod messages;
 pub mod notices;
 pub mod otp;
 pub mod outbox;
+pub mod overview;
 pub mod owners;
 pub mod policies;
 pub mod purge;

@@ -101,6 +101,10 @@ pub struct Filter {
     pub email: Option<String>,
     /// Whether mail reaches them.
     pub is_reachable: Option<bool>,
+    /// Of this kind.
+    pub kind: Option<OwnerKind>,
+    /// With this text in their name or their address.
+    pub search: Option<String>,
 }
 
 /// Adds an owner to `tenant`.
@@ -191,6 +195,15 @@ pub async fn list(
         } else {
             " AND o.mail_status <> 1"
         });
+    }
+    if let Some(kind) = filter.kind {
+        sql = sql.push(" AND o.kind = ").bind(kind.code());
+    }
+    if let Some(search) = &filter.search {
+        sql = sql
+            .containing(" AND (", "o.name", search)
+            .containing(" OR ", "o.email", search)
+            .push(")");
     }
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = sql.push(" ORDER BY o.id LIMIT ").bind(limit).all(db.conn()).await?;

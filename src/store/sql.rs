@@ -166,6 +166,19 @@ impl Sql {
         self
     }
 
+    /// Adds, after the word `and`, that `column` contains `text`, in whatever letters it is written.
+    pub fn containing(self, and: &str, column: &str, text: &str) -> Self {
+        let mut pattern = String::from("%");
+        for c in text.to_lowercase().chars() {
+            if ['%', '_', '!'].contains(&c) {
+                pattern.push('!');
+            }
+            pattern.push(c);
+        }
+        pattern.push('%');
+        self.push(&format!("{and}LOWER({column}) LIKE ")).bind(pattern).push(" ESCAPE '!'")
+    }
+
     /// Adds `batch` as a table called `v`.
     pub fn batch(mut self, batch: &Batch) -> Self {
         match self.engine {

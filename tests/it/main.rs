@@ -7,6 +7,7 @@
 mod support;
 
 mod access;
+mod admin_pages;
 mod admin_tokens;
 mod api;
 mod audit;

@@ -10,21 +10,12 @@ use crate::{
         views::KeyJson,
         when::{show, show_end, show_past},
     },
-    domain::key::KeyId,
+    explain::{self, Line, Next},
     store::{
-        history::{self, NoticeFilter, Tombstone},
+        history::{self, Tombstone},
         key_list::{self, KeyView},
     },
 };
-
-mod next;
-mod past;
-
-use next::NextJson;
-use past::Line;
-
-/// The most lines of a history.
-const LINES: u64 = 500;
 
 /// What `--json` writes.
 #[derive(Debug, Serialize)]
@@ -36,7 +27,7 @@ struct Explanation {
     /// What has happened, in order.
     history: Vec<Line>,
     /// What will happen.
-    next: Option<NextJson>,
+    next: Option<Next>,
 }
 
 #[derive(Debug, Serialize)]
@@ -69,10 +60,8 @@ pub(super) async fn run(ctx: &Context, name: KeyName) -> anyhow::Result<()> {
 }
 
 async fn explain_key(ctx: &Context, view: KeyView, now: DateTime<Utc>) -> anyhow::Result<()> {
-    let notices = notices(ctx, view.id).await?;
     let min_notice = TimeDelta::hours(ctx.app.config().purge.min_notice_hours.into());
-    let next = next::next(&ctx.policies, &view, &notices, min_notice, now);
-    let history = past::lines(events(ctx, view.id).await?, notices);
+    let (history, next) = explain::key(ctx.db(), &ctx.policies, &view, min_notice, now).await?;
     let state = view.state_word(now);
     let key = KeyJson::new(view, now);
     if ctx.out.is_json() {
@@ -105,8 +94,7 @@ async fn explain_tombstone(
     tombstone: Tombstone,
     now: DateTime<Utc>,
 ) -> anyhow::Result<()> {
-    let notices = notices(ctx, tombstone.key_id).await?;
-    let history = past::lines(events(ctx, tombstone.key_id).await?, notices);
+    let history = explain::past(ctx.db(), tombstone.key_id).await?;
     let left = TombstoneJson {
         id: tombstone.public_id,
         name: tombstone.name,
@@ -148,13 +136,4 @@ fn print_history(ctx: &Context, history: &[Line]) -> anyhow::Result<()> {
         ctx.out.line(&crate::cli::output::clean(text))?;
     }
     Ok(())
-}
-
-async fn events(ctx: &Context, id: i64) -> anyhow::Result<Vec<history::Event>> {
-    Ok(history::events(ctx.db(), Some(KeyId(id)), 0, LINES).await?)
-}
-
-async fn notices(ctx: &Context, id: i64) -> anyhow::Result<Vec<history::NoticeView>> {
-    let filter = NoticeFilter { key: Some(KeyId(id)), ..Default::default() };
-    Ok(history::notices(ctx.db(), filter, LINES).await?)
 }

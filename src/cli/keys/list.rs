@@ -67,6 +67,7 @@ pub(super) async fn run(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
         }),
         expires_by: args.expires.map(|expires| expires.from(now)),
         only_parked: args.parked,
+        ..Filter::default()
     };
     // One more than is shown tells whether there are more.
     let mut keys = key_list::list(ctx.db(), &filter, 0, args.limit.saturating_add(1)).await?;

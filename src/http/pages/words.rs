@@ -9,20 +9,22 @@ use unic_langid::LanguageIdentifier;
 
 /// A language the pages are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Language {
+pub(in crate::http) enum Language {
     English,
     German,
 }
 
-static ENGLISH: LazyLock<FluentBundle<FluentResource>> =
-    LazyLock::new(|| bundle("en", include_str!("text/en.ftl")));
-static GERMAN: LazyLock<FluentBundle<FluentResource>> =
-    LazyLock::new(|| bundle("de", include_str!("text/de.ftl")));
+static ENGLISH: LazyLock<FluentBundle<FluentResource>> = LazyLock::new(|| {
+    bundle("en", concat!(include_str!("text/en.ftl"), include_str!("../admin/text/en.ftl")))
+});
+static GERMAN: LazyLock<FluentBundle<FluentResource>> = LazyLock::new(|| {
+    bundle("de", concat!(include_str!("text/de.ftl"), include_str!("../admin/text/de.ftl")))
+});
 
 impl Language {
     /// The first of the languages a browser asks for (RFC 9110 section 12.5.4) that there is.
     /// Browsers name them in the order of preference, so weights need not be read.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(in crate::http) fn of(headers: &HeaderMap) -> Self {
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let known = |range: &str| {
             let primary = range.split([';', '-']).next().unwrap_or_default().trim();
@@ -36,7 +38,7 @@ impl Language {
     }
 
     /// Its tag, for `lang`.
-    pub(super) fn tag(self) -> &'static str {
+    pub(in crate::http) fn tag(self) -> &'static str {
         match self {
             Self::English => "en",
             Self::German => "de",
@@ -44,18 +46,19 @@ impl Language {
     }
 
     /// The message called `id`.
-    pub(super) fn say(self, id: &str) -> String {
+    pub(in crate::http) fn say(self, id: &str) -> String {
         self.say_of(id, None)
     }
 
     /// The message called `id`, about one `value` called `name`.
-    pub(super) fn say_with(self, id: &str, name: &str, value: &str) -> String {
+    pub(in crate::http) fn say_with(self, id: &str, name: &str, value: &str) -> String {
         let mut args = FluentArgs::new();
         args.set(name.to_owned(), value.to_owned());
         self.say_of(id, Some(&args))
     }
 
-    fn say_of(self, id: &str, args: Option<&FluentArgs<'_>>) -> String {
+    /// The message called `id`, with these arguments.
+    pub(in crate::http) fn say_of(self, id: &str, args: Option<&FluentArgs<'_>>) -> String {
         let own = match self {
             Self::English => &*ENGLISH,
             Self::German => &*GERMAN,
@@ -91,16 +94,23 @@ mod tests {
 
     fn ids(text: &str) -> Vec<&str> {
         FluentResource::try_new(text.to_owned()).expect("every line makes sense");
-        text.lines().filter_map(|line| Some(line.split_once(" = ")?.0)).collect()
+        text.lines()
+            .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))
+            .filter_map(|line| Some(line.split_once(" =")?.0))
+            .collect()
     }
 
     #[test]
     fn every_language_says_everything() {
-        let english = ids(include_str!("text/en.ftl"));
-        assert_eq!(ids(include_str!("text/de.ftl")), english);
-        for id in english {
-            assert!(!Language::English.say(id).is_empty(), "{id}");
-            assert!(!Language::German.say(id).is_empty(), "{id}");
+        for (english, german) in [
+            (include_str!("text/en.ftl"), include_str!("text/de.ftl")),
+            (include_str!("../admin/text/en.ftl"), include_str!("../admin/text/de.ftl")),
+        ] {
+            assert_eq!(ids(german), ids(english));
+            for id in ids(english) {
+                assert!(!Language::English.say(id).is_empty(), "{id}");
+                assert!(!Language::German.say(id).is_empty(), "{id}");
+            }
         }
     }
 

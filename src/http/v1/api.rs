@@ -77,7 +77,7 @@ impl Api {
 
     /// # Errors
     /// 503 before the database was reached.
-    pub(super) fn parts(&self) -> Result<&Parts, Problem> {
+    pub(in crate::http) fn parts(&self) -> Result<&Parts, Problem> {
         self.0.parts.get().ok_or_else(|| {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the database has not been reached yet")
                 .code("unavailable")
@@ -85,38 +85,38 @@ impl Api {
         })
     }
 
-    pub(super) fn db(&self) -> Result<&Db, Problem> {
+    pub(in crate::http) fn db(&self) -> Result<&Db, Problem> {
         Ok(&self.parts()?.db)
     }
 
-    pub(super) async fn now(&self) -> Result<DateTime<Utc>, Problem> {
+    pub(in crate::http) async fn now(&self) -> Result<DateTime<Utc>, Problem> {
         let db = self.db()?;
         Ok(db.now(db.conn()).await?)
     }
 
     /// The rules as tenants and environments have changed them.
-    pub(super) async fn policies(&self) -> Result<PolicyBook, Problem> {
+    pub(in crate::http) async fn policies(&self) -> Result<PolicyBook, Problem> {
         Ok(PolicyBook::load(self.db()?, (*self.base()?).clone()).await?)
     }
 
     /// The rules where neither tenant nor environment has its own, as the configuration in force
     /// has them.
-    pub(super) fn base(&self) -> Result<Arc<Policies>, Problem> {
+    pub(in crate::http) fn base(&self) -> Result<Arc<Policies>, Problem> {
         Ok(self.parts()?.runner.deps().policies)
     }
 
-    pub(super) fn shutdown(&self) -> &Shutdown {
+    pub(in crate::http) fn shutdown(&self) -> &Shutdown {
         &self.0.shutdown
     }
 
     /// What `text` is, if anybody's.
-    pub(super) async fn verify(&self, text: &str) -> Result<Verdict, Problem> {
+    pub(in crate::http) async fn verify(&self, text: &str) -> Result<Verdict, Problem> {
         let parts = self.parts()?;
         let secrets = (parts.brand, parts.keyring.pepper());
         Ok(verify::verify(&parts.db, secrets, &self.0.uses, text).await?)
     }
 
-    pub(super) fn mint<'a>(&'a self, random: &'a [u8; 32]) -> Result<Mint<'a>, Problem> {
+    pub(in crate::http) fn mint<'a>(&'a self, random: &'a [u8; 32]) -> Result<Mint<'a>, Problem> {
         let parts = self.parts()?;
         Ok(Mint { brand: parts.brand, keyring: &parts.keyring, random })
     }

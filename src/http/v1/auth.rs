@@ -13,7 +13,7 @@ use crate::{
         v1::{api::Api, refusal::not_found},
     },
     store::{
-        admin_tokens,
+        admin_tokens::{self, AdminToken},
         environments::{self, Environment},
         key_list::{self, KeyView},
         owners::{self, Owner},
@@ -23,27 +23,27 @@ use crate::{
 
 /// A caller with a good token.
 #[derive(Clone, Debug)]
-pub(super) struct Caller {
+pub(in crate::http) struct Caller {
     /// How the trail names them.
-    pub(super) actor: String,
-    pub(super) role: Role,
+    pub(in crate::http) actor: String,
+    pub(in crate::http) role: Role,
     /// The one tenant they may see, by slug and number.
-    pub(super) tenant: Option<(String, i64)>,
+    pub(in crate::http) tenant: Option<(String, i64)>,
 }
 
 /// What a route demands of its caller.
-pub(super) trait Demand {
+pub(in crate::http) trait Demand {
     const ROLES: &'static [Role];
 }
 
 /// Seeing.
-pub(super) struct Read;
+pub(in crate::http) struct Read;
 /// Making, rotating and ending keys.
-pub(super) struct Operate;
+pub(in crate::http) struct Operate;
 /// Rules, tenants, second factors and tokens.
-pub(super) struct Govern;
+pub(in crate::http) struct Govern;
 /// The trail.
-pub(super) struct Audit;
+pub(in crate::http) struct Audit;
 
 impl Demand for Read {
     const ROLES: &'static [Role] = Role::ALL;
@@ -62,35 +62,36 @@ impl Demand for Audit {
 }
 
 /// A caller who meets `D`.
-pub(super) struct Allowed<D>(pub(super) Caller, pub(super) std::marker::PhantomData<D>);
+pub(in crate::http) struct Allowed<D>(
+    pub(in crate::http) Caller,
+    pub(in crate::http) std::marker::PhantomData<D>,
+);
 
 impl<D: Demand> FromRequestParts<Api> for Allowed<D> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let caller = Caller::of(&parts.headers, api).await?;
-        if !D::ROLES.contains(&caller.role) {
-            return Err(forbidden(&format!("a token of the role {} may not do this", caller.role)));
-        }
+        caller.has_one_of(D::ROLES)?;
         Ok(Self(caller, std::marker::PhantomData))
     }
 }
 
 /// The text after `Bearer`.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(in crate::http) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// There is no good token: one answer, whatever is wrong with it.
-pub(super) fn unauthorized() -> Problem {
+pub(in crate::http) fn unauthorized() -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "a valid token is required: Authorization: Bearer …")
         .code("invalid-key")
 }
 
 /// The token is good, but not for this.
-pub(super) fn forbidden(detail: &str) -> Problem {
+pub(in crate::http) fn forbidden(detail: &str) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, detail).code("forbidden")
 }
 
@@ -103,16 +104,33 @@ impl Caller {
         let known = verdict.key.filter(|_| verdict.is_valid()).ok_or_else(unauthorized)?;
         // A key of another kind is as good as none.
         let token = admin_tokens::find(api.db()?, known.id.as_str()).await?;
-        let token = token.ok_or_else(unauthorized)?;
-        Ok(Self {
+        token.map(Self::holder).ok_or_else(unauthorized)
+    }
+
+    /// Whoever holds `token`, which is good.
+    pub(in crate::http) fn holder(token: AdminToken) -> Self {
+        Self {
             actor: format!("key:{}", token.public_id),
             role: token.role,
             tenant: token.tenant.zip(token.tenant_id),
-        })
+        }
+    }
+
+    /// Sees that the caller has one of these roles.
+    pub(in crate::http) fn has_one_of(&self, roles: &[Role]) -> Result<(), Problem> {
+        if roles.contains(&self.role) {
+            return Ok(());
+        }
+        Err(forbidden(&format!("a token of the role {} may not do this", self.role)))
+    }
+
+    /// The number of the one tenant they may see.
+    pub(in crate::http) fn tenant_id(&self) -> Option<i64> {
+        self.tenant.as_ref().map(|(_, id)| *id)
     }
 
     /// Sees that the caller may see the whole installation.
-    pub(super) fn everywhere(&self) -> Result<(), Problem> {
+    pub(in crate::http) fn everywhere(&self) -> Result<(), Problem> {
         match self.tenant {
             None => Ok(()),
             Some(_) => Err(forbidden("a token of one tenant may not do this")),
@@ -120,7 +138,10 @@ impl Caller {
     }
 
     /// The slug by which listings are narrowed: the caller's own tenant, or the one asked for.
-    pub(super) fn narrowed(&self, asked: Option<String>) -> Result<Option<String>, Problem> {
+    pub(in crate::http) fn narrowed(
+        &self,
+        asked: Option<String>,
+    ) -> Result<Option<String>, Problem> {
         match (&self.tenant, asked) {
             (None, asked) => Ok(asked),
             (Some((own, _)), None) => Ok(Some(own.clone())),
@@ -130,16 +151,16 @@ impl Caller {
     }
 
     /// Whether what belongs to this tenant is the caller's to see.
-    pub(super) fn sees(&self, tenant_id: i64) -> bool {
+    pub(in crate::http) fn sees(&self, tenant_id: i64) -> bool {
         self.tenant.as_ref().is_none_or(|(_, own)| *own == tenant_id)
     }
 
-    pub(super) async fn tenant(&self, api: &Api, slug: &str) -> Result<Tenant, Problem> {
+    pub(in crate::http) async fn tenant(&self, api: &Api, slug: &str) -> Result<Tenant, Problem> {
         let tenant = tenants::find(api.db()?.conn(), slug).await?;
         tenant.filter(|tenant| self.sees(tenant.id)).ok_or_else(|| not_found("tenant"))
     }
 
-    pub(super) async fn environment(
+    pub(in crate::http) async fn environment(
         &self,
         api: &Api,
         tenant: &Tenant,
@@ -149,14 +170,18 @@ impl Caller {
         environment.ok_or_else(|| not_found("environment"))
     }
 
-    pub(super) async fn key(&self, api: &Api, id: &str) -> Result<KeyView, Problem> {
+    pub(in crate::http) async fn key(&self, api: &Api, id: &str) -> Result<KeyView, Problem> {
         let key = key_list::find(api.db()?.conn(), id).await?;
         key.filter(|key| self.sees(key.tenant.0)).ok_or_else(|| not_found("key"))
     }
 
     /// A key that the caller may change. Who may change an administrator's token could else have
     /// its rights.
-    pub(super) async fn key_to_change(&self, api: &Api, id: &str) -> Result<KeyView, Problem> {
+    pub(in crate::http) async fn key_to_change(
+        &self,
+        api: &Api,
+        id: &str,
+    ) -> Result<KeyView, Problem> {
         let key = self.key(api, id).await?;
         let is_token = admin_tokens::find(api.db()?, id).await?.is_some();
         if is_token && self.role != Role::Admin {
@@ -165,7 +190,7 @@ impl Caller {
         Ok(key)
     }
 
-    pub(super) async fn owner(&self, api: &Api, id: &str) -> Result<Owner, Problem> {
+    pub(in crate::http) async fn owner(&self, api: &Api, id: &str) -> Result<Owner, Problem> {
         let owner = owners::find_by_public_id(api.db()?.conn(), id).await?;
         owner.filter(|owner| self.sees(owner.tenant_id)).ok_or_else(|| not_found("owner"))
     }

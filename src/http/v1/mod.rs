@@ -22,7 +22,7 @@ use crate::http::problem::{Problem, method_not_allowed};
 
 mod api;
 mod audit;
-mod auth;
+pub(super) mod auth;
 mod input;
 mod jobs;
 mod keys;
@@ -32,7 +32,7 @@ mod own;
 mod owners;
 mod places;
 mod policies;
-mod refusal;
+pub(super) mod refusal;
 mod tokens;
 mod verify;
 mod views;

@@ -58,7 +58,7 @@ pub(super) async fn list(
 ) -> Result<Json<Page<OwnerBody>>, Problem> {
     let (after, limit) = page(params.cursor.as_deref(), params.limit)?;
     let tenant = caller.narrowed(params.tenant)?;
-    let filter = Filter { tenant, email: params.email, is_reachable: None };
+    let filter = Filter { tenant, email: params.email, ..Filter::default() };
     let found = owners::list(api.db()?, &filter, after, limit as u64 + 1).await?;
     Ok(Json(Page::of(found, limit, |owner| owner.id)))
 }

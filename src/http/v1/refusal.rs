@@ -24,12 +24,12 @@ fn internal(error: impl Into<anyhow::Error>) -> Problem {
 }
 
 /// There is no such thing, or it is not the caller's to see.
-pub(super) fn not_found(what: &str) -> Problem {
+pub(in crate::http) fn not_found(what: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, format!("there is no such {what}")).code("not-found")
 }
 
 /// The request makes no sense; `detail` names the field.
-pub(super) fn malformed(detail: impl Into<String>) -> Problem {
+pub(in crate::http) fn malformed(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail).code("malformed")
 }
 

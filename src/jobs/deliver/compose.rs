@@ -9,11 +9,12 @@ use tracing::warn;
 
 use crate::{
     domain::{digest::Digest as Digest256, stage::Stage},
-    jobs::{Context, deliver::Mailer},
+    jobs::{Context, Deps, deliver::Mailer},
     mail::{
         address::EmailAddress,
         build::build,
         digest::{self, Digest, Item},
+        render::Letter,
         transport::Outgoing,
     },
     random,
@@ -107,6 +108,38 @@ async fn links(
     Ok(tokens.iter().map(|(id, token)| (*id, made_of.url(token))).collect())
 }
 
+/// What a mail with this notice says, to be looked at: without the link, which opens its owner's
+/// keys. `None` if there is no such notice, or its key has left no trace.
+///
+/// # Errors
+/// If the database fails, or the templates do.
+pub async fn preview(
+    deps: &Deps,
+    book: &PolicyBook,
+    notice: i64,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Option<Letter>> {
+    let conn = deps.db.conn();
+    let Some((owner_id, texts)) = letters::of_notice(conn, notice, now).await? else {
+        return Ok(None);
+    };
+    let owner = letters::addressees(conn, &[owner_id]).await?.pop();
+    let Some(owner) = owner else { return Ok(None) };
+    let is_refused = owner.refusal.is_some();
+    let digest = Digest {
+        message_id: "preview".to_owned(),
+        to: owner.email.parse().into_iter().collect(),
+        to_name: Some(owner.name.clone()).filter(|name| !name.trim().is_empty()),
+        audience: match is_refused {
+            false => digest::Audience::Owner,
+            true => contacts(Some(&owner)),
+        },
+        time_zone: owner.time_zone.parse().unwrap_or(Tz::UTC),
+        items: texts.into_iter().map(|text| item(book, text, None)).collect(),
+    };
+    Ok(Some(deps.mailer.templates.render(&digest, now)?))
+}
+
 /// Makes one mail. The error says why it cannot be made; trying again would not help.
 fn word(
     mailer: &Mailer,
@@ -140,13 +173,17 @@ fn word(
 fn audience(message: &ClaimedMessage, owner: Option<&Addressee>) -> digest::Audience {
     match message.audience {
         Audience::Owner => digest::Audience::Owner,
-        Audience::Contacts => digest::Audience::Contacts {
-            owner_name: owner.map(|owner| owner.name.clone()).unwrap_or_default(),
-            owner_mail_masked: owner.map(|owner| mask(&owner.email)).unwrap_or_default(),
-            reason: owner
-                .and_then(|owner| owner.refusal.clone())
-                .unwrap_or_else(|| "the address is not valid".to_owned()),
-        },
+        Audience::Contacts => contacts(owner),
+    }
+}
+
+fn contacts(owner: Option<&Addressee>) -> digest::Audience {
+    digest::Audience::Contacts {
+        owner_name: owner.map(|owner| owner.name.clone()).unwrap_or_default(),
+        owner_mail_masked: owner.map(|owner| mask(&owner.email)).unwrap_or_default(),
+        reason: owner
+            .and_then(|owner| owner.refusal.clone())
+            .unwrap_or_else(|| "the address is not valid".to_owned()),
     }
 }
 

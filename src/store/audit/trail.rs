@@ -99,14 +99,8 @@ pub async fn events_of(
     limit: usize,
 ) -> Result<Vec<Event>, StoreError> {
     let op = "read the audit trail";
-    let mut sql = Sql::new(conn, op)
-        .push(
-            "SELECT e.id, e.at, e.actor, e.action, t.slug, COALESCE(k.public_id, b.public_id), \
-             o.public_id, e.detail FROM audit_events e \
-             LEFT JOIN tenants t ON t.id = e.tenant_id LEFT JOIN api_keys k ON k.id = e.key_id \
-             LEFT JOIN tombstones b ON b.key_id = e.key_id AND k.id IS NULL \
-             LEFT JOIN owners o ON o.id = e.owner_id WHERE e.id > ",
-        )
+    let mut sql = named(conn, op)
+        .push(" WHERE e.id > ")
         .bind(after)
         .push(" AND e.at >= ")
         .bind(since.map_or(i64::MIN, to_ms));
@@ -120,6 +114,51 @@ pub async fn events_of(
         .await?;
     let events: Result<_, DbErr> = rows.iter().map(to_event).collect();
     events.map_err(StoreError::during(op))
+}
+
+/// Which of the newest events are read. `None` is all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Latest<'a> {
+    /// Of the tenant with this number.
+    pub tenant_id: Option<i64>,
+    /// With a number below this one.
+    pub before: Option<i64>,
+    /// Whose action has this text in it, such as `key.` or `revoked`.
+    pub action: Option<&'a str>,
+}
+
+/// Up to `limit` of the newest events, newest first.
+///
+/// # Errors
+/// As the database answers.
+pub async fn latest(
+    conn: &impl ConnectionTrait,
+    which: Latest<'_>,
+    limit: usize,
+) -> Result<Vec<Event>, StoreError> {
+    let op = "read the audit trail";
+    let mut sql = named(conn, op).push(" WHERE e.id < ").bind(which.before.unwrap_or(i64::MAX));
+    if let Some(tenant_id) = which.tenant_id {
+        sql = sql.push(" AND e.tenant_id = ").bind(tenant_id);
+    }
+    if let Some(action) = which.action {
+        sql = sql.containing(" AND ", "e.action", action);
+    }
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = sql.push(" ORDER BY e.id DESC LIMIT ").bind(limit).all(conn).await?;
+    let events: Result<_, DbErr> = rows.iter().map(to_event).collect();
+    events.map_err(StoreError::during(op))
+}
+
+/// Events with what people call the things in them.
+fn named(conn: &impl ConnectionTrait, op: &'static str) -> Sql {
+    Sql::new(conn, op).push(
+        "SELECT e.id, e.at, e.actor, e.action, t.slug, COALESCE(k.public_id, b.public_id), \
+         o.public_id, e.detail FROM audit_events e \
+         LEFT JOIN tenants t ON t.id = e.tenant_id LEFT JOIN api_keys k ON k.id = e.key_id \
+         LEFT JOIN tombstones b ON b.key_id = e.key_id AND k.id IS NULL \
+         LEFT JOIN owners o ON o.id = e.owner_id",
+    )
 }
 
 fn to_event(row: &QueryResult) -> Result<Event, DbErr> {

@@ -10,14 +10,15 @@ use crate::store::{
 
 /// A line of a key's history.
 #[derive(Debug, Serialize)]
-pub(super) struct Line {
-    pub(super) at: DateTime<Utc>,
+pub struct Line {
+    /// When.
+    pub at: DateTime<Utc>,
     /// Such as `key.extended`, or `notice expiring-7d told`.
-    pub(super) what: String,
+    pub what: String,
     /// Who did it, or who was told.
-    pub(super) who: String,
+    pub who: String,
     /// Before, after and why; the mail server's last words.
-    pub(super) detail: String,
+    pub detail: String,
 }
 
 /// Puts both stories into one, in order.

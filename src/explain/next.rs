@@ -18,13 +18,13 @@ const HORIZON: TimeDelta = TimeDelta::days(3650 * 2);
 
 /// What comes next, and why not sooner.
 #[derive(Debug, Serialize)]
-pub(super) struct NextJson {
+pub struct Next {
     /// When; `null` if nothing will happen.
-    pub(super) at: Option<DateTime<Utc>>,
+    pub at: Option<DateTime<Utc>>,
     /// What, in words.
-    pub(super) what: String,
+    pub what: String,
     /// Why not sooner, in words.
-    pub(super) why: Vec<String>,
+    pub why: Vec<String>,
 }
 
 /// What comes next for a key whose notices are `notices`, if nobody acts.
@@ -34,17 +34,17 @@ pub(super) fn next(
     notices: &[NoticeView],
     min_notice: TimeDelta,
     now: DateTime<Utc>,
-) -> NextJson {
+) -> Next {
     let key = match &view.key {
         Ok(key) => key,
         Err(error) => {
             let what = "nothing: the daemon leaves the row alone until it is mended".to_owned();
-            return NextJson { at: None, what, why: vec![error.to_string()] };
+            return Next { at: None, what, why: vec![error.to_string()] };
         }
     };
     if let Some(reason) = &view.parked {
         let what = "nothing: the daemon has put the row aside".to_owned();
-        return NextJson { at: None, what, why: vec![reason.clone()] };
+        return Next { at: None, what, why: vec![reason.clone()] };
     }
     let policy = policies.of(view.tenant.0, view.environment.0, key.kind);
     let (at, what) = match plan::future(key, policy, now, plan::until(now, HORIZON)).first() {
@@ -58,7 +58,7 @@ pub(super) fn next(
     if matches!(key.state, KeyState::Window { .. }) {
         why.push(told(notices, min_notice));
     }
-    NextJson { at, what, why }
+    Next { at, what, why }
 }
 
 fn words(event: Event) -> String {

@@ -1,0 +1,99 @@
+//! What an operator does with a key. What cannot be taken back asks for the key's name.
+
+use axum::{
+    extract::{Path, State},
+    response::{IntoResponse as _, Redirect, Response},
+};
+use chrono::TimeDelta;
+use serde::Deserialize;
+
+use crate::{
+    domain::{life::Ask, name::Label},
+    http::{
+        admin::{
+            Admin,
+            failure::Failure,
+            form::{Sent, typed},
+            visit::Visit,
+        },
+        v1::refusal::malformed,
+    },
+    store::key_changes,
+};
+
+fn back(id: &str) -> Response {
+    Redirect::to(&format!("/admin/keys/{id}")).into_response()
+}
+
+#[derive(Deserialize)]
+pub(super) struct Revocation {
+    #[serde(default)]
+    name: String,
+    reason: Option<String>,
+}
+
+/// `POST /admin/keys/{id}/revoke`
+pub(super) async fn revoke(
+    State(admin): State<Admin>,
+    visit: Visit,
+    Path(id): Path<String>,
+    Sent(form): Sent<Revocation>,
+) -> Result<Response, Failure> {
+    let key = visit.caller.key_to_change(&admin.api, &id).await?;
+    if form.name.trim() != key.name.trim() {
+        return Err(Failure::refused("wrong-name"));
+    }
+    let reason: Option<Label> = label(&form.reason)?;
+    let (db, policies) = (admin.api.db()?, admin.api.policies().await?);
+    let reason = reason.as_ref().map(Label::as_str);
+    key_changes::revoke(db, &policies, &visit.caller.actor, &key.public_id, reason).await?;
+    Ok(back(&id))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Extension {
+    days: String,
+}
+
+/// `POST /admin/keys/{id}/extend`
+pub(super) async fn extend(
+    State(admin): State<Admin>,
+    visit: Visit,
+    Path(id): Path<String>,
+    Sent(form): Sent<Extension>,
+) -> Result<Response, Failure> {
+    let days: u16 = form.days.trim().parse().map_err(|_| malformed("no number of days"))?;
+    let key = visit.caller.key_to_change(&admin.api, &id).await?;
+    let (db, policies) = (admin.api.db()?, admin.api.policies().await?);
+    let ask = Ask::For(TimeDelta::days(days.into()));
+    key_changes::extend(db, &policies, &visit.caller.actor, &key.public_id, ask).await?;
+    Ok(back(&id))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Hold {
+    /// Absent: the key need not be kept any more.
+    reason: Option<String>,
+}
+
+/// `POST /admin/keys/{id}/hold`
+pub(super) async fn hold(
+    State(admin): State<Admin>,
+    visit: Visit,
+    Path(id): Path<String>,
+    Sent(form): Sent<Hold>,
+) -> Result<Response, Failure> {
+    let key = visit.caller.key_to_change(&admin.api, &id).await?;
+    let reason: Option<Label> = label(&form.reason)?;
+    let (db, policies) = (admin.api.db()?, admin.api.policies().await?);
+    // Only that very key that was looked at.
+    let which = (key.public_id.as_str(), Some(key.version));
+    let reason = reason.as_ref().map(Label::as_str);
+    key_changes::hold(db, &policies, &visit.caller.actor, which, reason).await?;
+    Ok(back(&id))
+}
+
+fn label(text: &Option<String>) -> Result<Option<Label>, Failure> {
+    let label = typed(text).map(str::parse::<Label>).transpose();
+    label.map_err(|error| malformed(error.to_string()).into())
+}

@@ -1,0 +1,81 @@
+//! What was refused, as a page. Handlers answer with the API's problems; a page is made of them
+//! where the language and the visitor are known.
+
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use maud::html;
+
+use crate::http::{
+    admin::{shell, visit::Visit},
+    pages::words::Language,
+    problem::Problem,
+};
+
+/// A refusal on its way to become a page.
+#[derive(Debug)]
+pub(super) struct Failure(Problem);
+
+impl Failure {
+    /// A refusal that is all in its word.
+    pub(super) fn refused(code: &'static str) -> Self {
+        let status = match code {
+            "forbidden" => StatusCode::FORBIDDEN,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self(Problem::new(status, "").code(code))
+    }
+}
+
+impl<E: Into<Problem>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = self.0.status.into_response();
+        response.extensions_mut().insert(self.0);
+        response
+    }
+}
+
+/// The response; if it is a refusal, as a page.
+pub(super) fn dressed(
+    mut response: Response,
+    language: Language,
+    visit: Option<&Visit>,
+) -> Response {
+    match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => page(language, visit, &problem),
+        None => response,
+    }
+}
+
+/// The page of a refusal.
+pub(super) fn page(language: Language, visit: Option<&Visit>, problem: &Problem) -> Response {
+    let own = language.say(&format!("admin-problem-{}", problem.code));
+    let body = html! {
+        section.error role="alert" {
+            @if !own.is_empty() { p { (own) } }
+            @if !problem.detail.is_empty() { p lang="en" { (problem.detail) } }
+        }
+        p { a href="/admin" { (language.say("admin-overview")) } }
+    };
+    let title = language.say("admin-problem");
+    let mut response = shell::page(language, visit, &title, "", &body);
+    *response.status_mut() = problem.status;
+    response
+}
+
+/// Answers a path that no page is at.
+pub(super) async fn nothing() -> Failure {
+    Problem::new(StatusCode::NOT_FOUND, "").code("not-found").into()
+}
+
+/// Answers a method that a page does not have.
+pub(super) async fn wrong_method() -> Failure {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "").code("not-found").into()
+}

@@ -1,0 +1,227 @@
+//! Owners: who they are, until when they have access, and how they leave.
+
+use axum::{
+    extract::{Path, State},
+    response::{IntoResponse as _, Redirect, Response},
+};
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use crate::{
+    http::{
+        admin::{
+            Admin,
+            failure::Failure,
+            form::{self, Asked, PAGE, Sent, typed},
+            keys, shell,
+            visit::Visit,
+        },
+        v1::{
+            auth::{Demand as _, Operate},
+            refusal::malformed,
+        },
+    },
+    store::{
+        access,
+        key_list::{self, KeyView},
+        owners::{self, Filter, Owner},
+    },
+};
+
+/// The most keys of an owner that are shown.
+const MOST: u64 = 200;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    q: Option<String>,
+    tenant: Option<String>,
+    kind: Option<String>,
+    /// `refused`: only those whom no mail reaches.
+    mail: Option<String>,
+    cursor: Option<String>,
+}
+
+/// `GET /admin/owners`
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    visit: Visit,
+    Asked(query): Asked<Query>,
+) -> Result<Response, Failure> {
+    let kind = typed(&query.kind).map(str::parse).transpose();
+    let filter = Filter {
+        tenant: visit.caller.narrowed(typed(&query.tenant).map(str::to_owned))?,
+        search: typed(&query.q).map(str::to_owned),
+        kind: kind.map_err(|_| malformed("no such kind"))?,
+        is_reachable: (typed(&query.mail) == Some("refused")).then_some(false),
+        ..Filter::default()
+    };
+    let after = form::cursor(&query.cursor)?;
+    let found = owners::list(admin.api.db()?, &filter, after, PAGE as u64 + 1).await?;
+    let (all, last) = form::page(found, |owner| owner.id);
+    let next = last.map(|last| {
+        let fields = [
+            ("q", typed(&query.q)),
+            ("tenant", typed(&query.tenant)),
+            ("kind", typed(&query.kind)),
+            ("mail", typed(&query.mail)),
+            ("cursor", Some(&*last.to_string())),
+        ];
+        form::address("/admin/owners", &fields)
+    });
+    let kinds = ["", "employee", "contractor", "application"].map(|word| match word {
+        "" => (word, visit.say("admin-any")),
+        word => (word, visit.say(&format!("admin-owner-{word}"))),
+    });
+    let mails = [("", visit.say("admin-any")), ("refused", visit.say("admin-refused"))];
+    let body = html! {
+        form.filters method="get" action="/admin/owners" role="search" {
+            (form::text("q", &visit.say("admin-search"), typed(&query.q)))
+            (form::text("tenant", &visit.say("admin-tenant"), typed(&query.tenant)))
+            (form::choice("kind", &visit.say("admin-kind"), typed(&query.kind), &kinds))
+            (form::choice("mail", &visit.say("admin-mail"), typed(&query.mail), &mails))
+            button { (visit.say("admin-filter")) }
+        }
+        (table(&visit, &all))
+        (shell::more(&visit, next))
+    };
+    Ok(shell::of(&visit, &visit.say("admin-owners"), "/admin/owners", &body))
+}
+
+fn table(visit: &Visit, all: &[Owner]) -> Markup {
+    if all.is_empty() {
+        return html! { p { (visit.say("admin-nothing")) } };
+    }
+    html! {
+        div.wide tabindex="0" role="region" aria-label=(visit.say("admin-owners")) { table {
+            thead { tr {
+                th scope="col" { (visit.say("admin-name")) }
+                th scope="col" { (visit.say("admin-mail")) }
+                th scope="col" { (visit.say("admin-kind")) }
+                th scope="col" { (visit.say("admin-access-ends")) }
+                th scope="col" { (visit.say("admin-tenant")) }
+                th.n scope="col" { (visit.say("admin-keys")) }
+            } }
+            tbody { @for owner in all { tr {
+                td { a href={ "/admin/owners/" (owner.public_id) } { bdi { (owner.name) } } }
+                td { bdi { (owner.email) } @if owner.unreachable.is_some() { " " span.tag.damaged { (visit.say("admin-refused")) } } }
+                td { (visit.say(&format!("admin-owner-{}", owner.kind))) }
+                td { (shell::maybe_at(visit, owner.access_ends_at, "admin-no-end")) }
+                td { (owner.tenant) }
+                td.n { (owner.n_keys) }
+            } } }
+        } }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Preview {
+    /// Show what would end if the access ended then; an empty one is now.
+    end: Option<String>,
+}
+
+/// `GET /admin/owners/{id}`; with `end`, also what an end of their access would do.
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    visit: Visit,
+    Path(id): Path<String>,
+    Asked(preview): Asked<Preview>,
+) -> Result<Response, Failure> {
+    let owner = visit.caller.owner(&admin.api, &id).await?;
+    let now = admin.api.now().await?;
+    let filter = key_list::Filter { owner_id: Some(owner.id), ..Default::default() };
+    let found = key_list::list(admin.api.db()?, &filter, 0, MOST).await?;
+    let end = match &preview.end {
+        None => None,
+        Some(_) => Some(form::day(typed(&preview.end))?.unwrap_or(now)),
+    };
+    let body = html! {
+        section { dl {
+            dt { (visit.say("admin-mail")) } dd { bdi { (owner.email) } }
+            @if let Some(why) = &owner.unreachable { dt { (visit.say("admin-refused")) } dd.bad lang="en" { (why) } }
+            dt { (visit.say("admin-kind")) } dd { (visit.say(&format!("admin-owner-{}", owner.kind))) }
+            dt { (visit.say("admin-tenant")) } dd { (owner.tenant) }
+            dt { (visit.say("admin-access-ends")) } dd { (shell::maybe_at(&visit, owner.access_ends_at, "admin-no-end")) }
+        } }
+        section { h2 { (visit.say("admin-keys")) } (keys::table(&visit, &found, now)) }
+        @if visit.may(Operate::ROLES) {
+            @match end {
+                None => (ask_when(&visit, &owner)),
+                Some(end) => (would_end(&visit, &owner, &found, end, now, preview.end.as_deref())),
+            }
+        }
+    };
+    Ok(shell::of(&visit, &owner.name, "/admin/owners", &body))
+}
+
+fn ask_when(visit: &Visit, owner: &Owner) -> Markup {
+    html! {
+        section.danger {
+            h2 { (visit.say("admin-offboard")) }
+            p { (visit.say("admin-offboard-note")) }
+            form method="get" action={ "/admin/owners/" (owner.public_id) } {
+                label for="end" { (visit.say("admin-offboard-when")) }
+                input #end name="end" type="date";
+                button { (visit.say("admin-preview")) }
+            }
+        }
+    }
+}
+
+fn would_end(
+    visit: &Visit,
+    owner: &Owner,
+    found: &[KeyView],
+    end: DateTime<Utc>,
+    now: DateTime<Utc>,
+    day: Option<&str>,
+) -> Markup {
+    let outlives = |key: &&KeyView| {
+        key.state_word(now) == "active" && key.expires_at.is_none_or(|expires| end < expires)
+    };
+    let ending: Vec<KeyView> = found.iter().filter(outlives).cloned().collect();
+    html! {
+        section.danger #preview {
+            h2 { (visit.say("admin-offboard")) }
+            p { (shell::count(visit, "admin-would-end", ending.len() as u64)) " " (shell::at(end)) }
+            (keys::table(visit, &ending, now))
+            form method="post" action={ "/admin/owners/" (owner.public_id) "/offboard" } {
+                (shell::secret(visit))
+                input type="hidden" name="end" value=[day];
+                label for="name" { (visit.language.say_with("admin-type-name", "name", &owner.email)) }
+                input #name name="name" type="text" required autocomplete="off" spellcheck="false";
+                button.bad { (visit.say("admin-offboard")) }
+            }
+            p { a href={ "/admin/owners/" (owner.public_id) } { (visit.say("admin-cancel")) } }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Offboarding {
+    end: Option<String>,
+    #[serde(default)]
+    name: String,
+}
+
+/// `POST /admin/owners/{id}/offboard`: the access ends, and every key that would outlive it.
+pub(super) async fn offboard(
+    State(admin): State<Admin>,
+    visit: Visit,
+    Path(id): Path<String>,
+    Sent(sent): Sent<Offboarding>,
+) -> Result<Response, Failure> {
+    let owner = visit.caller.owner(&admin.api, &id).await?;
+    if sent.name.trim() != owner.email {
+        return Err(Failure::refused("wrong-name"));
+    }
+    let end = match form::day(typed(&sent.end))? {
+        Some(end) => end,
+        None => admin.api.now().await?,
+    };
+    let (db, policies) = (admin.api.db()?, admin.api.policies().await?);
+    access::set_end(db, &policies, &visit.caller.actor, &owner, Some(end)).await?;
+    Ok(Redirect::to(&format!("/admin/owners/{id}")).into_response())
+}

@@ -1,0 +1,180 @@
+# What the pages of administrators say. The names are those of the code.
+# English.
+admin-skip = Skip to the content
+admin-sections = Sections
+admin-overview = Overview
+admin-keys = Keys
+admin-key = Key
+admin-owners = Owners
+admin-owner = Owner
+admin-policies = Policies
+admin-notices = Notices
+admin-notice = Notice
+admin-audit = Audit trail
+admin-everywhere = all tenants
+admin-sign-in = Sign in
+admin-sign-out = Sign out
+admin-token = Administrator's token
+admin-token-note = Made by `lapsed admin token create`. You are signed out after 15 minutes without use, and after 8 hours.
+admin-wrong-token = This token is not valid.
+admin-too-many = Too many wrong tokens. Wait a minute and try again.
+admin-problem = That did not work
+admin-problem-not-found = There is nothing here, or it is not yours to see.
+admin-problem-forbidden = Your token may not do this.
+admin-problem-foreign-form = This form was not sent by a page of your session. Nothing was changed.
+admin-problem-malformed = The address or the form makes no sense. Nothing was changed.
+admin-problem-wrong-name = That is not the name. Nothing was changed.
+admin-problem-policy-violation = The policy does not allow this. Nothing was changed.
+admin-problem-key-expired = The key has expired: it can be rotated, not extended.
+admin-problem-key-revoked = The key has been revoked already.
+admin-problem-stale = Somebody else changed this at the same moment. Look again.
+admin-problem-unavailable = The database is away or busy. Try again in a minute.
+admin-problem-internal = Something went wrong; the log says what.
+admin-attention = Needs attention
+admin-all-well = Nothing needs attention.
+admin-alert-unreachable =
+    { $n ->
+    [one] One owner cannot be reached by mail
+    *[other] { $n } owners cannot be reached by mail
+    }
+admin-alert-notices =
+    { $n ->
+    [one] One notice could not be told
+    *[other] { $n } notices could not be told
+    }
+admin-alert-mails =
+    { $n ->
+    [one] One mail failed or is put aside
+    *[other] { $n } mails failed or are put aside
+    }
+admin-alert-parked =
+    { $n ->
+    [one] One key is put aside, because its row makes no sense
+    *[other] { $n } keys are put aside, because their rows make no sense
+    }
+admin-alert-deferred =
+    { $n ->
+    [one] One purge is put off
+    *[other] { $n } purges are put off
+    }
+admin-alert-held =
+    { $n ->
+    [one] One key is held and will not be purged
+    *[other] { $n } keys are held and will not be purged
+    }
+admin-alert-brake-expire = The brake holds back the expiry of { $n } keys. To release exactly this plan: lapsed brake release
+admin-alert-brake-purge = The brake holds back the purge of { $n } keys. To release exactly this plan: lapsed brake release
+admin-alert-paused = All jobs are paused:
+admin-alert-purge-paused = Purges are paused:
+admin-alert-late = { $n } keys have waited for the sweep for more than an hour
+admin-alert-mail = The mail channel failed and rests until
+admin-state = State
+admin-state-active = in use
+admin-state-expired = expired
+admin-state-window = in the window
+admin-state-revoked = revoked
+admin-state-damaged = put aside
+admin-state-parked = put aside
+admin-state-held = held
+admin-state-deferred = purge put off
+admin-expiries = What expires in the next 90 days
+admin-chart-sum =
+    { $n ->
+    [0] No key expires in the next 90 days.
+    [one] One key expires in the next 90 days.
+    *[other] { $n } keys expire in the next 90 days.
+    }
+admin-as-table = The same as a table
+admin-day = Day (UTC)
+admin-runs = Recent runs
+admin-job = Job
+admin-started = Started (UTC)
+admin-outcome = Outcome
+admin-examined = Examined
+admin-changed = Changed
+admin-failed = Failed
+admin-nothing = There is nothing.
+admin-more = More
+admin-any = any
+admin-search = Name, address or ID
+admin-tenant = Tenant
+admin-environment = Environment
+admin-kind = Kind
+admin-within = Expires within days
+admin-filter = Filter
+admin-name = Name
+admin-expires = Expires (UTC)
+admin-where = Where
+admin-last-used = Last used (UTC)
+admin-never = never
+admin-not-used = never, as far as is known
+admin-created = Created (UTC)
+admin-window-ends = Can be purged from (UTC)
+admin-purged = Purged
+admin-next = What comes next
+admin-timeline = What has happened
+admin-extend = Extend
+admin-extend-days = Days from now
+admin-hold = Hold
+admin-hold-why = Why it must be kept: it ends like any other, and is not purged
+admin-release = Release
+admin-revoke = Revoke
+admin-revoke-note = Every secret of it is refused from then on. It cannot be brought back.
+admin-type-name = Type { $name } to confirm
+admin-reason = Reason
+admin-owner-employee = employee
+admin-owner-contractor = contractor
+admin-owner-application = application
+admin-mail = Mail
+admin-refused = mail refused
+admin-access-ends = Access ends (UTC)
+admin-no-end = no end
+admin-offboard = End their access
+admin-offboard-note = Every key that would outlive it ends with it, without a window. Look at a preview first.
+admin-offboard-when = On which day, at 00:00 UTC; empty is now
+admin-preview = Preview
+admin-would-end =
+    { $n ->
+    [0] No key would end earlier if their access ended at
+    [one] One key would end earlier if their access ended at
+    *[other] { $n } keys would end earlier if their access ended at
+    }
+admin-cancel = Cancel
+admin-number = Number
+admin-stage = Stage
+admin-due = Due (UTC)
+admin-told = Told (UTC)
+admin-attempts =
+    { $n ->
+    [one] one attempt
+    *[other] { $n } attempts
+    }
+admin-reply = Last reply
+admin-retry = Try again
+admin-mail-preview = The mail
+admin-mail-note = As it would be written now, without its link, which opens the owner's keys.
+admin-no-mail = No mail can be written of it any more.
+admin-action = Action
+admin-when = When (UTC)
+admin-who = Who
+admin-detail = Detail
+admin-policies-note = Choose whose policy you want to see. An environment is laid over its tenant, and a tenant over the installation.
+admin-in-effect = In effect
+admin-field = Field
+admin-value = Value
+admin-origin-installation = from the installation
+admin-origin-tenant = from the tenant
+admin-origin-environment = from the environment
+admin-try = Try a change out
+admin-try-note = Nothing is changed by trying. A value is a number, a list such as 30,7,1, true, false, never, or inherit.
+admin-apply = Apply this change
+admin-sim-days = What happens in the next 30 days
+admin-before = Now
+admin-after = With the change
+admin-sim-notices = Notices
+admin-sim-expired = Keys that expire
+admin-sim-purged = Keys that are purged
+admin-sim-keys = { $n } keys were looked at
+admin-sim-next = { $n } would have another next action
+admin-sim-window = { $n } would have a window of another length
+admin-sim-long = { $n } live longer than would be allowed, and keep their date

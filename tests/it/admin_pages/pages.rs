@@ -1,0 +1,184 @@
+//! What the pages show and do.
+
+use lapsed::domain::identity::Role;
+
+use crate::{admin_pages::Desk, on_each_engine, support::app::days};
+
+on_each_engine! {
+    async fn the_overview_counts_and_its_chart_and_table_say_the_same(app: TestApp) {
+        let desk = Desk::new(&app).await;
+        for (id, ahead) in [(101, 3), (102, 3), (103, 40), (104, 89), (105, 91), (106, -1)] {
+            app.key(id, days(ahead)).await;
+        }
+        app.execute("UPDATE owners SET mail_status = 2 WHERE id = 1").await;
+        app.execute("UPDATE api_keys SET parked = 'nonsense' WHERE id = 103").await;
+        let page = desk.get(&desk.root().await, "/admin").await;
+        let text = &page.text;
+        // With the token of root itself, which has 90 days too: it ends on the 90th day from now.
+        assert!(text.contains("3 keys expire in the next 90 days"), "{text}");
+        assert_eq!(text.matches("<rect").count(), 2);
+        assert_eq!(text.matches("/admin/keys?day=").count(), 2);
+        assert!(text.contains("<td class=\"n\">2</td>"), "{text}");
+        assert!(text.contains("One owner cannot be reached by mail"), "{text}");
+        assert!(text.contains("One key is put aside"), "{text}");
+        assert!(!text.contains("<script") && !text.contains(" style="), "no script, no inline style");
+        for path in ["/admin/keys?state=parked", "/admin/owners?mail=refused"] {
+            assert!(text.contains(path), "{path}");
+        }
+        // A tenant's own numbers, and nothing of the installation.
+        let of_acme = desk.get(&desk.holder(Role::Viewer, Some(1)).await, "/admin").await;
+        assert!(of_acme.text.contains("3 keys expire") && !of_acme.text.contains("Recent runs"));
+    }
+}
+
+on_each_engine! {
+    async fn keys_are_found_by_what_is_in_the_address(app: TestApp) {
+        let desk = Desk::new(&app).await;
+        for id in 101..=160 {
+            app.key(id, days(id - 90)).await;
+        }
+        app.execute("UPDATE api_keys SET name = '100%_sure' WHERE id = 150").await;
+        let browser = desk.root().await;
+        let first = desk.get(&browser, "/admin/keys?tenant=acme&state=active").await;
+        assert_eq!(first.text.matches("href=\"/admin/keys/key").count(), 50);
+        let (_, rest) = first.text.split_once("href=\"/admin/keys?").unwrap();
+        let next = rest.split('"').next().unwrap().replace("&amp;", "&");
+        let second = desk.get(&browser, &format!("/admin/keys?{next}")).await;
+        assert_eq!(second.text.matches("href=\"/admin/keys/key").count(), 10, "{next}");
+        for (query, n) in [
+            ("q=SURE", 1),
+            ("q=0%25_s", 1),
+            ("q=%25", 1),
+            ("q=key000000101", 1),
+            ("q=ada@acme&state=revoked", 0),
+            ("within=12", 2),
+            ("q=%27+OR+1=1", 0),
+        ] {
+            let page = desk.get(&browser, &format!("/admin/keys?{query}")).await;
+            assert_eq!(page.text.matches("href=\"/admin/keys/key").count(), n, "{query}");
+        }
+        for query in ["state=nonsense", "cursor=x", "unknown=1", "kind=robot"] {
+            assert_eq!(desk.get(&browser, &format!("/admin/keys?{query}")).await.status, 400, "{query}");
+        }
+    }
+}
+
+on_each_engine! {
+    async fn a_key_tells_its_story_and_is_revoked_only_by_its_name(app: TestApp) {
+        let desk = Desk::new(&app).await;
+        let (id, text) = desk.face.key().await;
+        let browser = desk.root().await;
+        let path = format!("/admin/keys/{id}");
+        let page = desk.get(&browser, &path).await;
+        for words in ["key.created", "What comes next", "the owner is told that it expires within 30 days"] {
+            assert!(page.text.contains(words), "{words}: {}", page.text);
+        }
+        let wrong = desk.post(&browser, &format!("{path}/revoke"), "name=Deploy").await;
+        assert!(wrong.status == 422 && wrong.text.contains("That is not the name"), "{wrong:?}");
+        assert_eq!(desk.face.verify(&text).await, "valid");
+        let done = desk.post(&browser, &format!("{path}/revoke"), "name=deploy&reason=leaked").await;
+        assert_eq!((done.status, done.header("location")), (303, path.as_str()));
+        assert_eq!(desk.face.verify(&text).await, "revoked");
+        let page = desk.get(&browser, &path).await;
+        assert!(page.text.contains("key.revoked") && page.text.contains("leaked"));
+        assert!(!page.text.contains("/revoke\""), "it is revoked already");
+    }
+}
+
+on_each_engine! {
+    async fn an_owner_leaves_after_a_preview_and_by_their_address(app: TestApp) {
+        let desk = Desk::new(&app).await;
+        let (_, text) = desk.face.key().await;
+        let (browser, ada) = (desk.root().await, desk.face.ada().await);
+        let path = format!("/admin/owners/{ada}");
+        let preview = desk.get(&browser, &format!("{path}?end=")).await;
+        assert!(preview.text.contains("One key would end earlier"), "{}", preview.text);
+        assert_eq!(desk.face.verify(&text).await, "valid", "looking changes nothing");
+        let offboard = format!("{path}/offboard");
+        assert_eq!(desk.post(&browser, &offboard, "end=&name=Ada").await.status, 422);
+        assert_eq!(desk.face.verify(&text).await, "valid");
+        assert_eq!(desk.post(&browser, &offboard, "end=&name=ada@acme.example").await.status, 303);
+        assert_ne!(desk.face.verify(&text).await, "valid");
+    }
+}
+
+on_each_engine! {
+    async fn a_policy_is_tried_out_before_it_is_changed(app: TestApp) {
+        let desk = Desk::new(&app).await;
+        desk.face.key().await;
+        let browser = desk.root().await;
+        let asked = "/admin/policies/acme?field=window_days&value=3&kind=user";
+        let tried = desk.get(&browser, asked).await;
+        assert!(tried.text.contains("1 would have a window of another length"), "{}", tried.text);
+        assert!(!tried.text.contains("from the tenant"), "nothing was set");
+        let viewer = desk.holder(Role::Viewer, None).await;
+        assert!(!desk.get(&viewer, asked).await.text.contains("Apply this change"));
+        let set = desk.post(&browser, "/admin/policies/acme", "field=window_days&value=3&kind=user").await;
+        assert_eq!(set.status, 303, "{}", set.text);
+        let after = desk.get(&browser, "/admin/policies/acme").await;
+        assert_eq!(after.text.matches("from the tenant").count(), 1, "{}", after.text);
+        let wrong = desk.post(&browser, "/admin/policies/acme", "field=window_day&value=3").await;
+        assert!(wrong.status == 422 && wrong.text.contains("unknown field"), "{}", wrong.text);
+    }
+}
+
+on_each_engine! {
+    async fn a_notice_shows_its_mail_without_the_link(app: TestApp) {
+        let app = app.with(|deps| crate::links::enable(deps, "https://keys.example"));
+        let desk = Desk::new(&app).await;
+        let (id, _) = desk.face.key().await;
+        app.clock.advance(days(83));
+        app.sweep().await;
+        app.job("deliver").await;
+        let browser = desk.sign_in(&desk.face.token(Role::Viewer, Some(1)).await.1).await;
+        let list = desk.get(&browser, "/admin/notices?status=told").await;
+        let (_, rest) = list.text.split_once("href=\"/admin/notices/").unwrap();
+        let page = desk.get(&browser, &format!("/admin/notices/{}", rest.split('"').next().unwrap())).await;
+        assert!(page.text.contains("deploy") && page.text.contains(&id), "{}", page.text);
+        assert!(page.text.contains("<pre") && !page.text.contains("/k/"), "{}", page.text);
+    }
+}
+
+on_each_engine! {
+    async fn the_trail_is_read_newest_first(app: TestApp) {
+        let desk = Desk::new(&app).await;
+        let (id, _) = desk.face.key().await;
+        let page = desk.get(&desk.holder(Role::Auditor, None).await, "/admin/audit?action=KEY.").await;
+        assert!(page.text.contains("key.created") && page.text.contains(&id), "{}", page.text);
+        assert!(!page.text.contains("admin.signed-in"));
+    }
+}
+
+on_each_engine! {
+    async fn every_page_has_its_headers_and_speaks_german(app: TestApp) {
+        let desk = Desk::new(&app).await;
+        let browser = desk.root().await;
+        for path in ["/admin", "/admin/sign-in", "/admin/keys", "/admin/nothing", "/admin/keys/000000000000"] {
+            let headers = [("cookie", browser.cookie.as_str()), ("accept-language", "de")];
+            let page = desk.send("GET", path, &headers, "").await;
+            assert!(page.text.contains("<html lang=\"de\">"), "{path}: {page:?}");
+            for (name, value) in [
+                ("content-security-policy", "default-src 'none'; style-src 'self'; form-action 'self'; \
+                  frame-ancestors 'none'; base-uri 'none'"),
+                ("strict-transport-security", "max-age=31536000"),
+                ("referrer-policy", "no-referrer"),
+                ("x-content-type-options", "nosniff"),
+                ("cross-origin-opener-policy", "same-origin"),
+                ("cache-control", "no-store"),
+            ] {
+                assert_eq!(page.header(name), value, "{path}");
+            }
+        }
+    }
+}
+
+on_each_engine! {
+    async fn an_overview_of_many_days_is_small(app: TestApp) {
+        let desk = Desk::new(&app).await;
+        for day in 0..90 {
+            app.key(200 + day, days(day)).await;
+        }
+        let page = desk.get(&desk.root().await, "/admin").await;
+        assert!(page.text.len() < 50_000, "{}", page.text.len());
+    }
+}
