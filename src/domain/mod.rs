@@ -16,6 +16,7 @@ pub mod purge;
 pub mod retry;
 pub mod rotation;
 pub mod seal;
+pub mod spread;
 pub mod stage;
 pub mod token;
 pub mod verdict;
