@@ -155,7 +155,8 @@ impl Start {
         let runner = Runner::new(app.deps()?, config.jobs.time_limit.get(), self.shutdown.clone());
         self.vitals.reached(runner.clone());
         let (db, policies, brand) = (app.db.clone(), app.policies.clone(), app.brand);
-        let house = House { db: db.clone(), policies, keyring: keyring.clone(), brand };
+        let public_url = config.mail.public_url.clone();
+        let house = House { db: db.clone(), policies, keyring: keyring.clone(), brand, public_url };
         self.pages.reached(house);
         self.api.reached(Parts { db, runner: runner.clone(), brand, keyring });
         let heartbeat = self.heartbeat.clone();

@@ -8,6 +8,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use data_encoding::BASE32_NOPAD;
 use hmac::{Hmac, KeyInit, Mac as _};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
@@ -26,8 +27,6 @@ const SKEW: u16 = 1;
 const STEP_SECONDS: u64 = 30;
 /// Digits of a code (RFC 4226 section 5.3).
 const DIGITS: u8 = 6;
-/// The digits of base32 (RFC 4648 section 6).
-const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 /// Base32 digits of a recovery code: 80 bits.
 const RECOVERY_LEN: usize = 16;
 
@@ -35,7 +34,8 @@ const RECOVERY_LEN: usize = 16;
 pub const N_RECOVERY_CODES: usize = 10;
 
 /// What an owner's device and `lapsed` both know: 160 random bits (RFC 4226 section 4, R6). Wiped
-/// from memory when dropped, and never shown but by [`Seed::uri`].
+/// from memory when dropped. Only [`Seed::uri`] and [`Seed::base32`] give it away, to the owner who
+/// sets it up.
 #[derive(Clone)]
 pub struct Seed(Zeroizing<[u8; 20]>);
 
@@ -61,10 +61,7 @@ impl Seed {
 
     /// The seed in base32, for an owner whose device cannot read a QR code. It is the seed.
     pub fn base32(&self) -> SecretString {
-        let bits = |at: usize| (self.0[at / 8] >> (7 - at % 8)) & 1;
-        let digit = |n: usize| (0..5).fold(0, |digit, bit| digit << 1 | bits(5 * n + bit));
-        let digits = (0..self.0.len() * 8 / 5).map(|n| char::from(BASE32[usize::from(digit(n))]));
-        digits.collect::<String>().into()
+        BASE32_NOPAD.encode(self.0.as_slice()).into()
     }
 
     /// The `otpauth:` URI that a device reads from a QR code. It contains the seed.
@@ -116,9 +113,7 @@ pub struct RecoveryCode(SecretString);
 impl RecoveryCode {
     /// Makes a code of bytes from the operating system's random generator.
     pub fn new(random: [u8; 10]) -> Self {
-        let number = random.iter().fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
-        let digit = |n: usize| char::from(BASE32[(number >> (5 * n) & 31) as usize]);
-        Self((0..RECOVERY_LEN).rev().map(digit).collect::<String>().into())
+        Self(BASE32_NOPAD.encode(&random).into())
     }
 
     /// The code in groups of four, to be shown to its owner once: `ABCD-EFGH-IJKL-MNOP`.
@@ -170,11 +165,16 @@ impl Attempt {
         if is(usize::from(DIGITS), |byte| byte.is_ascii_digit()) {
             return Ok(Self::Code(Code(text.as_str().into())));
         }
-        if is(RECOVERY_LEN, |byte| BASE32.contains(&byte)) {
+        if is(RECOVERY_LEN, is_base32) {
             return Ok(Self::Recovery(RecoveryCode(text.as_str().into())));
         }
         Err(NotACode)
     }
+}
+
+/// Whether this is a digit of base32 (RFC 4648 section 6).
+fn is_base32(byte: u8) -> bool {
+    matches!(byte, b'A'..=b'Z' | b'2'..=b'7')
 }
 
 #[cfg(test)]

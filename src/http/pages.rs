@@ -67,6 +67,8 @@ pub struct House {
     pub keyring: Arc<Keyring>,
     /// The first letters of new secrets.
     pub brand: Brand,
+    /// Where links say that the pages are, without a slash at the end.
+    pub public_url: String,
 }
 
 impl Pages {
@@ -80,6 +82,11 @@ impl Pages {
     pub fn reached(&self, house: House) {
         // A second house would be a mistake of the caller's, but no reason to stop.
         let _ = self.0.house.set(house);
+    }
+
+    /// Where links say that the pages are; nothing before there is a database.
+    fn public_url(&self) -> &str {
+        self.0.house.get().map_or("", |house| house.public_url.trim_end_matches('/'))
     }
 
     fn house(&self) -> Result<&House, failure::Failure> {

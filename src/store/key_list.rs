@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult, QueryResult};
 use crate::{
     domain::{
         identity::{KeyKind, OwnerKind},
-        key::Key,
+        key::{Key, KeyId},
         stage::Stage,
         token::Class,
     },
@@ -15,7 +15,7 @@ use crate::{
         codes::{Coded, StateCode},
         entity::api_keys,
         from_ms, row,
-        sql::Sql,
+        sql::{Batch, Sql},
         to_ms,
     },
 };
@@ -169,6 +169,24 @@ pub async fn find(
 ) -> Result<Option<KeyView>, StoreError> {
     let row = select(conn).push(" WHERE k.public_id = ").bind(public_id).one(conn).await?;
     row.as_ref().map(to_view).transpose()
+}
+
+/// The keys with these numbers, by name.
+///
+/// # Errors
+/// As the database answers.
+pub async fn by_ids(
+    conn: &impl ConnectionTrait,
+    ids: impl Iterator<Item = KeyId>,
+) -> Result<Vec<KeyView>, StoreError> {
+    let batch = Batch::new().numbers("id", ids.map(|id| id.0));
+    let rows = select(conn)
+        .push(" JOIN ")
+        .batch(&batch)
+        .push(" ON k.id = v.id ORDER BY k.name, k.id")
+        .all(conn)
+        .await?;
+    rows.iter().map(to_view).collect()
 }
 
 #[derive(FromQueryResult)]

@@ -7,11 +7,12 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::ConnectionTrait;
 
 use crate::{
     domain::key::KeyId,
     store::{
-        Db, StoreError,
+        Db, StoreError, from_ms,
         sql::{Batch, Sql, Update},
         to_ms,
     },
@@ -162,4 +163,23 @@ async fn write(db: &Db, uses: &HashMap<(KeyId, i64), Span>) -> Result<u64, Store
     Sql::new(&*tx, "write first uses").update_from(&update, &batch).execute(&*tx).await?;
     tx.commit().await?;
     Ok(n)
+}
+
+/// When the newest secret of a key was first used; `None` if it has not been yet.
+///
+/// # Errors
+/// As the database answers.
+pub async fn first_use(
+    conn: &impl ConnectionTrait,
+    key: KeyId,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let op = "see whether a secret is used";
+    let row = Sql::new(conn, op)
+        .push("SELECT first_used_at FROM key_secrets WHERE key_id = ")
+        .bind(key.0)
+        .push(" ORDER BY version DESC LIMIT 1")
+        .one(conn)
+        .await?;
+    let at = row.map(|row| row.try_get_by_index::<Option<i64>>(0)).transpose();
+    Ok(at.map_err(StoreError::during(op))?.flatten().and_then(from_ms))
 }

@@ -220,25 +220,6 @@ pub async fn ask_again(db: &Db, link: &Link) -> Result<(), StoreError> {
     tx.commit().await
 }
 
-/// When the newest secret of a key was first used; `None` if it has not been yet.
-///
-/// # Errors
-/// As the database answers.
-pub async fn first_use(
-    conn: &impl ConnectionTrait,
-    key: KeyId,
-) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let op = "see whether a secret is used";
-    let row = Sql::new(conn, op)
-        .push("SELECT first_used_at FROM key_secrets WHERE key_id = ")
-        .bind(key.0)
-        .push(" ORDER BY version DESC LIMIT 1")
-        .one(conn)
-        .await?;
-    let at = row.map(|row| row.try_get_by_index::<Option<i64>>(0)).transpose();
-    Ok(at.map_err(StoreError::during(op))?.flatten().and_then(from_ms))
-}
-
 /// Forgets up to `limit` links made before `before`, and counts them.
 ///
 /// # Errors

@@ -31,7 +31,7 @@ use crate::{
 mod enrol;
 mod reset;
 
-pub use enrol::{begin, confirm, is_enrolled};
+pub use enrol::{begin, confirm};
 pub use reset::{HOLD, reset};
 
 /// Why a second factor is not accepted.

@@ -47,6 +47,8 @@ pub struct Owner {
     pub time_zone: String,
     /// The language of their mails.
     pub locale: String,
+    /// Whether they have a second factor that counts.
+    pub is_enrolled: bool,
     /// Why mail does not reach them, if it does not.
     pub unreachable: Option<String>,
     /// When they were added.

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
+use data_encoding::BASE32_NOPAD;
 use lapsed::{
     domain::{link::LinkToken, otp::Seed},
     http::{
@@ -44,6 +45,7 @@ impl Site {
             policies: secrets.app.deps.policies.clone(),
             keyring: Arc::clone(&secrets.keyring),
             brand: secrets.brand,
+            public_url: "https://keys.example".to_owned(),
         });
         let address = listener.local_addr().unwrap();
         let router = pages::router(pages);
@@ -180,10 +182,8 @@ async fn set_up(site: &Site, path: &str, app: &TestApp) -> Seed {
 
 /// The seed that these letters stand for (RFC 4648 section 6).
 fn seed_of(base32: &str) -> Seed {
-    let digit = |c: char| "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".find(c).unwrap();
-    let bits: String = base32.chars().map(|c| format!("{:05b}", digit(c))).collect();
-    let byte = |n: usize| u8::from_str_radix(&bits[8 * n..8 * n + 8], 2).unwrap();
-    Seed::new(std::array::from_fn(byte))
+    let bytes = BASE32_NOPAD.decode(base32.as_bytes()).unwrap();
+    Seed::new(bytes.try_into().unwrap())
 }
 
 on_each_engine! {

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use crate::{
     domain::{link::LinkToken, otp::Attempt, policy::WindowProof, rotation::Overlap},
     http::pages::{
-        House, Pages,
+        Pages,
         failure::{self, Failure},
-        open::{Opened, answer, open},
+        open::{Opened, Visit, form, refuse},
         show,
         words::Language,
     },
@@ -27,11 +27,6 @@ use crate::{
     },
 };
 
-/// Who does it, for the trail.
-pub(super) fn actor(opened: &Opened) -> String {
-    format!("owner {} by link", opened.owner.public_id)
-}
-
 #[derive(Deserialize)]
 pub(super) struct RotateForm {
     /// Hours. A key that has expired has no overlap, and no such field.
@@ -42,36 +37,23 @@ pub(super) struct RotateForm {
 
 /// `POST /k/{token}/{id}/rotate`: a new secret, shown in the answer and never again.
 pub(super) async fn rotate(
-    State(pages): State<Pages>,
-    Path((token, id)): Path<(String, String)>,
-    headers: HeaderMap,
-    form: Result<Form<RotateForm>, FormRejection>,
+    visit: Visit,
+    sent: Result<Form<RotateForm>, FormRejection>,
 ) -> Response {
-    let language = Language::of(&headers);
     let done = async {
-        let Form(form) = form.map_err(|_| Failure::BadForm)?;
-        let house = pages.house()?;
-        let opened = open(house, &token, &id).await?;
+        let form = form(sent)?;
         // Whoever sends the form again is told how the key stands.
-        if opened.linked.is_used {
-            return show::key(house, language, &opened, None).await;
+        if visit.opened.linked.is_used {
+            return show::key(&visit, None).await;
         }
-        match try_rotate(house, language, &opened, &form).await {
-            Err(failure @ (Failure::Said(_) | Failure::SaidUntil(..))) => {
-                show::key(house, language, &opened, Some(&failure)).await
-            }
-            result => result,
-        }
+        try_rotate(&visit, &form).await
     };
-    answer(language, &token, done.await)
+    let done = done.await;
+    visit.answer(done).await
 }
 
-async fn try_rotate(
-    house: &House,
-    language: Language,
-    opened: &Opened,
-    form: &RotateForm,
-) -> Result<Response, Failure> {
+async fn try_rotate(visit: &Visit, form: &RotateForm) -> Result<Response, Failure> {
+    let (house, opened) = (visit.house()?, &visit.opened);
     if !takes_link(opened) {
         return Err(Failure::Said("not-by-link"));
     }
@@ -91,10 +73,10 @@ async fn try_rotate(
         version: None,
         once: Some(Once { scope: &scope, key, request: key }),
     };
-    let db = &house.db;
-    let rotated = rotation::rotate(db, &opened.policies, &actor(opened), &mint, &request).await?;
+    let (db, actor) = (&house.db, opened.actor());
+    let rotated = rotation::rotate(db, &opened.policies, &actor, &mint, &request).await?;
     match &rotated.token {
-        Some(token) => Ok(show::secret(language, opened, &rotated.done, token.expose())),
+        Some(token) => Ok(show::secret(visit, &rotated.done, token.expose())),
         None => Err(Failure::Said("conflict")),
     }
 }
@@ -116,27 +98,19 @@ pub(super) struct StopForm {
 }
 
 /// `POST /k/{token}/{id}/stop`: the key is ended for good.
-pub(super) async fn stop(
-    State(pages): State<Pages>,
-    Path((token, id)): Path<(String, String)>,
-    headers: HeaderMap,
-    form: Result<Form<StopForm>, FormRejection>,
-) -> Response {
-    let language = Language::of(&headers);
+pub(super) async fn stop(visit: Visit, sent: Result<Form<StopForm>, FormRejection>) -> Response {
     let done = async {
-        let Form(form) = form.map_err(|_| Failure::BadForm)?;
-        let house = pages.house()?;
-        let opened = open(house, &token, &id).await?;
+        let (form, opened) = (form(sent)?, &visit.opened);
         if form.name.trim() != opened.view.name.trim() {
-            let failure = Failure::Said("stop-wrong");
-            return show::key(house, language, &opened, Some(&failure)).await;
+            return Err(Failure::Said("stop-wrong"));
         }
-        let (db, policies, who) = (&house.db, &opened.policies, actor(&opened));
+        let (db, policies, who) = (&visit.house()?.db, &opened.policies, opened.actor());
         let reason = Some("its owner stopped it");
         key_changes::revoke(db, policies, &who, &opened.linked.public_id, reason).await?;
-        Ok(show::stopped(language))
+        Ok(show::stopped(visit.language))
     };
-    answer(language, &token, done.await)
+    let done = done.await;
+    visit.answer(done).await
 }
 
 /// `POST /k/{token}/again`: a new mail with a new link, if there is anything to open; the answer is
@@ -156,5 +130,5 @@ pub(super) async fn again(
         }
         Ok(show::again(language))
     };
-    answer(language, &token, done.await)
+    done.await.unwrap_or_else(|failure| refuse(language, &token, failure))
 }

@@ -1,12 +1,7 @@
 //! The first set-up of a second factor, by an owner whose key has not expired yet: after that, a
 //! mailbox alone must not be enough to get round it.
 
-use axum::{
-    Form,
-    extract::{Path, State, rejection::FormRejection},
-    http::{HeaderMap, StatusCode},
-    response::Response,
-};
+use axum::{Form, extract::rejection::FormRejection, http::StatusCode, response::Response};
 use maud::html;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -14,31 +9,22 @@ use serde::Deserialize;
 use crate::{
     domain::otp::{Attempt, N_RECOVERY_CODES, RecoveryCode, Seed},
     http::pages::{
-        House, Pages,
-        act::actor,
         failure::{self, Failure},
-        open::{Opened, answer, open},
+        open::{Opened, Visit, form},
         shell,
-        words::Language,
     },
     qr, random,
     store::otp,
 };
 
 /// `POST /k/{token}/{id}/otp`: a new seed, as a QR code.
-pub(super) async fn begin(
-    State(pages): State<Pages>,
-    Path((token, id)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    let language = Language::of(&headers);
+pub(super) async fn begin(visit: Visit) -> Response {
     let done = async {
-        let house = pages.house()?;
-        let opened = may_enrol(house, &token, &id).await?;
+        let (house, opened, language) = (visit.house()?, may_enrol(&visit)?, visit.language);
         let drawn = random::bytes().and_then(|seed| Ok((Seed::new(seed), random::bytes()?)));
         let (seed, nonce) = drawn.map_err(|error| failure::internal(error.into()))?;
         let (db, keyring, owner) = (&house.db, &house.keyring, &opened.owner);
-        otp::begin(db, keyring, &actor(&opened), owner, (&seed, &nonce)).await?;
+        otp::begin(db, keyring, &opened.actor(), owner, (&seed, &nonce)).await?;
         let uri = seed.uri(&format!("lapsed {}", owner.tenant), &owner.email);
         let uri = uri.ok_or_else(|| failure::internal(anyhow::anyhow!("a seed has no URI")))?;
         let code = qr::path(uri.expose_secret());
@@ -50,9 +36,10 @@ pub(super) async fn begin(
                 shape-rendering="crispEdges" { path d=(path) fill="#000" {} }
             pre { code { (seed.base32().expose_secret()) } }
         };
-        Ok(code_page(language, &opened, Some(picture), None))
+        Ok(code_page(&visit, Some(picture), None))
     };
-    answer(language, &token, done.await)
+    let done = done.await;
+    visit.answer(done).await
 }
 
 #[derive(Deserialize)]
@@ -62,38 +49,25 @@ pub(super) struct ConfirmForm {
 
 /// `POST /k/{token}/{id}/otp/confirm`: the seed counts, now that a code of it was typed.
 pub(super) async fn confirm(
-    State(pages): State<Pages>,
-    Path((token, id)): Path<(String, String)>,
-    headers: HeaderMap,
-    form: Result<Form<ConfirmForm>, FormRejection>,
+    visit: Visit,
+    sent: Result<Form<ConfirmForm>, FormRejection>,
 ) -> Response {
-    let language = Language::of(&headers);
-    let done = async {
-        let Form(form) = form.map_err(|_| Failure::BadForm)?;
-        let house = pages.house()?;
-        let opened = may_enrol(house, &token, &id).await?;
-        match try_confirm(house, language, &opened, &form).await {
-            Err(failure @ (Failure::Said(_) | Failure::SaidUntil(..))) => {
-                Ok(code_page(language, &opened, None, Some(&failure)))
-            }
-            result => result,
-        }
+    let done = async { try_confirm(&visit, &form(sent)?).await };
+    let done = match done.await {
+        Err(failure) if failure.is_said() => Ok(code_page(&visit, None, Some(&failure))),
+        done => done,
     };
-    answer(language, &token, done.await)
+    visit.answer(done).await
 }
 
-async fn try_confirm(
-    house: &House,
-    language: Language,
-    opened: &Opened,
-    form: &ConfirmForm,
-) -> Result<Response, Failure> {
+async fn try_confirm(visit: &Visit, form: &ConfirmForm) -> Result<Response, Failure> {
+    let (house, opened, language) = (visit.house()?, may_enrol(visit)?, visit.language);
     let attempt = Attempt::parse(form.otp.expose_secret());
     let attempt = attempt.map_err(|_| Failure::Said("no-code"))?;
     let codes: Result<Vec<_>, _> =
         (0..N_RECOVERY_CODES).map(|_| random::bytes().map(RecoveryCode::new)).collect();
     let codes = codes.map_err(|error| failure::internal(error.into()))?;
-    let (db, keyring, who) = (&house.db, &house.keyring, actor(opened));
+    let (db, keyring, who) = (&house.db, &house.keyring, opened.actor());
     otp::confirm(db, keyring, &who, &opened.owner, &attempt, &codes).await?;
     let say = |id: &str| language.say(id);
     let body = html! {
@@ -106,21 +80,17 @@ async fn try_confirm(
     Ok(shell::page(language, StatusCode::OK, &say("otp-done"), &body))
 }
 
-/// Opens the key, if its owner may set up a second factor by this link.
-async fn may_enrol(house: &House, token: &str, id: &str) -> Result<Opened, Failure> {
-    let opened = open(house, token, id).await?;
+/// The key, if its owner may set up a second factor by this link.
+fn may_enrol(visit: &Visit) -> Result<&Opened, Failure> {
+    let opened = &visit.opened;
     if opened.linked.is_used || !opened.is_active() {
         return Err(Failure::Said("otp-late"));
     }
     Ok(opened)
 }
 
-fn code_page(
-    language: Language,
-    opened: &Opened,
-    picture: Option<maud::Markup>,
-    failure: Option<&Failure>,
-) -> Response {
+fn code_page(visit: &Visit, picture: Option<maud::Markup>, failure: Option<&Failure>) -> Response {
+    let (language, opened) = (visit.language, &visit.opened);
     let say = |id: &str| language.say(id);
     let body = html! {
         @if let Some(failure) = failure {

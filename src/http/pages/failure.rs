@@ -43,7 +43,7 @@ impl From<OtpError> for Failure {
             OtpError::Stopped => Self::Said("otp-stopped"),
             OtpError::Wait { until } => Self::SaidUntil("otp-wait", until),
             OtpError::Held { until } => Self::SaidUntil("otp-held", until),
-            OtpError::AlreadyEnrolled => Self::Said("otp-required"),
+            OtpError::AlreadyEnrolled => Self::Said("otp-there"),
             OtpError::NoOwner => Self::Gone,
             OtpError::Store(error) => error.into(),
             OtpError::Seal(_) => internal(error.into()),
@@ -96,6 +96,11 @@ impl Failure {
                 language.say_with(id, "at", &at)
             }
         }
+    }
+
+    /// Whether the page that the form came from is shown again, with the sentence.
+    pub(super) fn is_said(&self) -> bool {
+        matches!(self, Self::Said(_) | Self::SaidUntil(..))
     }
 
     fn status(&self) -> StatusCode {

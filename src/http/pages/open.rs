@@ -1,8 +1,11 @@
 //! What a link opens. Nothing here writes.
 
+use std::collections::HashSet;
+
 use axum::{
-    extract::{Path, State},
-    http::{HeaderMap, StatusCode},
+    Form,
+    extract::{FromRequestParts, Path, State, rejection::FormRejection},
+    http::{HeaderMap, StatusCode, request::Parts},
     response::Response,
 };
 use chrono::{DateTime, Utc};
@@ -20,7 +23,6 @@ use crate::{
     store::{
         key_list::{self, KeyView},
         links::{self, Link, LinkedKey},
-        otp,
         owners::{self, Owner},
         policies::PolicyBook,
     },
@@ -37,8 +39,6 @@ pub(super) struct Opened {
     pub(super) now: DateTime<Utc>,
     /// Whether a rotation needs a code.
     pub(super) needs_otp: bool,
-    /// Whether the owner has a second factor.
-    pub(super) is_enrolled: bool,
 }
 
 impl Opened {
@@ -52,10 +52,62 @@ impl Opened {
         format!("/k/{}/{}", self.token.expose(), self.linked.public_id)
     }
 
-    /// Whether the key is in use: neither expired nor revoked.
+    /// Whether the key is in use: neither expired nor ended.
     pub(super) fn is_active(&self) -> bool {
         self.view.state_word(self.now) == "active"
     }
+
+    /// Who acts, for the trail.
+    pub(super) fn actor(&self) -> String {
+        format!("owner {} by link", self.owner.public_id)
+    }
+}
+
+/// Somebody at the page of one key: opened before their form is looked at.
+pub(super) struct Visit {
+    pub(super) pages: Pages,
+    pub(super) language: Language,
+    pub(super) opened: Opened,
+}
+
+impl FromRequestParts<Pages> for Visit {
+    /// The page that says why there is none.
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, pages: &Pages) -> Result<Self, Response> {
+        let language = Language::of(&parts.headers);
+        let Ok(Path((token, id))) =
+            Path::<(String, String)>::from_request_parts(parts, pages).await
+        else {
+            return Err(failure::page(language, Failure::BadForm));
+        };
+        let opened = async { open(pages.house()?, &token, &id).await };
+        match opened.await {
+            Ok(opened) => Ok(Self { pages: pages.clone(), language, opened }),
+            Err(failure) => Err(refuse(language, &token, failure)),
+        }
+    }
+}
+
+impl Visit {
+    /// What the pages work with.
+    pub(super) fn house(&self) -> Result<&House, Failure> {
+        self.pages.house()
+    }
+
+    /// The answer to a form: what it did, or the page it came from with what went wrong.
+    pub(super) async fn answer(&self, done: Result<Response, Failure>) -> Response {
+        let again = match done {
+            Err(failure) if failure.is_said() => show::key(self, Some(&failure)).await,
+            done => done,
+        };
+        again.unwrap_or_else(|failure| refuse(self.language, self.opened.token.expose(), failure))
+    }
+}
+
+/// What a form says, if it is one of ours.
+pub(super) fn form<T>(form: Result<Form<T>, FormRejection>) -> Result<T, Failure> {
+    form.map(|Form(form)| form).map_err(|_| Failure::BadForm)
 }
 
 /// The keys a token opens: those of its mail that no newer mail has told of.
@@ -64,7 +116,8 @@ async fn keys(house: &House, token: &LinkToken) -> Result<(Link, Vec<LinkedKey>)
     let link = links::find(db, token).await?.ok_or(Failure::Gone)?;
     let mut keys = links::keys(db.conn(), &link).await?;
     // The same key may be told of twice in one mail.
-    keys.dedup_by(|a, b| a.id == b.id);
+    let mut seen = HashSet::new();
+    keys.retain(|key| seen.insert(key.id));
     // A mail that says that a key was rotated comes after every rotation: it does not keep the
     // page that shows the new secret from saying whether it is used.
     keys.retain(|key| !key.is_replaced || key.is_used);
@@ -72,7 +125,7 @@ async fn keys(house: &House, token: &LinkToken) -> Result<(Link, Vec<LinkedKey>)
 }
 
 /// Opens the key called `public_id`.
-pub(super) async fn open(house: &House, token: &str, public_id: &str) -> Result<Opened, Failure> {
+async fn open(house: &House, token: &str, public_id: &str) -> Result<Opened, Failure> {
     let token = LinkToken::parse(token).map_err(|_| Failure::Gone)?;
     let (link, keys) = keys(house, &token).await?;
     let linked = keys.into_iter().find(|key| key.public_id == public_id).ok_or(Failure::Gone)?;
@@ -84,9 +137,8 @@ pub(super) async fn open(house: &House, token: &str, public_id: &str) -> Result<
     let kind = view.key.as_ref().map(|key| key.kind);
     let needs_otp =
         kind.is_ok_and(|kind| policies.of(view.tenant.0, view.environment.0, kind).mfa_required());
-    let is_enrolled = otp::is_enrolled(db, &owner).await?;
     let now = db.now(db.conn()).await?;
-    Ok(Opened { token, link, linked, view, owner, policies, now, needs_otp, is_enrolled })
+    Ok(Opened { token, link, linked, view, owner, policies, now, needs_otp })
 }
 
 /// `GET /k/{token}`: the page of its key, or a list if there are several.
@@ -102,13 +154,10 @@ pub(super) async fn link(
         let (_, keys) = keys(house, &parsed).await?;
         if let [only] = keys.as_slice() {
             let opened = open(house, &token, &only.public_id).await?;
-            return show::key(house, language, &opened, None).await;
+            let visit = Visit { pages: pages.clone(), language, opened };
+            return show::key(&visit, None).await;
         }
-        let mut rows = Vec::new();
-        for key in &keys {
-            let view = key_list::find(house.db.conn(), &key.public_id).await?;
-            rows.extend(view);
-        }
+        let rows = key_list::by_ids(house.db.conn(), keys.iter().map(|key| key.id)).await?;
         let body = html! {
             section {
                 p { (language.say("list-intro")) }
@@ -122,32 +171,19 @@ pub(super) async fn link(
         };
         Ok(shell::page(language, StatusCode::OK, &language.say("list-title"), &body))
     };
-    answer(language, &token, shown.await)
+    shown.await.unwrap_or_else(|failure| refuse(language, &token, failure))
 }
 
 /// `GET /k/{token}/{id}`: the page of one key.
-pub(super) async fn key(
-    State(pages): State<Pages>,
-    Path((token, id)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    let language = Language::of(&headers);
-    let shown = async {
-        let house = pages.house()?;
-        show::key(house, language, &open(house, &token, &id).await?, None).await
-    };
-    answer(language, &token, shown.await)
+pub(super) async fn key(visit: Visit) -> Response {
+    visit.answer(show::key(&visit, None).await).await
 }
 
-/// The page, or why there is none. A link that is good for nothing offers to send another.
-pub(super) fn answer(
-    language: Language,
-    token: &str,
-    shown: Result<Response, Failure>,
-) -> Response {
-    match shown {
-        Ok(response) => response,
-        Err(Failure::Gone) => show::gone(language, token),
-        Err(failure) => failure::page(language, failure),
+/// The page that says why there is no other. A link that is good for nothing offers to send
+/// another.
+pub(super) fn refuse(language: Language, token: &str, failure: Failure) -> Response {
+    match failure {
+        Failure::Gone => show::gone(language, token),
+        failure => failure::page(language, failure),
     }
 }

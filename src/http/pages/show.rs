@@ -5,13 +5,20 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use crate::{
-    http::pages::{House, failure::Failure, open::Opened, shell, words::Language},
-    store::{links, rotation::Done},
+    http::pages::{
+        failure::Failure,
+        open::{Opened, Visit},
+        shell,
+        words::Language,
+    },
+    store::{last_use, rotation::Done},
 };
 
-/// Hours of overlap that can be chosen, with the name of their message; the second is usual.
+/// Hours of overlap that can be chosen, with the name of their message.
 const OVERLAPS: [(i64, &str); 4] =
-    [(0, "overlap-0"), (24, "overlap-24"), (1, "overlap-1"), (168, "overlap-168")];
+    [(0, "overlap-0"), (1, "overlap-1"), (24, "overlap-24"), (168, "overlap-168")];
+/// The one that is chosen if nobody chooses.
+const USUAL: i64 = 24;
 
 /// An instant in the owner's time zone.
 fn at(opened: &Opened, at: DateTime<Utc>) -> String {
@@ -19,14 +26,10 @@ fn at(opened: &Opened, at: DateTime<Utc>) -> String {
 }
 
 /// A key's page; with what went wrong, if a form was sent.
-pub(super) async fn key(
-    house: &House,
-    language: Language,
-    opened: &Opened,
-    failure: Option<&Failure>,
-) -> Result<Response, Failure> {
+pub(super) async fn key(visit: &Visit, failure: Option<&Failure>) -> Result<Response, Failure> {
+    let (language, opened) = (visit.language, &visit.opened);
     let say = |id: &str| language.say(id);
-    let first_use = links::first_use(house.db.conn(), opened.linked.id).await?;
+    let first_use = last_use::first_use(visit.house()?.db.conn(), opened.linked.id).await?;
     let state = opened.view.state_word(opened.now);
     let body = html! {
         @if let Some(failure) = failure {
@@ -83,7 +86,7 @@ fn facts(language: Language, opened: &Opened) -> Markup {
 
 fn rotate(language: Language, opened: &Opened, is_active: bool) -> Markup {
     let say = |id: &str| language.say(id);
-    let must_enrol = opened.needs_otp && !opened.is_enrolled;
+    let must_enrol = opened.needs_otp && !opened.owner.is_enrolled;
     html! {
         section {
             h2 { (say("rotate-title")) }
@@ -103,7 +106,7 @@ fn rotate(language: Language, opened: &Opened, is_active: bool) -> Markup {
                             legend { (say("overlap")) }
                             @for (hours, id) in OVERLAPS {
                                 label {
-                                    input type="radio" name="overlap" value=(hours) checked[hours == 24];
+                                    input type="radio" name="overlap" value=(hours) checked[hours == USUAL];
                                     (say(id))
                                 }
                             }
@@ -150,7 +153,9 @@ fn used_since(language: Language, opened: &Opened, first_use: Option<DateTime<Ut
 }
 
 /// The one page that shows a new secret.
-pub(super) fn secret(language: Language, opened: &Opened, done: &Done, secret: &str) -> Response {
+pub(super) fn secret(visit: &Visit, done: &Done, secret: &str) -> Response {
+    let (language, opened) = (visit.language, &visit.opened);
+    let own = visit.pages.public_url();
     let say = |id: &str| language.say(id);
     let body = html! {
         section {
@@ -161,7 +166,8 @@ pub(super) fn secret(language: Language, opened: &Opened, done: &Done, secret: &
         }
         section {
             h2 { (say("try")) }
-            pre { code { "curl -H \"Authorization: Bearer " (secret) "\" https://your-api.example/" } }
+            p { (say("try-note")) }
+            pre { code { "curl -H \"Authorization: Bearer " (secret) "\" " (own) "/v1/self" } }
             dl {
                 dt { (say("new-expiry")) }
                 dd { (done.expires_at.map_or_else(|| say("never"), |end| at(opened, end))) }

@@ -14,16 +14,6 @@ use crate::{
     },
 };
 
-/// Whether `owner` has a second factor that counts.
-///
-/// # Errors
-/// As the database answers.
-pub async fn is_enrolled(db: &Db, owner: &Owner) -> Result<bool, StoreError> {
-    let row = owners::Entity::find_by_id(owner.id).one(db.conn()).await;
-    let row = row.map_err(StoreError::during("read an owner"))?;
-    Ok(row.is_some_and(|row| row.otp_confirmed_at.is_some()))
-}
-
 /// Remembers `seed` for `owner`, encrypted. It counts after [`confirm`]; until then it may be begun
 /// anew. `nonce` comes from the operating system's random generator.
 ///

@@ -19,6 +19,7 @@ struct Row {
     access_ends_at: Option<i64>,
     time_zone: String,
     locale: String,
+    otp_confirmed_at: Option<i64>,
     mail_status: i16,
     mail_status_reason: Option<String>,
     created_at: i64,
@@ -28,7 +29,7 @@ struct Row {
 pub(super) fn select(conn: &impl ConnectionTrait) -> Sql {
     Sql::new(conn, "find owners").push(
         "SELECT o.id, o.public_id, o.tenant_id, t.slug AS tenant, o.email, o.name, o.kind, \
-         o.access_ends_at, o.time_zone, o.locale, o.mail_status, o.mail_status_reason, \
+         o.access_ends_at, o.time_zone, o.locale, o.otp_confirmed_at, o.mail_status, o.mail_status_reason, \
          o.created_at, (SELECT COUNT(*) FROM api_keys k WHERE k.owner_id = o.id) AS n_keys \
          FROM owners o JOIN tenants t ON t.id = o.tenant_id",
     )
@@ -53,6 +54,7 @@ pub(super) fn to_owner(row: &QueryResult) -> Result<Owner, StoreError> {
         access_ends_at: row.access_ends_at.and_then(from_ms),
         time_zone: row.time_zone,
         locale: row.locale,
+        is_enrolled: row.otp_confirmed_at.is_some(),
         created_at: from_ms(row.created_at).unwrap_or_default(),
         n_keys: row.n_keys.unsigned_abs(),
     })
