@@ -47,7 +47,7 @@ pub struct Ended {
 /// that would outlive it ends then, and what was still to be told about it is void. A later end
 /// brings no key back: its date stays as it is until it is extended or rotated.
 ///
-/// Until another end is set, an end that was brought forward can be [undone](undo).
+/// Until another end is set, an end that was brought forward can be [undone](undo()).
 ///
 /// All of it is true at once, or nothing.
 ///
