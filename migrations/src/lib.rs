@@ -14,6 +14,7 @@ mod m20261123_000004_upkeep;
 mod m20261123_000005_otp;
 mod m20261123_000006_seals;
 mod m20261123_000007_links;
+mod m20261127_000008_undo;
 mod m20261127_000010_sessions;
 
 /// All migrations, in the order in which they are applied.
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000005_otp::Migration),
             Box::new(m20261123_000006_seals::Migration),
             Box::new(m20261123_000007_links::Migration),
+            Box::new(m20261127_000008_undo::Migration),
             Box::new(m20261127_000010_sessions::Migration),
         ]
     }

@@ -47,7 +47,7 @@ pub(super) enum Command {
     Set(SetArgs),
     /// End somebody's access, and all their keys with it.
     #[command(
-        after_help = "Examples:\n  lapsed owners offboard eve@agency.example --dry-run\n  lapsed owners offboard eve@agency.example --at 2026-12-31"
+        after_help = "Examples:\n  lapsed owners offboard eve@agency.example --dry-run\n  lapsed owners offboard eve@agency.example --at 2026-12-31\n  lapsed owners offboard eve@agency.example --undo\n\nIt can be undone until the keys are purged: for three days, unless the policy says otherwise."
     )]
     Offboard(offboard::OffboardArgs),
 }

@@ -8,12 +8,13 @@ use crate::{
         ACTOR, Context, Exit, Failure,
         when::{Horizon, horizon},
     },
-    domain::{identity::KeyKind, name::Slug},
+    domain::{identity::KeyKind, name::Slug, spread::Spread},
     store::{
         environments::Environment,
         policies::{
             EffectiveField, PolicyBook,
             change::{self, ChangeError, Edit, Scope},
+            shorten,
             simulate::reschedule,
         },
         tenants::Tenant,
@@ -31,11 +32,18 @@ Fields:
   max_ttl_days      days, or never
   review_days       days, or never
   undo_hours        hours before a revoked key is purged
+  mfa_required      true: a rotation needs a code of the owner's second factor
+  self_rotate       true: a program may rotate the key that it presents
+  window_proof      what brings an expired key back: mail_link,otp,secret_and_otp
+  delegated         the fields that environments may make less strict, such as window_days
   FIELD=inherit     leaves a field to the level above again
+
+An environment only makes rules stricter, unless its tenant has delegated the field.
 
 Example:
   lapsed policy simulate --tenant acme window_days=14 reminder_days=30,14,7,1
-  lapsed policy set --tenant acme --env production --kind user max_ttl_days=90";
+  lapsed policy set --tenant acme --env production --kind user max_ttl_days=90
+  lapsed policy set --tenant acme max_ttl_days=90 --spread 14 --notice 30";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -85,9 +93,23 @@ pub(super) struct ChangeArgs {
     /// Only for keys of this kind.
     #[arg(long)]
     kind: Option<KeyKind>,
+    /// Give keys that live longer than is allowed then a sooner date, spread over so many days.
+    /// [default: they keep their date]
+    #[arg(long, value_name = "DAYS")]
+    spread: Option<u16>,
+    /// Let none of those dates be sooner than in so many days.
+    #[arg(long, value_name = "DAYS", default_value_t = 30, requires = "spread")]
+    notice: u16,
     /// What to set.
     #[arg(value_name = "FIELD=VALUE", required = true)]
     edits: Vec<Edit>,
+}
+
+impl ChangeArgs {
+    fn spread(&self) -> anyhow::Result<Option<Spread>> {
+        let spread = self.spread.map(|days| Spread::new(self.notice, days)).transpose();
+        Ok(spread.map_err(|error| Failure::new(error.to_string()).usage())?)
+    }
 }
 
 /// A field of a policy, in effect.
@@ -124,9 +146,14 @@ pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit>
 async fn set(ctx: &Context, args: ChangeArgs) -> anyhow::Result<Exit> {
     let place = place(ctx, Some(&args.tenant), args.environment.as_ref()).await?;
     let Some(scope) = place.scope(args.kind) else { return Ok(Exit::Usage) };
+    let spread = args.spread()?;
     let changed = change::set(ctx.db(), ACTOR, &ctx.app.policies, &scope, &args.edits).await;
     let book = changed.map_err(refused)?;
     let n = reschedule(ctx.db(), &book, &scope).await?;
+    if let Some(spread) = spread {
+        let n = shorten(ctx.db(), ACTOR, &book, &scope, &spread).await?;
+        ctx.out.note(&format!("{n} keys end sooner now, and their owners are told"));
+    }
     ctx.out.note(&format!("set; {n} keys are looked at sooner or later than before"));
     effective(ctx, &book, &place, args.kind)?;
     Ok(Exit::Done)

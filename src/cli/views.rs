@@ -123,6 +123,8 @@ pub(super) struct KeyJson {
     /// The last notice for its expiry, such as `expiring-7d`.
     pub(super) last_notice: Option<String>,
     pub(super) last_used_at: Option<DateTime<Utc>>,
+    /// What presented it then, as whoever asked about it said.
+    pub(super) last_used_by: Option<String>,
     /// Why it must be kept.
     pub(super) hold: Option<String>,
     /// Why the daemon has put it aside.
@@ -154,6 +156,7 @@ impl KeyJson {
             window_ends_at: view.window_ends_at,
             next_action_at: view.next_action_at,
             last_used_at: view.last_used_at,
+            last_used_by: view.last_used_by,
             hold: view.hold,
             parked: view.parked,
             source,

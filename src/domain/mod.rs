@@ -17,6 +17,7 @@ pub mod retry;
 pub mod rotation;
 pub mod seal;
 pub mod session;
+pub mod spread;
 pub mod stage;
 pub mod token;
 pub mod verdict;

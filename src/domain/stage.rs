@@ -27,6 +27,10 @@ pub enum Stage {
     ReviewDue,
     /// Somebody with an old link asked for a new one.
     LinkAsked,
+    /// The owner's second factor was taken away: no code counts for a while.
+    OtpReset,
+    /// A stricter policy has the key end sooner than it was said.
+    Shortened,
 }
 
 impl Stage {
@@ -43,6 +47,8 @@ impl Stage {
             Self::Rotated => -11,
             Self::ReviewDue => -12,
             Self::LinkAsked => -13,
+            Self::OtpReset => -14,
+            Self::Shortened => -15,
         }
     }
 
@@ -57,6 +63,8 @@ impl Stage {
             -11 => Some(Self::Rotated),
             -12 => Some(Self::ReviewDue),
             -13 => Some(Self::LinkAsked),
+            -14 => Some(Self::OtpReset),
+            -15 => Some(Self::Shortened),
             _ => None,
         }
     }
@@ -73,6 +81,8 @@ impl fmt::Display for Stage {
             Self::Rotated => f.pad("rotated"),
             Self::ReviewDue => f.pad("review-due"),
             Self::LinkAsked => f.pad("link-asked"),
+            Self::OtpReset => f.pad("otp-reset"),
+            Self::Shortened => f.pad("shortened"),
         }
     }
 }

@@ -83,7 +83,9 @@ pub struct Item {
 /// What a mail is about: the templates are named after these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
-    /// The rotation window is about to close. The most urgent: after it the key is gone.
+    /// The owner's second factor was taken away. The most urgent: it may be somebody else's doing.
+    OtpReset,
+    /// The rotation window is about to close: after it the key is gone.
     Closing,
     /// The key has expired, and perhaps can still be brought back.
     Expired,
@@ -91,6 +93,8 @@ pub enum Topic {
     Expiring,
     /// The key is about to end for good, with its owner's access.
     Ending,
+    /// A stricter policy has the key end sooner than it was said.
+    Shortened,
     /// A key that never expires is due for a review.
     Review,
     /// The key has a new secret.
@@ -103,11 +107,13 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic, the most urgent first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
+        Self::OtpReset,
         Self::Closing,
         Self::Expired,
         Self::Expiring,
         Self::Ending,
+        Self::Shortened,
         Self::Review,
         Self::Rotated,
         Self::Created,
@@ -121,6 +127,8 @@ impl Topic {
             Self::Expired => "expired",
             Self::Expiring => "expiring",
             Self::Ending => "ending",
+            Self::Shortened => "shortened",
+            Self::OtpReset => "otp-reset",
             Self::Review => "review",
             Self::Rotated => "rotated",
             Self::Created => "created",
@@ -173,6 +181,8 @@ impl Item {
             Stage::Created => Topic::Created,
             Stage::Rotated => Topic::Rotated,
             Stage::ReviewDue => Topic::Review,
+            Stage::OtpReset => Topic::OtpReset,
+            Stage::Shortened => Topic::Shortened,
         }
     }
 
@@ -180,8 +190,10 @@ impl Item {
     fn deadline(&self, topic: Topic) -> Option<DateTime<Utc>> {
         match topic {
             Topic::Closing | Topic::Expired => self.window_ends_at,
-            Topic::Expiring | Topic::Ending => self.expires_at,
-            Topic::Review | Topic::Rotated | Topic::Created | Topic::Purged => None,
+            Topic::Expiring | Topic::Ending | Topic::Shortened => self.expires_at,
+            Topic::OtpReset | Topic::Review | Topic::Rotated | Topic::Created | Topic::Purged => {
+                None
+            }
         }
     }
 }

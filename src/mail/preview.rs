@@ -39,7 +39,9 @@ pub fn sample(topic: Topic, n: usize, now: DateTime<Utc>) -> Digest {
 /// A mail about one key of every topic.
 pub fn mixed(now: DateTime<Utc>) -> Digest {
     let topics = Topic::ALL.into_iter().enumerate();
-    digest(topics.map(|(index, topic)| item(topic, index, now)).collect())
+    // The first topic is about owners, not keys: it gets the key that is left over.
+    let n = Topic::ALL.len();
+    digest(topics.map(|(index, topic)| item(topic, (index + n - 1) % n, now)).collect())
 }
 
 /// The same mail from an installation without pages, so without links.
@@ -86,6 +88,8 @@ fn item(topic: Topic, index: usize, now: DateTime<Utc>) -> Item {
         Topic::Expiring | Topic::Ending => {
             (Stage::Expiring { days: 7 }, Some(now + days(7 + later)))
         }
+        Topic::Shortened => (Stage::Shortened, Some(now + days(30 + later))),
+        Topic::OtpReset => (Stage::OtpReset, Some(now + days(60))),
         Topic::Review => (Stage::ReviewDue, None),
         Topic::Rotated => (Stage::Rotated, Some(now + days(90))),
         Topic::Created => (Stage::Created, Some(now + days(90))),

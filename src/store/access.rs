@@ -19,9 +19,15 @@ use crate::{
         from_ms,
         owners::{self, Owner},
         policies::PolicyBook,
-        row, to_ms,
+        row,
+        sql::{Batch, Sql, Update},
+        to_ms,
     },
 };
+
+mod undo;
+
+pub use undo::{UndoError, Undone, undo};
 
 /// How many keys are read and written at a time.
 const BATCH: u64 = 1000;
@@ -41,6 +47,8 @@ pub struct Ended {
 /// that would outlive it ends then, and what was still to be told about it is void. A later end
 /// brings no key back: its date stays as it is until it is extended or rotated.
 ///
+/// Until another end is set, an end that was brought forward can be [undone](undo()).
+///
 /// All of it is true at once, or nothing.
 ///
 /// # Errors
@@ -55,7 +63,14 @@ pub async fn set_end(
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
     // First the owner: whoever makes them a key at this moment waits, and then reads the new end.
-    let row = owner_rows::ActiveModel { access_ends_at: Set(at.map(to_ms)), ..Default::default() };
+    let locked = locked(&*tx, owner.id).await?;
+    let is_sooner = at.is_some_and(|at| locked.access_ends_at.is_none_or(|old| to_ms(at) < old));
+    let before = locked.access_before.or(Some(locked.access_ends_at.unwrap_or(0)));
+    let row = owner_rows::ActiveModel {
+        access_ends_at: Set(at.map(to_ms)),
+        access_before: Set(before.filter(|_| is_sooner)),
+        ..Default::default()
+    };
     let query =
         owner_rows::Entity::update_many().set(row).filter(owner_rows::Column::Id.eq(owner.id));
     query.exec(&*tx).await.map_err(StoreError::during("set the end of an access"))?;
@@ -68,6 +83,9 @@ pub async fn set_end(
         last = row.id;
         end_batch(&*tx, policies, (actor, at, now), &rows, &mut ended).await?;
     }
+    if !is_sooner {
+        forget_ends(&*tx, owner.id).await?;
+    }
     let detail = serde_json::json!({
         "before": owner.access_ends_at, "after": at, "n_shortened": ended.n_shortened,
     });
@@ -75,6 +93,47 @@ pub async fn set_end(
     owners::record(&*tx, actor, "owner.access-set", ids, detail.to_string(), now).await?;
     tx.commit().await?;
     Ok(ended)
+}
+
+/// The owner's row, locked against everybody else.
+async fn locked(
+    conn: &impl ConnectionTrait,
+    owner_id: i64,
+) -> Result<owner_rows::Model, StoreError> {
+    let row = owner_rows::Entity::find_by_id(owner_id).lock_exclusive().one(conn).await;
+    row.map_err(StoreError::during("read an owner"))?
+        .ok_or(StoreError::Corrupt { what: "an owner", found: "nothing".to_owned() })
+}
+
+/// Remembers when these keys were to end, unless that is remembered already.
+async fn remember_ends(
+    conn: &impl ConnectionTrait,
+    ends: &[(KeyId, Option<DateTime<Utc>>)],
+) -> Result<(), StoreError> {
+    if ends.is_empty() {
+        return Ok(());
+    }
+    let batch = Batch::new()
+        .numbers("id", ends.iter().map(|(id, _)| id.0))
+        .numbers("at", ends.iter().map(|(_, at)| at.map_or(0, to_ms)));
+    let update = Update {
+        table: "api_keys",
+        sets: &[("expires_before", "v.at")],
+        joins: "",
+        on: "api_keys.id = v.id",
+        guard: "api_keys.expires_before IS NULL",
+    };
+    Sql::new(conn, "remember ends").update_from(&update, &batch).execute(conn).await.map(drop)
+}
+
+/// Forgets when an owner's keys were to end: there is nothing to undo any more.
+async fn forget_ends(conn: &impl ConnectionTrait, owner_id: i64) -> Result<(), StoreError> {
+    let none = api_keys::ActiveModel { expires_before: Set(None), ..Default::default() };
+    let query = api_keys::Entity::update_many()
+        .set(none)
+        .filter(api_keys::Column::OwnerId.eq(owner_id))
+        .filter(api_keys::Column::ExpiresBefore.is_not_null());
+    query.exec(conn).await.map(drop).map_err(StoreError::during("forget ends"))
 }
 
 /// An owner's next keys, locked against everybody else.
@@ -102,6 +161,7 @@ async fn end_batch(
     ended: &mut Ended,
 ) -> Result<(), StoreError> {
     let (mut amendments, mut shortened, mut events) = (Vec::new(), Vec::new(), Vec::new());
+    let mut ends = Vec::new();
     for row in rows {
         let Ok(key) = row::to_key(row) else {
             ended.n_corrupt += 1;
@@ -110,12 +170,14 @@ async fn end_batch(
         let after = end(key, at);
         if after.expires_at() != key.expires_at() {
             shortened.push(KeyId(row.id));
+            ends.push((KeyId(row.id), key.expires_at()));
             events.push(shortened_event(row, &key, &after));
         }
         amendments.push(amendment(policies, row, &after, now));
     }
     // The rows are locked, so each still has its version.
     amend::write(conn, &amendments).await?;
+    remember_ends(conn, &ends).await?;
     ended.n_shortened += shortened.len() as u64;
     ended.n_kept += (amendments.len() - shortened.len()) as u64;
     amend::void_notices(conn, shortened.into_iter(), "the access of its owner ends").await?;

@@ -126,6 +126,8 @@ pub async fn revoke_if(
     let (next_job, next_action_at) = next_columns(lifecycle::first_look(&after, policy, now));
     let change = api_keys::ActiveModel {
         state: Set(StateCode::Revoked.code()),
+        // Whoever comes back gets no key back that somebody ended by name.
+        expires_before: Set(None),
         window_ends_at: Set(Some(to_ms(purge_at))),
         next_job: Set(next_job),
         next_action_at: Set(next_action_at),

@@ -53,6 +53,8 @@ pub struct KeyView {
     pub next_action_at: Option<DateTime<Utc>>,
     /// When it was last used.
     pub last_used_at: Option<DateTime<Utc>>,
+    /// What presented it then, as whoever asked about it said.
+    pub last_used_by: Option<String>,
     /// Why it must be kept.
     pub hold: Option<String>,
     /// Why the daemon has put it aside.
@@ -251,6 +253,7 @@ fn to_view(result: &QueryResult) -> Result<KeyView, StoreError> {
         window_ends_at: row.window_ends_at.and_then(from_ms),
         next_action_at: row.next_action_at.and_then(from_ms),
         last_used_at: row.last_used_at.and_then(from_ms),
+        last_used_by: row.last_used_by,
         hold: row.hold,
         parked: row.parked,
         external: row.source.zip(row.external_id),

@@ -2,7 +2,7 @@
 //! key presented a thousand times a second costs one row every ten seconds.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Mutex, PoisonError},
 };
 
@@ -22,7 +22,7 @@ use crate::{
 pub const FLUSH_EVERY: TimeDelta = TimeDelta::seconds(10);
 
 /// One use of one secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Use {
     /// The key.
     pub key: KeyId,
@@ -30,13 +30,20 @@ pub struct Use {
     pub version: i64,
     /// When.
     pub at: DateTime<Utc>,
+    /// What presented it, as whoever asks says; at most [`MAX_BY`] characters.
+    pub by: Option<String>,
 }
 
+/// Characters that are remembered of what presented a key.
+pub const MAX_BY: usize = 200;
+
 /// The first and the last use of a secret since it was written down.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Span {
     first: DateTime<Utc>,
     last: DateTime<Utc>,
+    /// What presented it last, of those that were named.
+    by: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -52,8 +59,8 @@ pub struct LastUse(Mutex<Collected>);
 impl LastUse {
     /// Notes a use. It never waits for the database.
     pub fn note(&self, used: Use) {
-        let Use { key, version, at } = used;
-        self.merge(key, version, Span { first: at, last: at });
+        let Use { key, version, at, by } = used;
+        self.merge(key, version, Span { first: at, last: at, by });
     }
 
     /// Writes down what has been collected, if that was not done in the last ten seconds
@@ -93,9 +100,19 @@ impl LastUse {
 
     fn merge(&self, key: KeyId, version: i64, span: Span) {
         let mut collected = self.lock();
-        let known = collected.uses.entry((key, version)).or_insert(span);
+        let known = match collected.uses.entry((key, version)) {
+            Entry::Vacant(new) => {
+                new.insert(span);
+                return;
+            }
+            Entry::Occupied(known) => known.into_mut(),
+        };
         known.first = known.first.min(span.first);
+        let is_newer = known.last <= span.last;
         known.last = known.last.max(span.last);
+        if span.by.is_some() && (is_newer || known.by.is_none()) {
+            known.by = span.by;
+        }
     }
 
     /// Nothing here can be left half-done, so a panic elsewhere spoils nothing.
@@ -110,20 +127,23 @@ async fn write(db: &Db, uses: &HashMap<(KeyId, i64), Span>) -> Result<u64, Store
     // In one order, so that two daemons never wait for each other.
     let mut uses: Vec<_> = uses.iter().collect();
     uses.sort_unstable_by_key(|(secret, _)| **secret);
-    let mut keys: Vec<(KeyId, DateTime<Utc>)> = Vec::with_capacity(uses.len());
+    let mut keys: Vec<(KeyId, &Span)> = Vec::with_capacity(uses.len());
     for ((key, _), span) in &uses {
         match keys.last_mut().filter(|(last, _)| last == key) {
-            Some((_, at)) => *at = span.last.max(*at),
-            None => keys.push((*key, span.last)),
+            Some((_, known)) if known.last < span.last => *known = span,
+            Some(_) => {}
+            None => keys.push((*key, span)),
         }
     }
     let tx = db.begin().await?;
     let batch = Batch::new()
         .numbers("id", keys.iter().map(|(key, _)| key.0))
-        .numbers("at", keys.iter().map(|(_, at)| to_ms(*at)));
+        .numbers("at", keys.iter().map(|(_, span)| to_ms(span.last)))
+        .texts("by_whom", keys.iter().map(|(_, span)| span.by.clone().unwrap_or_default()));
     let update = Update {
         table: "api_keys",
-        sets: &[("last_used_at", "v.at")],
+        // Who says nothing of itself leaves nothing of whoever was there before.
+        sets: &[("last_used_at", "v.at"), ("last_used_by", "v.by_whom")],
         joins: "",
         on: "api_keys.id = v.id",
         guard: "(api_keys.last_used_at IS NULL OR api_keys.last_used_at < v.at)",

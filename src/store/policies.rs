@@ -2,7 +2,8 @@
 //!
 //! The configuration has rules for the whole installation; a tenant and an environment may each
 //! set fields of their own, kept as JSON in their rows. An environment is laid over its tenant,
-//! and a tenant over the installation. A layer that makes no sense is passed over, so that its
+//! and a tenant over the installation, whose rules are where tenants begin. An environment only
+//! makes rules stricter, unless its tenant has delegated the field to it. A layer that makes no sense is passed over, so that its
 //! keys go on living under the layer below, and is reported.
 
 use std::collections::HashMap;
@@ -21,11 +22,15 @@ use crate::{
     },
 };
 
+mod apply;
 pub mod change;
+mod delegated;
 mod effective;
 mod layer;
 pub mod simulate;
 
+pub use apply::shorten;
+pub use delegated::Delegated;
 pub use effective::EffectiveField;
 pub use layer::{Limit, PolicyChange, PolicyLayer, ProofWord};
 
@@ -102,14 +107,15 @@ impl PolicyBook {
     }
 
     fn lay_tenant(&mut self, id: i64, slug: &str, json: &str) {
-        match lay(json, &self.base) {
+        match lay(json, &self.base, &Delegated::to_tenants()) {
             Ok(entry) => drop(self.tenants.insert(id, entry)),
             Err(what) => self.report(format!("tenant `{slug}`"), what),
         }
     }
 
     fn lay_environment(&mut self, id: i64, tenant_id: i64, slug: &str, json: &str) {
-        match lay(json, self.of_tenant(tenant_id)) {
+        let free = self.tenant_layer(tenant_id).map(|layer| layer.delegated.clone());
+        match lay(json, self.of_tenant(tenant_id), &free.unwrap_or_default()) {
             Ok(entry) => drop(self.environments.insert(id, entry)),
             Err(what) => self.report(format!("environment `{slug}` (tenant {tenant_id})"), what),
         }
@@ -167,10 +173,10 @@ impl Layers {
     }
 }
 
-fn lay(json: &str, parents: &Policies) -> Result<Entry, String> {
+fn lay(json: &str, parents: &Policies, free: &Delegated) -> Result<Entry, String> {
     let layer = PolicyLayer::parse(json).map_err(|error| error.to_string())?;
     let effective =
-        layer.over(parents).map_err(|(kind, error)| format!("for {kind} keys, {error}"))?;
+        layer.over(parents, free).map_err(|(kind, error)| format!("for {kind} keys, {error}"))?;
     Ok(Entry { layer, effective })
 }
 
@@ -179,7 +185,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::domain::policy::PolicyFields;
+    use crate::domain::policy::{PolicyFields, WindowProof};
 
     fn base() -> Policies {
         let application = PolicyFields {
@@ -212,6 +218,37 @@ mod tests {
     }
 
     #[test]
+    fn a_level_below_only_tightens() {
+        let mut book = PolicyBook::new(base());
+        let tenant = r#"{"window_days": 5, "max_ttl_days": 100, "reminder_days": [14, 2],
+            "review_days": 90, "undo_hours": 48, "window_proof": ["otp", "mail_link"]}"#;
+        let loose = r#"{"window_days": 9, "max_ttl_days": 200, "default_ttl_days": 150,
+            "reminder_days": [20], "review_days": 300, "undo_hours": 1, "self_rotate": true,
+            "window_proof": ["otp", "secret_and_otp"]}"#;
+        let strict = r#"{"window_days": 3, "max_ttl_days": 50, "reminder_days": [20, 14, 2],
+            "undo_hours": 96, "window_proof": ["otp"]}"#;
+        book.lay_tenant(1, "acme", tenant);
+        book.lay_environment(10, 1, "loose", loose);
+        book.lay_environment(11, 1, "strict", strict);
+        assert_eq!(book.problems(), []);
+        let policy = book.of(1, 10, KeyKind::User).fields();
+        assert_eq!((policy.window_days, policy.max_ttl_days), (5, Some(100)));
+        assert_eq!((policy.default_ttl_days, policy.reminder_days), (Some(90), vec![2, 14, 20]));
+        assert_eq!((policy.review_days, policy.undo_hours), (Some(90), 48));
+        assert_eq!((policy.self_rotate, policy.window_proof), (false, vec![WindowProof::Otp]));
+        let policy = book.of(1, 11, KeyKind::User).fields();
+        assert_eq!((policy.window_days, policy.max_ttl_days, policy.undo_hours), (3, Some(50), 96));
+        assert_eq!(policy.window_proof, vec![WindowProof::Otp]);
+
+        let delegating =
+            tenant.replace("\"undo", "\"delegated\": [\"window_days\", \"self_rotate\"], \"undo");
+        book.lay_tenant(1, "acme", &delegating);
+        book.lay_environment(10, 1, "loose", loose);
+        let policy = book.of(1, 10, KeyKind::User).fields();
+        assert_eq!((policy.window_days, policy.self_rotate, policy.undo_hours), (9, true, 48));
+    }
+
+    #[test]
     fn a_demand_for_an_otp_cannot_be_waived_below() {
         let mut book = PolicyBook::new(base());
         book.lay_tenant(1, "acme", r#"{"mfa_required": true}"#);
@@ -233,6 +270,10 @@ mod tests {
         let application = book.of(1, 10, KeyKind::Application);
         assert_eq!(application.reminder_days(), [60]);
         assert_eq!(application.default_ttl(), Some(TimeDelta::days(180)), "never gives way");
+        let json = r#"{"window_days": 3, "application": {"window_days": 5}}"#;
+        book.lay_tenant(1, "acme", json);
+        let window = |kind| book.of(1, 10, kind).window().num_days();
+        assert_eq!([KeyKind::User, KeyKind::Application].map(window), [3, 5]);
     }
 
     #[test]
@@ -250,7 +291,6 @@ mod tests {
         book.lay_tenant(1, "acme", r#"{"window_days": 14}"#);
         for (id, json) in [
             (10, r#"{"window_day": 3}"#),
-            (11, r#"{"max_ttl_days": "never"}"#),
             (12, r#"{"max_ttl_days": "nevr"}"#),
             (13, "not json"),
             (14, r#"{"user": {"reminder_days": []}}"#),
@@ -259,12 +299,12 @@ mod tests {
             assert_eq!(window(&book, 1, id), 14, "the tenant's rules stand");
         }
         let problems: Vec<_> = book.problems().iter().map(ToString::to_string).collect();
-        assert_eq!(problems.len(), 5);
+        assert_eq!(problems.len(), 4);
         assert!(problems[0].contains("unknown field `window_day`"), "{}", problems[0]);
         assert_eq!(
-            problems[1],
-            "the policy of environment `production` (tenant 1): for user keys, max_ttl_days is \
-             missing, but keys of people must expire"
+            problems[3],
+            "the policy of environment `production` (tenant 1): for user keys, reminder_days is \
+             empty, so no owner would ever be told; name at least one day"
         );
     }
 

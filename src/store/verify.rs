@@ -24,7 +24,8 @@ use crate::{
 /// Secrets of a key that are compared: its newest, and the one before it.
 const MOST_SECRETS: usize = 2;
 
-/// Judges what somebody presents as a key. A good one is noted in `uses`, to be written down later.
+/// Judges what somebody presents as a key. A good one is noted in `uses`, with what presented it
+/// (`by`) if that is known, to be written down later.
 ///
 /// The database is not asked about a text that is mistyped. Secrets that another system issued are
 /// not ours to verify, and are as unknown as any other.
@@ -36,7 +37,7 @@ pub async fn verify(
     db: &Db,
     (brand, pepper): (Brand, &[u8; 32]),
     uses: &LastUse,
-    text: &str,
+    (text, by): (&str, Option<String>),
 ) -> Result<Verdict, StoreError> {
     let Ok(token) = Token::parse(brand, text) else { return Ok(Verdict::INVALID) };
     let presented = token.mac(pepper);
@@ -47,7 +48,7 @@ pub async fn verify(
     let valid_until = found.valid_until.and_then(from_ms);
     let verdict = judge(token.id, &found.key, found.version, valid_until, now);
     if verdict.finding == Finding::Valid {
-        uses.note(Use { key: found.id, version: found.version, at: now });
+        uses.note(Use { key: found.id, version: found.version, at: now, by });
     }
     Ok(verdict)
 }

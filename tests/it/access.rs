@@ -1,7 +1,7 @@
 //! When somebody's access ends, so do their keys: all of them, at once, and nothing else.
 
 use lapsed::store::{
-    access::{self, Ended},
+    access::{self, Ended, UndoError, Undone},
     owners::{self, Owner},
     policies::PolicyBook,
 };
@@ -82,5 +82,57 @@ on_each_engine! {
         app.clock.advance(days(10));
         app.sweep().await;
         assert_eq!(app.describe(1).await, "window, next sweep in PT518400S", "but it has a window again");
+    }
+}
+
+on_each_engine! {
+    async fn an_offboarding_is_undone_until_the_purge(app: TestApp) {
+        let secrets = crate::support::secrets::Secrets::new(&app).await;
+        let (one, two) = (secrets.create().await, secrets.create().await);
+        app.pass().await;
+        let (policies, ada) = (book(&app).await, owner(&app).await);
+        let columns = "SELECT expires_at FROM api_keys ORDER BY id";
+        let before: Vec<i64> = app.column(columns).await;
+        assert!(matches!(access::undo(&app.db, &policies, "operator", &ada).await, Err(UndoError::Nothing)));
+        let later = Some(app.now() + days(30));
+        access::set_end(&app.db, &policies, "operator", &ada, later).await.unwrap();
+        // Sooner still: what is undone is the whole of it.
+        access::set_end(&app.db, &policies, "operator", &ada, Some(app.now())).await.unwrap();
+        app.pass().await;
+        lapsed::store::key_changes::revoke(&app.db, &policies, "operator", two.id.as_str(), None).await.unwrap_err();
+        assert_eq!(secrets.finding(&one).await, "revoked");
+        app.clock.advance(days(3) - chrono::TimeDelta::milliseconds(2));
+        let ada = owner(&app).await;
+        let undone = access::undo(&app.db, &policies, "operator", &ada).await.unwrap();
+        assert_eq!(undone, Undone { access_ends_at: None, n_restored: 2, n_late: 0 });
+        assert_eq!(app.column::<i64>(columns).await, before);
+        assert_eq!([secrets.finding(&one).await, secrets.finding(&two).await], ["valid", "valid"]);
+        assert!(app.describe(1).await.starts_with("active, next sweep"), "{}", app.describe(1).await);
+        app.pass().await;
+        assert_eq!(app.count("api_keys").await, 2, "no purge");
+        let actions: Vec<String> = app.column("SELECT action FROM audit_events ORDER BY id").await;
+        assert!(actions.ends_with(&["key.restored".to_owned(), "key.restored".to_owned(), "owner.offboard-undone".to_owned()]), "{actions:?}");
+        assert!(matches!(access::undo(&app.db, &policies, "operator", &owner(&app).await).await, Err(UndoError::Nothing)));
+    }
+}
+
+on_each_engine! {
+    async fn an_offboarding_is_undone_neither_too_late_nor_for_what_somebody_revoked(app: TestApp) {
+        let secrets = crate::support::secrets::Secrets::new(&app).await;
+        let key = secrets.create().await;
+        let policies = book(&app).await;
+        let end = Some(app.now() + days(1));
+        access::set_end(&app.db, &policies, "operator", &owner(&app).await, end).await.unwrap();
+        lapsed::store::key_changes::revoke(&app.db, &policies, "operator", key.id.as_str(), None).await.unwrap();
+        let undone = access::undo(&app.db, &policies, "operator", &owner(&app).await).await.unwrap();
+        assert_eq!((undone.n_restored, undone.n_late), (0, 0));
+        assert_eq!(secrets.finding(&key).await, "revoked");
+
+        secrets.create().await;
+        access::set_end(&app.db, &policies, "operator", &owner(&app).await, Some(app.now())).await.unwrap();
+        app.sweep().await;
+        app.clock.advance(days(3));
+        let late = access::undo(&app.db, &policies, "operator", &owner(&app).await).await;
+        assert!(matches!(late, Err(UndoError::Late { .. })), "{late:?}");
     }
 }

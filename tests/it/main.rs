@@ -24,6 +24,7 @@ mod import;
 mod keys;
 mod leases;
 mod links;
+mod mid_window;
 mod monitoring;
 mod otp;
 mod pages;

@@ -220,6 +220,8 @@ on_each_engine! {
         let frozen = closes().await;
 
         let until = otp::reset(&app.db, &policies, "operator", &owner).await.unwrap();
+        app.job("deliver").await;
+        assert_eq!(app.subjects().last().unwrap(), "ada@acme.example: Your second factor was reset");
         assert_eq!(until, app.now() + days(1));
         assert_eq!(closes().await, frozen + 86_400_000);
         assert_eq!(app.count("recovery_codes").await, 0);

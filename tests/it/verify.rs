@@ -65,7 +65,7 @@ on_each_engine! {
         app.db.close().await.unwrap();
         assert_eq!(secrets.verify(&key.expose()[1..]).await, Verdict::INVALID);
         let given = (secrets.brand, secrets.keyring.pepper());
-        let answer = verify::verify(&app.db, given, &secrets.uses, key.expose()).await;
+        let answer = verify::verify(&app.db, given, &secrets.uses, (key.expose(), None)).await;
         assert!(answer.is_err(), "without a database nobody is let in");
     }
 }
@@ -120,7 +120,7 @@ on_each_engine! {
         let late = LastUse::default();
         let ids: Vec<i64> = app.column("SELECT id FROM api_keys ORDER BY id").await;
         let key = lapsed::domain::key::KeyId(ids[0]);
-        late.note(lapsed::store::last_use::Use { key, version: 1, at: app.now() - days(1) });
+        late.note(lapsed::store::last_use::Use { key, version: 1, at: app.now() - days(1), by: None });
         assert_eq!(late.flush(&app.db).await.unwrap(), 0);
         assert_eq!(uses_of().await[0], Some(began + 4000));
         let versions: Vec<i64> = app.column("SELECT version FROM api_keys").await;

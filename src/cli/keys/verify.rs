@@ -58,7 +58,7 @@ pub(super) async fn run(ctx: &Context, args: VerifyArgs) -> anyhow::Result<Exit>
     let text = ask::line()?;
     let (keyring, uses) = (ctx.app.keyring()?, LastUse::default());
     let secrets = (ctx.app.brand, keyring.pepper());
-    let verdict = verify::verify(ctx.db(), secrets, &uses, &text).await?;
+    let verdict = verify::verify(ctx.db(), secrets, &uses, (&text, None)).await?;
     uses.flush(ctx.db()).await?;
     let now = ctx.now().await?;
     ctx.out.fields(&VerdictJson::from(verdict), &fields(&verdict, now))?;

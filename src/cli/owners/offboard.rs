@@ -11,7 +11,7 @@ use crate::{
         views::KeyJson,
         when::{self, show, show_end, show_past},
     },
-    store::{access, key_list},
+    store::{access, key_list, owners::Owner},
 };
 
 /// The most keys a preview shows.
@@ -27,6 +27,9 @@ pub(in crate::cli) struct OffboardArgs {
     /// Only show what would end.
     #[arg(long)]
     dry_run: bool,
+    /// Take it back: the access and the keys that ended with it are as they were before.
+    #[arg(long, conflicts_with_all = ["at", "dry_run"])]
+    undo: bool,
 }
 
 /// What `--json` writes.
@@ -44,6 +47,9 @@ struct Report {
 pub(super) async fn run(ctx: &Context, args: OffboardArgs) -> anyhow::Result<()> {
     let owner = args.who.find(ctx).await?;
     let now = ctx.now().await?;
+    if args.undo {
+        return undo(ctx, &owner, now).await;
+    }
     let at = args.at.unwrap_or(now);
     let keys = ending(ctx, owner.id, at, now).await?;
     if !ctx.out.is_json() {
@@ -85,6 +91,34 @@ pub(super) async fn run(ctx: &Context, args: OffboardArgs) -> anyhow::Result<()>
     Ok(())
 }
 
+/// What `--undo --json` writes.
+#[derive(Debug, Serialize)]
+struct Undone {
+    owner: String,
+    access_ends_at: Option<DateTime<Utc>>,
+    n_restored: u64,
+    /// Keys whose purge was due already.
+    n_late: u64,
+}
+
+async fn undo(ctx: &Context, owner: &Owner, now: DateTime<Utc>) -> anyhow::Result<()> {
+    let undone = access::undo(ctx.db(), &ctx.policies, ACTOR, owner).await?;
+    let access::Undone { access_ends_at, n_restored, n_late } = undone;
+    ctx.out.note(&format!(
+        "the access of `{}` ends: {}; {n_restored} keys are as they were",
+        owner.email,
+        show_end(access_ends_at, now)
+    ));
+    if n_late > 0 {
+        ctx.out.warning(&format!("for {n_late} keys it was too late"));
+    }
+    if ctx.out.is_json() {
+        let owner = owner.email.clone();
+        ctx.out.json(&Undone { owner, access_ends_at, n_restored, n_late })?;
+    }
+    Ok(())
+}
+
 /// The owner's keys that would outlive `at`.
 async fn ending(
     ctx: &Context,
@@ -118,13 +152,14 @@ fn preview(ctx: &Context, keys: &[KeyJson], now: DateTime<Utc>) -> anyhow::Resul
         ctx.out.note("no key would outlive that");
         return Ok(());
     }
-    ctx.out.listing(["id", "environment", "name", "expires", "last used"], keys, |key| {
+    ctx.out.listing(["id", "environment", "name", "expires", "last used", "by"], keys, |key| {
         [
             key.id.clone(),
             key.environment.clone(),
             key.name.clone(),
             show_end(key.expires_at, now),
             show_past(key.last_used_at, now, "never"),
+            key.last_used_by.clone().unwrap_or_default(),
         ]
     })?;
     if keys.len() == PREVIEW {

@@ -27,8 +27,12 @@ struct SimulationJson {
     other_next_action: u64,
     /// Active keys whose window will have another length.
     other_window: u64,
-    /// Active keys that live longer than would be allowed, and do not now. They keep their date.
+    /// Active keys that live longer than would be allowed, and do not now.
     beyond_max_ttl: u64,
+    /// Keys that would get a sooner date: none without `--spread`.
+    shortened: u64,
+    /// The first of those dates.
+    first_end: Option<DateTime<Utc>>,
     /// Rows that make no sense.
     damaged: u64,
     /// The days (UTC) on which something happens, as things are or as they would be.
@@ -52,10 +56,12 @@ struct Counts {
 pub(super) async fn run(ctx: &Context, args: ChangeArgs, until: Horizon) -> anyhow::Result<Exit> {
     let place = place(ctx, Some(&args.tenant), args.environment.as_ref()).await?;
     let Some(scope) = place.scope(args.kind) else { return Ok(Exit::Usage) };
+    let spread = args.spread()?;
     let (conn, base) = (ctx.db().conn(), &ctx.app.policies);
     let (new, _) = change::preview(conn, base, &scope, &args.edits).await.map_err(refused)?;
     let until = until.from(ctx.now().await?);
-    let simulation = simulate(ctx.db(), (&ctx.policies, &new), &scope, until).await?;
+    let simulation =
+        simulate(ctx.db(), (&ctx.policies, &new), &scope, until, spread.as_ref()).await?;
     let json = to_json(&simulation, until);
     if ctx.out.is_json() {
         ctx.out.json(&json)?;
@@ -79,6 +85,8 @@ fn to_json(simulation: &Simulation, until: DateTime<Utc>) -> SimulationJson {
         other_next_action: simulation.n_other_next,
         other_window: simulation.n_other_window,
         beyond_max_ttl: simulation.n_too_long,
+        shortened: simulation.n_shortened,
+        first_end: simulation.first_end,
         damaged: simulation.n_corrupt,
         days: days.into_iter().map(day).collect(),
     }
@@ -107,8 +115,16 @@ fn print(ctx: &Context, simulation: &SimulationJson) -> anyhow::Result<()> {
     let SimulationJson { keys, other_next_action, other_window, beyond_max_ttl, .. } = simulation;
     ctx.out.note(&format!(
         "of {keys} keys: {other_next_action} have another next action, {other_window} another \
-         window, {beyond_max_ttl} live longer than would be allowed, and keep their date"
+         window, {beyond_max_ttl} live longer than would be allowed"
     ));
+    match simulation.first_end {
+        None => ctx.out.note("all keep their date; --spread gives sooner ones"),
+        Some(first) => ctx.out.note(&format!(
+            "{} get a sooner date, the first of them {}",
+            simulation.shortened,
+            first.format("%Y-%m-%d %H:%M UTC")
+        )),
+    }
     ctx.out.note("nothing was changed");
     Ok(())
 }

@@ -117,7 +117,7 @@ pub(super) async fn show(
             let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind };
             let (new, _) = change::preview(db.conn(), &base, &scope, &[edit]).await?;
             let until = plan::until(admin.api.now().await?, TimeDelta::days(30));
-            Some(simulate::simulate(db, (&book, &new), &scope, until).await?)
+            Some(simulate::simulate(db, (&book, &new), &scope, until, None).await?)
         }
     };
     let title = match &environment {

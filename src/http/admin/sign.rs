@@ -91,7 +91,7 @@ pub(super) async fn enter(
     if !admin.throttle.admits(token.id, Instant::now()) {
         return wrong(StatusCode::TOO_MANY_REQUESTS, "admin-too-many");
     }
-    let verdict = admin.api.verify(text).await?;
+    let verdict = admin.api.verify(text, Some("the sign-in page".to_owned())).await?;
     let known = verdict.key.filter(|_| verdict.is_valid());
     let db = admin.api.db()?;
     let holder = match &known {

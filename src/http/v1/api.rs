@@ -109,11 +109,15 @@ impl Api {
         &self.0.shutdown
     }
 
-    /// What `text` is, if anybody's.
-    pub(in crate::http) async fn verify(&self, text: &str) -> Result<Verdict, Problem> {
+    /// What `text` is, if anybody's; `by` is what presented it, if that is known.
+    pub(in crate::http) async fn verify(
+        &self,
+        text: &str,
+        by: Option<String>,
+    ) -> Result<Verdict, Problem> {
         let parts = self.parts()?;
         let secrets = (parts.brand, parts.keyring.pepper());
-        Ok(verify::verify(&parts.db, secrets, &self.0.uses, text).await?)
+        Ok(verify::verify(&parts.db, secrets, &self.0.uses, (text, by)).await?)
     }
 
     pub(in crate::http) fn mint<'a>(&'a self, random: &'a [u8; 32]) -> Result<Mint<'a>, Problem> {

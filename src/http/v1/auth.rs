@@ -10,7 +10,7 @@ use crate::{
     domain::{identity::Role, verdict::Verdict},
     http::{
         problem::Problem,
-        v1::{api::Api, refusal::not_found},
+        v1::{api::Api, input::client, refusal::not_found},
     },
     store::{
         admin_tokens::{self, AdminToken},
@@ -98,7 +98,7 @@ pub(in crate::http) fn forbidden(detail: &str) -> Problem {
 impl Caller {
     async fn of(headers: &HeaderMap, api: &Api) -> Result<Self, Problem> {
         let verdict = match bearer(headers) {
-            Some(text) => api.verify(text).await?,
+            Some(text) => api.verify(text, client(headers)).await?,
             None => Verdict::INVALID,
         };
         let known = verdict.key.filter(|_| verdict.is_valid()).ok_or_else(unauthorized)?;

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::{
     domain::{life::Ask, otp::Attempt},
     http::{problem::Problem, v1::refusal::malformed},
+    store::last_use::MAX_BY,
 };
 
 /// How long a client may take to send a body.
@@ -116,6 +117,20 @@ pub(super) fn stored(at: DateTime<Utc>) -> Result<DateTime<Utc>, Problem> {
     let at = DateTime::from_timestamp_millis(at.timestamp_millis());
     at.filter(|_| (1970..=9999).contains(&year))
         .ok_or_else(|| malformed("a date lies between the years 1970 and 9999"))
+}
+
+/// What is remembered of what somebody says of itself: one line, and not a long one.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_BY).collect()
+}
+
+/// The client a gateway asks for, as it passes it on.
+pub(super) fn client(headers: &HeaderMap) -> Option<String> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let address = header("x-forwarded-for").and_then(|all| all.split(',').next());
+    let parts = [address.map(str::trim), header("user-agent")];
+    let text = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    (!text.is_empty()).then(|| plain(&text))
 }
 
 /// The code in `X-OTP`, if there is one.

@@ -93,6 +93,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(owners::show, owners::amend))
         .routes(routes!(owners::access::set))
         .routes(routes!(owners::access::offboard))
+        .routes(routes!(owners::access::undo))
         .routes(routes!(otp::begin, otp::confirm, otp::reset))
         .routes(routes!(places::tenants, places::add_tenant))
         .routes(routes!(places::tenant, places::change_tenant))

@@ -16,7 +16,7 @@ use crate::{
         v1::{
             api::Api,
             auth::{bearer, forbidden, unauthorized},
-            input::{Body, idempotency_key, otp},
+            input::{Body, client, idempotency_key, otp},
             keys::secret::{HowToRotate, RotatedKey},
             refusal::not_found,
             verify::VerdictBody,
@@ -43,7 +43,7 @@ pub(super) async fn show(
     State(api): State<Api>,
     headers: HeaderMap,
 ) -> Result<Json<VerdictBody>, Problem> {
-    let verdict = api.verify(bearer(&headers).ok_or_else(unauthorized)?).await?;
+    let verdict = api.verify(bearer(&headers).ok_or_else(unauthorized)?, client(&headers)).await?;
     if verdict.key.is_none() {
         return Err(unauthorized());
     }
@@ -67,7 +67,7 @@ pub(super) async fn rotate(
     Body(how): Body<HowToRotate>,
 ) -> Result<Json<RotatedKey>, Problem> {
     let (overlap, code) = (how.overlap()?, otp(&headers)?);
-    let verdict = api.verify(bearer(&headers).ok_or_else(unauthorized)?).await?;
+    let verdict = api.verify(bearer(&headers).ok_or_else(unauthorized)?, client(&headers)).await?;
     let known = verdict.key.ok_or_else(unauthorized)?;
     let view = key_list::find(api.db()?.conn(), known.id.as_str()).await?;
     let view = view.ok_or_else(|| not_found("key"))?;

@@ -6,7 +6,7 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -14,6 +14,7 @@ use crate::{
     domain::{
         identity::KeyKind,
         plan::{self, Day, Plan},
+        spread::Spread,
     },
     http::{
         problem::Problem,
@@ -30,7 +31,7 @@ use crate::{
         policies::{
             EffectiveField, PolicyBook,
             change::{self, Edit, Scope},
-            simulate,
+            shorten, simulate,
         },
         tenants::Tenant,
     },
@@ -132,6 +133,21 @@ pub(super) struct PolicyEdits {
     /// `{"window_days": 3, "max_ttl_days": "never", "mfa_required": true}`.
     #[schema(value_type = Object)]
     set: BTreeMap<String, serde_json::Value>,
+    /// What becomes of keys that live longer than is allowed then; they keep their date if absent.
+    existing: Option<Existing>,
+}
+
+/// How a stricter policy reaches the keys that exist.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Existing {
+    /// No key ends sooner than in so many days.
+    #[schema(minimum = 1, maximum = 365)]
+    notice_days: u16,
+    /// Over so many days after that the new dates are spread.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 365)]
+    spread_days: u16,
 }
 
 impl PolicyEdits {
@@ -143,11 +159,18 @@ impl PolicyEdits {
         let edits = self.set.iter().map(|(field, new)| Edit::new(field, value(new))).collect();
         Ok((parse_maybe("kind", self.kind.as_deref())?, edits))
     }
+
+    fn spread(&self) -> Result<Option<Spread>, Problem> {
+        let spread = self.existing.as_ref();
+        let spread = spread.map(|existing| Spread::new(existing.notice_days, existing.spread_days));
+        spread.transpose().map_err(|error| malformed(format!("`existing`: {error}")))
+    }
 }
 
 /// Change a policy
 ///
-/// Windows that are open stay as they are.
+/// Windows that are open stay as they are, and so do the dates of keys, unless `existing` says
+/// otherwise: try that out first.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}/policy", tag = "policies",
     request_body = PolicyEdits,
     params(("tenant" = String, Path, description = "its short name")),
@@ -161,12 +184,15 @@ pub(super) async fn set(
     Path(tenant): Path<String>,
     Body(edits): Body<PolicyEdits>,
 ) -> Result<Json<Page<PolicyField>>, Problem> {
-    let (kind, changes) = edits.read()?;
+    let ((kind, changes), spread) = (edits.read()?, edits.spread()?);
     let (tenant, environment) = place(&api, &caller, &tenant, edits.environment.as_deref()).await?;
     let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind };
     let base = api.base()?;
     let book = change::set(api.db()?, &caller.actor, &base, &scope, &changes).await?;
     simulate::reschedule(api.db()?, &book, &scope).await?;
+    if let Some(spread) = spread {
+        shorten(api.db()?, &caller.actor, &book, &scope, &spread).await?;
+    }
     Ok(Json(effective(&book, &tenant, environment.as_ref(), kind)))
 }
 
@@ -178,8 +204,12 @@ pub(super) struct Simulated {
     n_other_next: u64,
     /// Active keys whose window will have another length.
     n_other_window: u64,
-    /// Active keys that live longer than would be allowed. They keep their date.
+    /// Active keys that live longer than would be allowed.
     n_too_long: u64,
+    /// Keys that would get a sooner date.
+    n_shortened: u64,
+    /// The first of those dates.
+    first_end: Option<DateTime<Utc>>,
     n_damaged: u64,
     /// What happens as things are.
     before: Sum,
@@ -218,18 +248,20 @@ pub(super) async fn simulate(
     Path(tenant): Path<String>,
     Body(edits): Body<PolicyEdits>,
 ) -> Result<Json<Simulated>, Problem> {
-    let (kind, changes) = edits.read()?;
+    let ((kind, changes), spread) = (edits.read()?, edits.spread()?);
     let (tenant, environment) = place(&api, &caller, &tenant, edits.environment.as_deref()).await?;
     let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind };
     let (db, base, old) = (api.db()?, api.base()?, api.policies().await?);
     let (new, _) = change::preview(db.conn(), &base, &scope, &changes).await?;
     let until = plan::until(api.now().await?, TimeDelta::days(30));
-    let found = simulate::simulate(db, (&old, &new), &scope, until).await?;
+    let found = simulate::simulate(db, (&old, &new), &scope, until, spread.as_ref()).await?;
     Ok(Json(Simulated {
         n_keys: found.n_keys,
         n_other_next: found.n_other_next,
         n_other_window: found.n_other_window,
         n_too_long: found.n_too_long,
+        n_shortened: found.n_shortened,
+        first_end: found.first_end,
         n_damaged: found.n_corrupt,
         before: (&found.before).into(),
         after: (&found.after).into(),

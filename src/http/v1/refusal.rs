@@ -11,8 +11,8 @@ use crate::{
     issue::IssueError,
     random::NoRandomness,
     store::{
-        StoreError, keys::KeyError, otp::OtpError, policies::change::ChangeError,
-        rotation::RotationError,
+        StoreError, access::UndoError, keys::KeyError, otp::OtpError,
+        policies::change::ChangeError, rotation::RotationError,
     },
 };
 
@@ -135,6 +135,18 @@ impl From<OtpError> for Problem {
         let problem = Self::new(status, detail).code(code);
         // The shortest wait there is; the detail names the instant.
         if status == StatusCode::TOO_MANY_REQUESTS { problem.retry_after(30) } else { problem }
+    }
+}
+
+impl From<UndoError> for Problem {
+    fn from(error: UndoError) -> Self {
+        let detail = error.to_string();
+        let (status, code) = match error {
+            UndoError::Nothing => (StatusCode::CONFLICT, "nothing-to-undo"),
+            UndoError::Late { .. } => (StatusCode::GONE, "too-late"),
+            UndoError::Store(error) => return error.into(),
+        };
+        Self::new(status, detail).code(code)
     }
 }
 

@@ -14,7 +14,12 @@ use crate::{
     domain::verdict::{Finding, Verdict},
     http::{
         problem::Problem,
-        v1::{api::Api, auth::bearer, input::Body, views::ProblemView},
+        v1::{
+            api::Api,
+            auth::bearer,
+            input::{Body, client, plain},
+            views::ProblemView,
+        },
     },
 };
 
@@ -24,6 +29,9 @@ use crate::{
 pub(super) struct Presented {
     /// The whole key.
     key: String,
+    /// What presented it, such as an address and a program: for whoever wonders who uses the key.
+    #[schema(max_length = 200)]
+    used_by: Option<String>,
 }
 
 /// What is said of a presented key.
@@ -79,13 +87,14 @@ pub(super) async fn verify(
     State(api): State<Api>,
     Body(presented): Body<Presented>,
 ) -> Result<Json<VerdictBody>, Problem> {
-    Ok(Json(api.verify(&presented.key).await?.into()))
+    let by = presented.used_by.as_deref().map(plain);
+    Ok(Json(api.verify(&presented.key, by).await?.into()))
 }
 
 /// Verify a request for a gateway
 ///
 /// For nginx `auth_request`, Traefik `forwardAuth` and Caddy `forward_auth`. The key is taken from
-/// `Authorization: Bearer` or `X-API-Key`. Answers with `X-Key-*` headers and no body.
+/// `Authorization: Bearer` or `X-API-Key`; `X-Forwarded-For` and `User-Agent` say what used it. Answers with `X-Key-*` headers and no body.
 #[utoipa::path(get, path = "/v1/forward-auth", tag = "verification",
     responses(
         (status = 204, description = "let in"),
@@ -99,7 +108,7 @@ pub(super) async fn forward_auth(
 ) -> Result<Response, Problem> {
     let of_header = headers.get("x-api-key").and_then(|value| value.to_str().ok());
     let verdict = match bearer(&headers).or(of_header) {
-        Some(text) => api.verify(text).await?,
+        Some(text) => api.verify(text, client(&headers)).await?,
         None => Verdict::INVALID,
     };
     let status = match verdict.finding {

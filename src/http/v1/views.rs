@@ -70,6 +70,8 @@ pub(super) struct KeyBody {
     /// The last notice for its expiry, such as `expiring-7d`.
     pub(super) last_notice: Option<String>,
     pub(super) last_used_at: Option<DateTime<Utc>>,
+    /// What presented it then, as whoever asked about it said.
+    pub(super) last_used_by: Option<String>,
     /// Why it must be kept.
     pub(super) hold: Option<String>,
     /// Why the daemon has put it aside.
@@ -97,6 +99,7 @@ impl KeyBody {
             expires_at: view.expires_at,
             window_ends_at: view.window_ends_at,
             last_used_at: view.last_used_at,
+            last_used_by: view.last_used_by,
             hold: view.hold,
             parked: view.parked,
             version: view.version,

@@ -35,10 +35,12 @@ const EMBEDDED: &[(&str, &str, &str)] = embedded![
     "expiring.txt",
     "layout.html",
     "layout.txt",
+    "otp-reset.txt",
     "purged.txt",
     "review.txt",
     "rotated.txt",
     "row.txt",
+    "shortened.txt",
 ];
 
 /// Why the templates cannot be used. Names the file, and the line where there is one.

@@ -83,7 +83,11 @@ impl<'a> View<'a> {
         let is_single = self.lead.len() == 1;
         let tone = match self.topic {
             Topic::Closing | Topic::Expired => "urgent",
-            Topic::Expiring | Topic::Ending | Topic::Review => "warn",
+            Topic::Expiring
+            | Topic::Ending
+            | Topic::Shortened
+            | Topic::OtpReset
+            | Topic::Review => "warn",
             Topic::Rotated | Topic::Created | Topic::Purged => "calm",
         };
         context! {
@@ -111,8 +115,10 @@ impl<'a> View<'a> {
     /// One key's variables.
     fn key(&self, topic: Topic, item: &Item) -> Value {
         let name = display_name(item);
-        let needs_dates =
-            !matches!(topic, Topic::Review | Topic::Rotated | Topic::Created | Topic::Purged);
+        let needs_dates = matches!(
+            topic,
+            Topic::Closing | Topic::Expired | Topic::Expiring | Topic::Ending | Topic::Shortened
+        );
         // A window that has closed meanwhile is no way back any more.
         let window = item.window_ends_at.filter(|at| topic == Topic::Closing || *at > self.now);
         context! {

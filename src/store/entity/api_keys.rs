@@ -32,6 +32,8 @@ pub(crate) struct Model {
     pub(crate) source: Option<String>,
     pub(crate) external_id: Option<String>,
     pub(crate) window_extended_at: Option<i64>,
+    pub(crate) expires_before: Option<i64>,
+    pub(crate) last_used_by: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -7,12 +7,14 @@ use crate::{
     domain::{
         key::{Key, KeyId, KeyState},
         lifecycle,
+        stage::Stage,
     },
     store::{
-        Db, StoreError, Tx,
+        Db, NoticeStatus, StoreError, Tx,
         codes::{Coded, StateCode},
         due::{self, KeyChange},
         entity::{api_keys, owners},
+        notices::{self, NewNotice},
         otp::{self, OtpError},
         owners::{self as owner_rows, Owner},
         policies::PolicyBook,
@@ -25,7 +27,7 @@ use crate::{
 pub const HOLD: TimeDelta = TimeDelta::hours(24);
 
 /// Takes the second factor of `owner` away, with its recovery codes and all wrong guesses. No OTP of
-/// theirs counts for [`HOLD`], even of a new device; so their open windows are lengthened by as
+/// theirs counts for [`HOLD`], even of a new device, and they are told by mail; so their open windows are lengthened by as
 /// much, each once however often this is done. Returns until when it holds.
 ///
 /// # Errors
@@ -55,11 +57,36 @@ pub async fn reset(
     otp::write(&tx, owner.id, change).await?;
     otp::forget_recovery_codes(&*tx, owner.id).await?;
     let n_extended = extend_windows(&tx, policies, owner.id, now).await?;
+    announce(&tx, owner, now).await?;
     let detail = serde_json::json!({ "hold_until": hold_until, "n_windows_extended": n_extended });
     let ids = (owner.tenant_id, owner.id);
     owner_rows::record(&*tx, actor, "otp.reset", ids, detail.to_string(), now).await?;
     tx.commit().await?;
     Ok(hold_until)
+}
+
+/// Has the owner told, as often as it is done. Whoever has no key has nothing that a code opens.
+async fn announce(tx: &Tx, owner: &Owner, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let live = [StateCode::Active.code(), StateCode::Window.code()];
+    let ids: Vec<i64> = api_keys::Entity::find()
+        .select_only()
+        .column(api_keys::Column::Id)
+        .filter(api_keys::Column::OwnerId.eq(owner.id))
+        .filter(api_keys::Column::State.is_in(live))
+        .into_tuple()
+        .all(&**tx)
+        .await
+        .map_err(StoreError::during("read an owner's keys"))?;
+    let notice = |id: &i64| NewNotice {
+        key_id: KeyId(*id),
+        tenant_id: owner.tenant_id,
+        owner_id: owner.id,
+        stage: Stage::OtpReset,
+        about: now,
+        status: NoticeStatus::Pending,
+        due_at: now,
+    };
+    notices::insert(&**tx, &ids.iter().map(notice).collect::<Vec<_>>(), now).await.map(drop)
 }
 
 /// Lengthens the windows of an owner's keys that are open and have not been lengthened before.

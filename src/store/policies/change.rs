@@ -65,7 +65,7 @@ impl FromStr for Edit {
         let value = match value {
             "inherit" => None,
             // The fields that are lists, even of one.
-            list if ["reminder_days", "window_proof"].contains(&field) => {
+            list if ["reminder_days", "window_proof", "delegated"].contains(&field) => {
                 Some(list.split(',').map(one).collect())
             }
             word => Some(one(word)),
@@ -113,7 +113,10 @@ pub async fn preview(
     let new = layers.book(base.clone());
     let problem = new.problems().iter().find(|problem| !old.problems().contains(problem));
     match problem {
-        None => Ok((new, after)),
+        None => match new.held_back(scope, edits) {
+            None => Ok((new, after)),
+            Some(what) => Err(ChangeError::Nonsense(what)),
+        },
         Some(problem) if scope.is_named_by(&problem.of) => {
             Err(ChangeError::Nonsense(problem.what.clone()))
         }
@@ -216,6 +219,9 @@ fn edited(
         }
     };
     for Edit { field, value } in edits {
+        if field == "delegated" && kind.is_some() {
+            return Err("`delegated` is set for keys of every kind".to_owned());
+        }
         // Not to be set by a name that stands for a kind of key.
         if KeyKind::ALL.iter().any(|kind| kind.as_str() == field) {
             return Err(format!("`{field}` is a kind of key, not a field"));
@@ -232,6 +238,32 @@ fn edited(
     let json = Value::from(all).to_string();
     let layer = PolicyLayer::parse(&json).map_err(|error| error.to_string())?;
     serde_json::to_string(&layer).map(Some).map_err(|error| error.to_string())
+}
+
+impl PolicyBook {
+    /// Which of `edits` would say nothing: a level above is stricter, or there is none below.
+    fn held_back(&self, scope: &Scope<'_>, edits: &[Edit]) -> Option<String> {
+        let sets =
+            |field: &str| edits.iter().any(|edit| edit.field == field && edit.value.is_some());
+        let (entry, above, who) = match scope.environment {
+            Some(_) if sets("delegated") => {
+                return Some("an environment has no level below it: a tenant delegates".to_owned());
+            }
+            Some(environment) => {
+                let above = self.of_tenant(scope.tenant.id);
+                (self.environments.get(&environment.id)?, above, "its tenant")
+            }
+            None => (self.tenants.get(&scope.tenant.id)?, &self.base, "the installation"),
+        };
+        KeyKind::ALL.iter().filter(|kind| scope.kind.is_none_or(|one| one == **kind)).find_map(|kind| {
+            let held = entry.held_back(above, *kind);
+            let field = held.into_iter().find(|field| sets(field))?;
+            Some(format!(
+                "for {kind} keys, {field} would be less strict than {who} has it, which has not \
+                 delegated the field"
+            ))
+        })
+    }
 }
 
 impl Scope<'_> {

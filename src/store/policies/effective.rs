@@ -5,9 +5,9 @@ use serde_json::Value;
 use crate::{
     domain::{
         identity::KeyKind,
-        policy::{PolicyFields, WindowProof},
+        policy::{Policies, PolicyFields, WindowProof},
     },
-    store::policies::{PolicyBook, PolicyChange, PolicyLayer},
+    store::policies::{Delegated, Entry, PolicyBook, PolicyChange, PolicyLayer},
 };
 
 /// A field of a policy, in effect.
@@ -35,21 +35,46 @@ impl PolicyBook {
         kind: KeyKind,
     ) -> Vec<EffectiveField> {
         let layers = [
-            ("environment", self.environment_layer(environment_id)),
-            ("tenant", self.tenant_layer(tenant_id)),
+            ("environment", self.environments.get(&environment_id), self.of_tenant(tenant_id)),
+            ("tenant", self.tenants.get(&tenant_id), &self.base),
         ];
-        let origin = |sets: Sets| {
+        let origin = |field: &str, sets: Sets| {
             let is_set = |layer: &PolicyLayer| sets(&layer.all) || layer.of(kind).is_some_and(sets);
-            let found = layers.iter().find(|(_, layer)| layer.is_some_and(is_set));
-            found.map_or("installation", |(name, _)| *name)
+            let says_so = |(_, entry, above): &&(_, Option<&Entry>, &Policies)| {
+                entry.is_some_and(|entry| {
+                    is_set(&entry.layer) && !entry.gives_way(field, above, kind)
+                })
+            };
+            layers.iter().find(says_so).map_or("installation", |(name, ..)| *name)
         };
         let field = |(field, value, sets): (_, _, Sets)| EffectiveField {
             kind,
             field,
             value,
-            origin: origin(sets),
+            origin: origin(field, sets),
         };
         fields(self.of(tenant_id, environment_id, kind).fields()).map(field).into()
+    }
+}
+
+impl Entry {
+    /// The fields that are stricter in effect than this layer sets them, because a level above is
+    /// and has not delegated them.
+    pub(super) fn held_back(&self, above: &Policies, kind: KeyKind) -> Vec<&'static str> {
+        let Ok(alone) = self.layer.over(above, &Delegated::all()) else { return Vec::new() };
+        let alone = fields(alone.of(kind).fields());
+        let effective = fields(self.effective.of(kind).fields());
+        let differs = alone.into_iter().zip(effective).filter(|(set, held)| set.1 != held.1);
+        differs.map(|(set, _)| set.0).collect()
+    }
+
+    /// Whether of this field the value of the level above is in effect, though it is set here.
+    fn gives_way(&self, field: &str, above: &Policies, kind: KeyKind) -> bool {
+        let value = |policies: &Policies| {
+            let all = fields(policies.of(kind).fields());
+            all.into_iter().find(|(name, ..)| *name == field).map(|(_, value, _)| value)
+        };
+        self.held_back(above, kind).contains(&field) && value(&self.effective) == value(above)
     }
 }
 
@@ -77,9 +102,37 @@ fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 10] {
         ("max_ttl_days", limit(max_ttl_days), |layer| layer.max_ttl_days.is_some()),
         ("review_days", limit(review_days), |layer| layer.review_days.is_some()),
         ("undo_hours", undo_hours.into(), |layer| layer.undo_hours.is_some()),
-        // A layer can ask for it, and cannot waive it.
-        ("mfa_required", mfa_required.into(), |layer| layer.mfa_required == Some(true)),
+        ("mfa_required", mfa_required.into(), |layer| layer.mfa_required.is_some()),
         ("self_rotate", self_rotate.into(), |layer| layer.self_rotate.is_some()),
         ("window_proof", proofs.into(), |layer| layer.window_proof.is_some()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_can_be_delegated() {
+        let names = fields(PolicyFields::default()).map(|(name, ..)| name);
+        assert_eq!(names, crate::store::policies::delegated::FIELDS);
+    }
+
+    #[test]
+    fn who_says_so_is_whose_value_it_is() {
+        let mut book = PolicyBook::new(Policies::default());
+        book.lay_tenant(1, "acme", r#"{"max_ttl_days": 60, "delegated": ["window_days"]}"#);
+        let layer = r#"{"max_ttl_days": 90, "undo_hours": 99, "window_days": 20}"#;
+        book.lay_environment(10, 1, "test", layer);
+        let of = |name| {
+            let all = book.effective(1, 10, KeyKind::User);
+            all.into_iter()
+                .find(|field| field.field == name)
+                .map(|field| (field.value, field.origin))
+        };
+        assert_eq!(of("max_ttl_days"), Some((60.into(), "tenant")));
+        assert_eq!(of("undo_hours"), Some((99.into(), "environment")));
+        assert_eq!(of("window_days"), Some((20.into(), "environment")));
+        assert_eq!(of("self_rotate"), Some((false.into(), "installation")));
+    }
 }

@@ -6,6 +6,7 @@ use crate::domain::{
     identity::KeyKind,
     policy::{Policies, Policy, PolicyError, PolicyFields, WindowProof},
 };
+use crate::store::policies::Delegated;
 
 /// A length in days, or no end: `90` or `"never"` in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,8 +101,7 @@ pub struct PolicyChange {
     /// Hours between the end of a key without a window, and its purge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undo_hours: Option<u16>,
-    /// Whether a rotation needs an OTP of the owner. A layer can ask for it, and cannot waive what
-    /// a layer above it asks for.
+    /// Whether a rotation needs an OTP of the owner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mfa_required: Option<bool>,
     /// Whether a program may rotate the key that it presents.
@@ -119,12 +119,24 @@ impl PolicyChange {
     /// beyond a limit set here becomes that limit, and an inherited last day that a window set
     /// here has no room for is brought into it.
     ///
+    /// A field that `free` does not name is only ever made stricter: of what is set here and what
+    /// holds above, the stricter counts. So a level above that becomes stricter is so at once for
+    /// all below it.
+    ///
     /// # Errors
     /// What makes no sense, named by its field.
-    pub fn over(&self, parent: &Policy, kind: KeyKind) -> Result<Policy, PolicyError> {
+    pub fn over(
+        &self,
+        parent: &Policy,
+        kind: KeyKind,
+        free: &Delegated,
+    ) -> Result<Policy, PolicyError> {
         let old = parent.fields();
-        let window_days = self.window_days.unwrap_or(old.window_days);
-        let max_ttl_days = self.max_ttl_days.map_or(old.max_ttl_days, Limit::days);
+        let window_days = free.pick("window_days", self.window_days, old.window_days, u16::min);
+        let limit = |field, set: Option<Limit>, above| {
+            free.pick(field, set.map(Limit::days), above, shorter)
+        };
+        let max_ttl_days = limit("max_ttl_days", self.max_ttl_days, old.max_ttl_days);
         let inherited_ttl = match (old.default_ttl_days, max_ttl_days) {
             (Some(ttl), Some(max)) => Some(ttl.min(max)),
             (None, Some(max)) => Some(max),
@@ -134,22 +146,74 @@ impl PolicyChange {
         Policy::new(
             kind,
             PolicyFields {
-                reminder_days: self.reminder_days.clone().unwrap_or(old.reminder_days),
+                // Whoever is reminded oftener is reminded as strictly.
+                reminder_days: free.pick(
+                    "reminder_days",
+                    self.reminder_days.clone(),
+                    old.reminder_days,
+                    // None at all is a mistake, and not to be mended here.
+                    |set, above| if set.is_empty() { set } else { [set, above].concat() },
+                ),
                 window_days,
-                closing_days: self.closing_days.unwrap_or(inherited_closing),
-                default_ttl_days: self.default_ttl_days.map_or(inherited_ttl, Limit::days),
+                closing_days: free.pick(
+                    "closing_days",
+                    self.closing_days,
+                    inherited_closing,
+                    u16::max,
+                ),
+                default_ttl_days: limit("default_ttl_days", self.default_ttl_days, inherited_ttl),
                 max_ttl_days,
-                review_days: self.review_days.map_or(old.review_days, Limit::days),
-                undo_hours: self.undo_hours.unwrap_or(old.undo_hours),
-                mfa_required: old.mfa_required || self.mfa_required.unwrap_or_default(),
-                self_rotate: self.self_rotate.unwrap_or(old.self_rotate),
-                window_proof: match &self.window_proof {
-                    Some(proofs) => proofs.iter().map(|word| word.0).collect(),
-                    None => old.window_proof,
-                },
+                review_days: limit("review_days", self.review_days, old.review_days),
+                undo_hours: free.pick("undo_hours", self.undo_hours, old.undo_hours, u16::max),
+                mfa_required: free.pick(
+                    "mfa_required",
+                    self.mfa_required,
+                    old.mfa_required,
+                    |set, above| set || above,
+                ),
+                self_rotate: free.pick(
+                    "self_rotate",
+                    self.self_rotate,
+                    old.self_rotate,
+                    |set, above| set && above,
+                ),
+                window_proof: free.pick(
+                    "window_proof",
+                    self.window_proof
+                        .as_ref()
+                        .map(|words| words.iter().map(|word| word.0).collect()),
+                    old.window_proof,
+                    |mut set: Vec<WindowProof>, above| {
+                        set.retain(|proof| above.contains(proof));
+                        set
+                    },
+                ),
             },
         )
     }
+}
+
+impl PolicyChange {
+    /// These fields, with those that `other` sets in their place.
+    fn with(&self, other: &Self) -> Self {
+        Self {
+            reminder_days: other.reminder_days.clone().or_else(|| self.reminder_days.clone()),
+            window_days: other.window_days.or(self.window_days),
+            closing_days: other.closing_days.or(self.closing_days),
+            default_ttl_days: other.default_ttl_days.or(self.default_ttl_days),
+            max_ttl_days: other.max_ttl_days.or(self.max_ttl_days),
+            review_days: other.review_days.or(self.review_days),
+            undo_hours: other.undo_hours.or(self.undo_hours),
+            mfa_required: other.mfa_required.or(self.mfa_required),
+            self_rotate: other.self_rotate.or(self.self_rotate),
+            window_proof: other.window_proof.clone().or_else(|| self.window_proof.clone()),
+        }
+    }
+}
+
+/// Of two limits the shorter; no limit is the longest.
+fn shorter(set: Option<u16>, above: Option<u16>) -> Option<u16> {
+    set.into_iter().chain(above).min()
 }
 
 /// What one tenant or environment sets: fields for keys of every kind, and for one kind alone,
@@ -168,6 +232,9 @@ pub struct PolicyLayer {
     /// For administrators' tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<PolicyChange>,
+    /// The fields that a level below may also make less strict.
+    #[serde(skip_serializing_if = "Delegated::is_empty")]
+    pub delegated: Delegated,
 }
 
 impl PolicyLayer {
@@ -184,8 +251,10 @@ impl PolicyLayer {
         let user = part(KeyKind::User)?;
         let application = part(KeyKind::Application)?;
         let service = part(KeyKind::Service)?;
+        let delegated = object.remove("delegated").map(serde_json::from_value).transpose()?;
+        let delegated = delegated.unwrap_or_default();
         let all = serde_json::from_value(object.into())?;
-        Ok(Self { all, user, application, service })
+        Ok(Self { all, user, application, service, delegated })
     }
 
     /// The fields set for keys of `kind` alone.
@@ -201,10 +270,14 @@ impl PolicyLayer {
     ///
     /// # Errors
     /// What makes no sense, with the kind of key it makes no sense for.
-    pub fn over(&self, parents: &Policies) -> Result<Policies, (KeyKind, PolicyError)> {
+    pub fn over(
+        &self,
+        parents: &Policies,
+        free: &Delegated,
+    ) -> Result<Policies, (KeyKind, PolicyError)> {
         let lay = |kind| {
-            let policy = self.all.over(parents.of(kind), kind)?;
-            self.of(kind).map_or(Ok(policy.clone()), |change| change.over(&policy, kind))
+            let change = self.of(kind).map(|change| self.all.with(change));
+            change.as_ref().unwrap_or(&self.all).over(parents.of(kind), kind, free)
         };
         let checked = |kind| lay(kind).map_err(|error| (kind, error));
         Ok(Policies {

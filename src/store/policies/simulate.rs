@@ -10,12 +10,13 @@ use crate::{
         lifecycle,
         plan::Plan,
         policy::Policy,
+        spread::Spread,
     },
     store::{
         Db, StoreError,
         amend::next_columns,
         entity::api_keys::{Column, Entity, Model},
-        policies::{PolicyBook, change::Scope},
+        policies::{PolicyBook, apply::ended, change::Scope},
         row,
         sql::{Batch, Sql, Update},
         to_ms,
@@ -34,8 +35,12 @@ pub struct Simulation {
     pub n_other_next: u64,
     /// Active keys whose window will have another length.
     pub n_other_window: u64,
-    /// Active keys that live longer than would be allowed, and do not now. They keep their date.
+    /// Active keys that live longer than would be allowed, and do not now.
     pub n_too_long: u64,
+    /// Keys that would get a sooner date; without a [`Spread`], none does.
+    pub n_shortened: u64,
+    /// The first of those dates.
+    pub first_end: Option<DateTime<Utc>>,
     /// Rows that make no sense.
     pub n_corrupt: u64,
     /// What will happen as things are, by day.
@@ -44,7 +49,8 @@ pub struct Simulation {
     pub after: Plan,
 }
 
-/// Compares `old` and `new` rules for the keys of `scope`, up to `until`. Writes nothing.
+/// Compares `old` and `new` rules for the keys of `scope`, up to `until`, with the dates that
+/// `spread` would give to those that live longer than would be allowed. Writes nothing.
 ///
 /// # Errors
 /// As the database answers.
@@ -53,6 +59,7 @@ pub async fn simulate(
     (old, new): (&PolicyBook, &PolicyBook),
     scope: &Scope<'_>,
     until: DateTime<Utc>,
+    spread: Option<&Spread>,
 ) -> Result<Simulation, StoreError> {
     let now = db.now(db.conn()).await?;
     let (mut simulation, mut last) = (Simulation::default(), 0);
@@ -68,7 +75,12 @@ pub async fn simulate(
             };
             let of =
                 |book: &PolicyBook| book.of(row.tenant_id, row.environment_id, key.kind).clone();
-            simulation.add(&key, (&of(old), &of(new)), now, until);
+            let rules = (&of(old), &of(new));
+            let is_meant = scope.kind.is_none_or(|kind| kind == key.kind);
+            let end = spread
+                .filter(|_| is_meant && row.parked.is_none())
+                .and_then(|spread| spread.new_end(row.public_id.parse().ok()?, &key, rules.1, now));
+            simulation.add(&key, end, rules, now, until);
         }
     }
 }
@@ -77,19 +89,23 @@ impl Simulation {
     fn add(
         &mut self,
         key: &Key,
+        end: Option<DateTime<Utc>>,
         (old, new): (&Policy, &Policy),
         now: DateTime<Utc>,
         until: DateTime<Utc>,
     ) {
-        let next = |policy| lifecycle::first_look(key, policy, now);
-        self.n_other_next += u64::from(next(old) != next(new));
+        let after = end.map_or(*key, |end| ended(key, end, new, now));
+        let next = |key, policy| lifecycle::first_look(key, policy, now);
+        self.n_other_next += u64::from(next(key, old) != next(&after, new));
+        self.n_shortened += u64::from(end.is_some());
+        self.first_end = self.first_end.into_iter().chain(end).min();
         if let KeyState::Active { .. } = key.state {
             let is_too_long = |policy: &Policy| !policy.allows_ttl(key.lifetime());
             self.n_other_window += u64::from(old.window() != new.window());
             self.n_too_long += u64::from(is_too_long(new) && !is_too_long(old));
         }
         self.before.add(key, old, now, until);
-        self.after.add(key, new, now, until);
+        self.after.add(&after, new, now, until);
     }
 }
 

@@ -115,7 +115,7 @@ impl<'a> Secrets<'a> {
 
     pub async fn verify(&self, text: &str) -> Verdict {
         let secrets = (self.brand, self.keyring.pepper());
-        verify::verify(&self.app.db, secrets, &self.uses, text).await.unwrap()
+        verify::verify(&self.app.db, secrets, &self.uses, (text, None)).await.unwrap()
     }
 
     /// The one word of the verdict.

@@ -71,6 +71,38 @@ async fn end(
     Ok(Counts { n_shortened: ended.n_shortened, n_kept: ended.n_kept, n_damaged: ended.n_corrupt })
 }
 
+/// An offboarding that was undone.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http::v1) struct Undone {
+    /// When their access ends now.
+    access_ends_at: Option<DateTime<Utc>>,
+    /// Keys that end as they were to.
+    n_restored: u64,
+    /// Keys for which it was too late.
+    n_late: u64,
+}
+
+/// Undo the offboarding of an owner
+///
+/// The access and the keys that ended with it are as they were, as long as the keys are not
+/// purged: for 72 hours, unless the policy says otherwise.
+#[utoipa::path(post, path = "/v1/owners/{id}/offboard/undo", tag = "owners",
+    params(("id" = String, Path, description = "their id")),
+    security(("token" = ["operator", "admin"])),
+    responses((status = 200, body = Undone),
+        (status = "default", description = "refused", body = ProblemView,
+            content_type = "application/problem+json")))]
+pub(in crate::http::v1) async fn undo(
+    State(api): State<Api>,
+    Allowed(caller, ..): Allowed<Operate>,
+    Path(id): Path<String>,
+) -> Result<Json<Undone>, Problem> {
+    let owner = caller.owner(&api, &id).await?;
+    let done = access::undo(api.db()?, &api.policies().await?, &caller.actor, &owner).await?;
+    let access::Undone { access_ends_at, n_restored, n_late } = done;
+    Ok(Json(Undone { access_ends_at, n_restored, n_late }))
+}
+
 /// How an owner leaves.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -87,7 +119,7 @@ pub(in crate::http::v1) struct Offboard {
 pub(in crate::http::v1) struct Offboarded {
     access_ends_at: DateTime<Utc>,
     /// The keys that end earlier than they would have, as they were before; the first thousand.
-    /// `last_used_at` says which of them are in use.
+    /// `last_used_at` and `last_used_by` say which of them are in use, and by what.
     keys: Vec<KeyBody>,
     /// What was done; `null` in a dry run.
     done: Option<Counts>,

@@ -1,0 +1,76 @@
+//! Which fields a level below may also make less strict.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+/// The fields of a policy, by name.
+pub(super) const FIELDS: [&str; 10] = [
+    "reminder_days",
+    "window_days",
+    "closing_days",
+    "default_ttl_days",
+    "max_ttl_days",
+    "review_days",
+    "undo_hours",
+    "mfa_required",
+    "self_rotate",
+    "window_proof",
+];
+
+/// Names of fields, each of them one that there is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "BTreeSet<String>", into = "BTreeSet<String>")]
+pub struct Delegated(BTreeSet<String>);
+
+impl TryFrom<BTreeSet<String>> for Delegated {
+    type Error = String;
+
+    fn try_from(fields: BTreeSet<String>) -> Result<Self, String> {
+        match fields.iter().find(|field| !FIELDS.contains(&field.as_str())) {
+            Some(field) => Err(format!("`delegated`: there is no field `{field}`")),
+            None => Ok(Self(fields)),
+        }
+    }
+}
+
+impl From<Delegated> for BTreeSet<String> {
+    fn from(delegated: Delegated) -> Self {
+        delegated.0
+    }
+}
+
+impl Delegated {
+    /// Everything but the second factor: the installation's rules are where a tenant begins, and
+    /// no tenant waives a second factor that the operator asks for.
+    pub fn to_tenants() -> Self {
+        let free = FIELDS.iter().filter(|field| **field != "mfa_required");
+        Self(free.map(|field| (*field).to_owned()).collect())
+    }
+
+    /// Every field there is.
+    pub fn all() -> Self {
+        Self(FIELDS.iter().map(|field| (*field).to_owned()).collect())
+    }
+
+    /// Whether nothing is delegated.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value of `field`: what is set, if it is delegated; else the stricter of the two; and
+    /// what holds above, if nothing is set.
+    pub(super) fn pick<T>(
+        &self,
+        field: &str,
+        set: Option<T>,
+        above: T,
+        stricter: impl FnOnce(T, T) -> T,
+    ) -> T {
+        match set {
+            Some(set) if self.0.contains(field) => set,
+            Some(set) => stricter(set, above),
+            None => above,
+        }
+    }
+}
