@@ -16,9 +16,9 @@ use crate::{
     daemon::reload::{Reloader, Working},
     heartbeat::Heartbeat,
     http::{
-        self, Vitals, admin,
-        pages::{self, House, Pages},
-        v1::{self, Api, Parts},
+        self, House, Vitals, admin,
+        pages::{self, Pages},
+        v1::{self, Api},
     },
     jobs::{
         contact::{Backoff, Contact},
@@ -152,14 +152,13 @@ impl Start {
     async fn everything(&self) -> anyhow::Result<Option<Db>> {
         let Some(app) = self.reach().await? else { return Ok(None) };
         let config = app.config();
-        let keyring = Arc::new(app.keyring().context("read the master key")?);
+        let keyring = app.keyring().context("read the master key")?;
         let runner = Runner::new(app.deps()?, config.jobs.time_limit.get(), self.shutdown.clone());
         self.vitals.reached(runner.clone());
-        let (db, policies, brand) = (app.db.clone(), app.policies.clone(), app.brand);
-        let public_url = config.mail.public_url.clone();
-        let house = House { db: db.clone(), policies, keyring: keyring.clone(), brand, public_url };
-        self.pages.reached(house);
-        self.api.reached(Parts { db, runner: runner.clone(), brand, keyring });
+        let (db, brand) = (app.db.clone(), app.brand);
+        let house = Arc::new(House { db, runner: runner.clone(), brand, keyring });
+        self.pages.reached(house.clone());
+        self.api.reached(house);
         let heartbeat = self.heartbeat.clone();
         let schedule =
             Schedule::start(&runner, &config.schedule, heartbeat, &self.shutdown).await?;

@@ -1,4 +1,5 @@
-//! The HTTP face: health, metrics, and the pages of owners. It knows nothing of configuration, mail or SQL.
+//! The HTTP face: health, metrics, and the pages and the API. It knows nothing of
+//! configuration, mail or SQL.
 //!
 //! A handler is dropped when its client goes away, and a future of the store must not be dropped
 //! half-way: work on the database is spawned, and only waited for.
@@ -17,6 +18,7 @@ use axum::{
 pub mod admin;
 mod fresh;
 mod health;
+mod house;
 pub mod pages;
 mod problem;
 mod readiness;
@@ -25,7 +27,7 @@ mod serve;
 pub mod v1;
 mod vitals;
 
-pub use self::{problem::Problem, serve::serve, vitals::Vitals};
+pub use self::{house::House, problem::Problem, serve::serve, vitals::Vitals};
 
 /// The most bytes a request may carry.
 const MAX_BODY: usize = 64 * 1024;

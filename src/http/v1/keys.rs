@@ -166,11 +166,11 @@ pub(super) async fn create(
     let owner = crate::store::owners::find(api.db()?.conn(), tenant.id, &new.owner).await?;
     let owner = owner.ok_or_else(|| not_found("owner"))?;
     let request = Request { environment: &environment, owner: &owner, kind, name: &name, ask };
-    let (policies, parts) = (api.policies().await?, api.parts()?);
-    let secrets = (parts.brand, parts.keyring.pepper());
+    let (policies, house) = (api.policies().await?, api.house()?);
+    let secrets = (house.brand, house.keyring.pepper());
     let made = match idempotency_key(&headers)? {
         None => {
-            let made = issue::issue(&parts.db, &policies, secrets, &caller.actor, &request).await?;
+            let made = issue::issue(&house.db, &policies, secrets, &caller.actor, &request).await?;
             let secret = Some(made.token.expose().to_owned());
             MadeKey { id: made.id.to_string(), secret, expires_at: made.expires_at }
         }
@@ -179,7 +179,7 @@ pub(super) async fn create(
             let asked = serde_json::to_string(&new).unwrap_or_default();
             let once = Once { scope: &scope, key, request: &asked };
             let (made, token) =
-                issue::issue_once(&parts.db, &policies, secrets, &caller.actor, &request, &once)
+                issue::issue_once(&house.db, &policies, secrets, &caller.actor, &request, &once)
                     .await?;
             let secret = token.map(|token| token.expose().to_owned());
             MadeKey { id: made.id, secret, expires_at: made.expires_at }

@@ -37,7 +37,7 @@ mod tokens;
 mod verify;
 mod views;
 
-pub use api::{Api, Parts};
+pub use api::Api;
 
 /// The most bytes a request may carry.
 const MAX_BODY: usize = 64 * 1024;

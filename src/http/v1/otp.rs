@@ -51,10 +51,10 @@ pub(super) async fn begin(
     Path(id): Path<String>,
 ) -> Result<Json<BegunOtp>, Problem> {
     let owner = caller.owner(&api, &id).await?;
-    let parts = api.parts()?;
+    let house = api.house()?;
     let seed = Seed::new(random::bytes()?);
     let given = (&seed, &random::bytes()?);
-    otp::begin(&parts.db, &parts.keyring, &caller.actor, &owner, given).await?;
+    otp::begin(&house.db, &house.keyring, &caller.actor, &owner, given).await?;
     let uri = seed.uri(&format!("lapsed {}", owner.tenant), &owner.email);
     let uri = uri.ok_or_else(|| malformed("the owner's address is too long for a device"))?;
     let uri = uri.expose_secret();
@@ -96,11 +96,11 @@ pub(super) async fn confirm(
 ) -> Result<Json<RecoveryCodes>, Problem> {
     let code: Attempt = parse_otp("code", &shown.code)?;
     let owner = caller.owner(&api, &id).await?;
-    let parts = api.parts()?;
+    let house = api.house()?;
     let codes: Result<Vec<_>, _> =
         (0..N_RECOVERY_CODES).map(|_| random::bytes().map(RecoveryCode::new)).collect();
     let codes = codes?;
-    otp::confirm(&parts.db, &parts.keyring, &caller.actor, &owner, &code, &codes).await?;
+    otp::confirm(&house.db, &house.keyring, &caller.actor, &owner, &code, &codes).await?;
     let shown = codes.iter().map(|code| code.grouped().expose_secret().to_owned()).collect();
     Ok(Json(RecoveryCodes { recovery_codes: shown }))
 }
