@@ -4,7 +4,12 @@
 //! database, however long it takes; then the schedule. A stop is asked for by a token and waited
 //! for by a tracker: no task is dropped half-way.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
@@ -21,7 +26,7 @@ use crate::{
         v1::{self, Api},
     },
     jobs::{
-        contact::{Backoff, Contact},
+        contact::{Backoff, Contact, Work},
         runner::Runner,
     },
     schedule::Schedule,
@@ -180,8 +185,9 @@ impl Start {
         let (contact, mut backoff) = (Contact::default(), Backoff::default());
         let mut is_schema_awaited = false;
         loop {
+            let work = Work { began: Instant::now(), has_written: true };
             let Some(opened) = self.open().await else { return Ok(None) };
-            let is_away = contact.note(&opened);
+            let is_away = contact.note(&opened, work);
             let wait = match opened.as_ref().err().and_then(|error| error.downcast_ref()) {
                 // Somebody is at it, or will be: it takes no longer than a few statements.
                 Some(SchemaBehind { n_pending }) => {
