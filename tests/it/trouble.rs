@@ -28,7 +28,9 @@ async fn behind_a_proxy(app: &TestApp) -> Option<(Proxy, Runner)> {
     };
     let clock = Arc::new(app.clock.clone());
     let db = app.test_db.connect_by(proxy.address, clock, Duration::from_secs(2)).await;
-    let deps = deps(db, app.clock.clone(), Transport::Memory(app.outbox.clone()));
+    let mut deps = deps(db, app.clock.clone(), Transport::Memory(app.outbox.clone()));
+    // For so long a mark is tried again; the clock of leases stands still.
+    deps.limits.lease = Duration::from_secs(4);
     let runner = Runner::new(deps, Duration::from_secs(60), Shutdown::new());
     Some((proxy, runner))
 }
