@@ -52,7 +52,7 @@ async fn front() -> &'static str {
     concat!(
         "lapsed ",
         env!("CARGO_PKG_VERSION"),
-        " serves /v1, /openapi.json, /livez, /readyz and /metrics\n"
+        " serves /v1, /docs, /openapi.json, /livez, /readyz and /metrics\n"
     )
 }
 
