@@ -20,11 +20,7 @@ use crate::{
     config::{Config, ConfigErrors, Loaded, Transport},
     daemon::reload::{Reloader, Working},
     heartbeat::Heartbeat,
-    http::{
-        self, House, Vitals, admin,
-        pages::{self, Pages},
-        v1::{self, Api},
-    },
+    http::{self, House, Vitals, pages::Pages, v1::Api},
     jobs::{
         contact::{Backoff, Contact, Work},
         runner::Runner,
@@ -93,10 +89,7 @@ pub async fn run_until(
     let heartbeat = Heartbeat::new();
     let vitals = Vitals::new(heartbeat.clone(), shutdown.clone());
     let (pages, api) = (Pages::new(shutdown.clone()), Api::new(shutdown.clone()));
-    let router = http::router(vitals.clone())
-        .merge(pages::router(pages.clone()))
-        .merge(v1::router(api.clone()))
-        .merge(admin::router(api.clone()));
+    let router = http::whole(vitals.clone(), pages.clone(), api.clone());
     shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
     systemd::follow(heartbeat.clone(), shutdown);
     let reloader = Reloader::new(boot, heartbeat.clone(), shutdown.clone(), address);

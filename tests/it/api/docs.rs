@@ -18,10 +18,7 @@ async fn the_page_shows_every_route_and_loads_its_own_style_alone() {
             for (method, operation) in methods.as_object().unwrap() {
                 let summary = operation["summary"].as_str().unwrap();
                 assert!(page.text.contains(&format!("<code>{path}</code>")), "{path}");
-                assert!(
-                    page.text.contains(&format!("<h3>{}</h3>", summary.replace('\'', "'"))),
-                    "{method} {path}"
-                );
+                assert!(page.text.contains(&format!("<h3>{}</h3>", summary)), "{method} {path}");
             }
         }
         // Every link within the page leads somewhere.
