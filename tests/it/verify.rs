@@ -120,7 +120,7 @@ on_each_engine! {
         let late = LastUse::default();
         let ids: Vec<i64> = app.column("SELECT id FROM api_keys ORDER BY id").await;
         let key = lapsed::domain::key::KeyId(ids[0]);
-        late.note(lapsed::store::last_use::Use { key, version: 1, at: app.now() - days(1), by: None });
+        late.note(lapsed::store::last_use::Use { key, version: 1, at: app.now() - days(1), by: None, mac: None });
         assert_eq!(late.flush(&app.db).await.unwrap(), 0);
         assert_eq!(uses_of().await[0], Some(began + 4000));
         let versions: Vec<i64> = app.column("SELECT version FROM api_keys").await;
