@@ -1,5 +1,7 @@
 //! What is measured, and how large.
 
+use std::path::PathBuf;
+
 use clap::{Parser, ValueEnum};
 use lapsed::store::Engine;
 
@@ -12,6 +14,12 @@ pub(crate) enum Part {
     Purge,
     /// A sweep that finds nothing, against the bare query.
     Idle,
+    /// Mails to a relay, against `smtp-source`.
+    Deliver,
+    /// From the start of a sweep to the last accepted mail, by the real daemon on PostgreSQL.
+    Whole,
+    /// How the cost of a sweep grows with what is due, and with all there is.
+    Growth,
 }
 
 /// An engine, as it is called on the command line.
@@ -39,12 +47,18 @@ pub(crate) struct Args {
     /// How many of them are due [default: 100000].
     #[arg(long)]
     due: Option<u64>,
+    /// How many mails are sent [default: 10000].
+    #[arg(long)]
+    mails: Option<u64>,
     /// How many rounds: each measures both, reference and lapsed [default: 5].
     #[arg(long)]
     rounds: Option<usize>,
-    /// Keys in one transaction, for the parts that do not try several.
-    #[arg(long, default_value_t = 1_000)]
-    pub(crate) batch: usize,
+    /// Keys in one transaction. The goals hold for the first; `sweep` tries them all.
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 500, 2_000, 5_000])]
+    pub(crate) batch: Vec<usize>,
+    /// Where `growth` draws its curves.
+    #[arg(long, default_value = "docs/growth.svg")]
+    pub(crate) svg: PathBuf,
     /// A tenth of everything, for a first look within minutes.
     #[arg(long)]
     pub(crate) quick: bool,
@@ -85,6 +99,11 @@ impl Args {
         self.engines().any(|asked| asked == engine)
     }
 
+    /// How many mails are sent, where sending is measured.
+    pub(crate) fn mails(&self) -> u64 {
+        self.mails.unwrap_or(if self.quick { 2_000 } else { 10_000 })
+    }
+
     /// How many keys there are.
     pub(crate) fn keys(&self) -> u64 {
         self.keys.unwrap_or(if self.quick { 100_000 } else { 1_000_000 })
@@ -93,6 +112,11 @@ impl Args {
     /// How many of them are due.
     pub(crate) fn due(&self) -> u64 {
         self.due.unwrap_or(if self.quick { 10_000 } else { 100_000 }).min(self.keys())
+    }
+
+    /// Keys in one transaction.
+    pub(crate) fn batch(&self) -> usize {
+        self.batch.first().copied().unwrap_or(1_000)
     }
 
     /// How many rounds.

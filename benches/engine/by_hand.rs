@@ -4,22 +4,27 @@
 //! is one statement; the other engines cannot write in a `WITH`, so there a table in memory holds
 //! the batch.
 
-use lapsed::store::{Engine, sql::Sql};
+use chrono::{DateTime, SecondsFormat};
+use lapsed::{
+    clock::{Clock as _, SystemClock},
+    store::Engine,
+};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait as _,
+    DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
 };
 
-use crate::{fleet::DAY, place::Place};
+use crate::place::Place;
 
 mod purge;
 mod sweep;
+mod whole;
 
 pub(crate) use purge::purge;
 pub(crate) use sweep::sweep;
+pub(crate) use whole::whole;
 
 /// Begins a transaction that writes, as the daemon does.
-async fn begin(place: &Place) -> anyhow::Result<sea_orm::DatabaseTransaction> {
+async fn begin(place: &Place) -> anyhow::Result<DatabaseTransaction> {
     let mut options = TransactionOptions::default();
     if place.engine == Engine::Sqlite {
         options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
@@ -36,12 +41,11 @@ async fn make_batch_table(place: &Place, columns: &str) -> anyhow::Result<()> {
 
 /// An instant as the trail has it.
 fn iso(ms: i64) -> String {
-    let at = chrono::DateTime::from_timestamp_millis(ms).unwrap_or_default();
-    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+    let at = DateTime::from_timestamp_millis(ms).unwrap_or_default();
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// This machine's time.
 fn now() -> i64 {
-    use lapsed::clock::{Clock as _, SystemClock};
     SystemClock.now().timestamp_millis()
 }

@@ -19,8 +19,10 @@ const TENANTS: i64 = 7;
 pub(crate) struct Fleet {
     /// All keys.
     pub(crate) keys: i64,
-    /// Every so many-th is due.
+    /// Every so many-th is due,
     pub(crate) stride: i64,
+    /// of those up to this number.
+    pub(crate) within: i64,
     /// All owners.
     pub(crate) owners: i64,
     /// The instant around which everything is laid out, in epoch milliseconds.
@@ -43,12 +45,26 @@ impl Fleet {
     pub(crate) fn new(keys: u64, due: u64, now: DateTime<Utc>, due_to: DueTo) -> Self {
         let (keys, due) = (keys.cast_signed(), due.cast_signed().max(1));
         let now = now.timestamp_millis();
-        Self { keys, stride: keys / due, owners: (keys / 5).max(1), now, due_to }
+        let owners = (keys / 5).max(1);
+        Self { keys, stride: keys / due, within: keys, owners, now, due_to }
+    }
+
+    /// A fleet in which the due keys lie equally dense, however many others there are.
+    pub(crate) fn dense(keys: u64, due: u64, now: DateTime<Utc>) -> Self {
+        let fleet = Self::new(keys, due, now, DueTo::Sweep);
+        Self { stride: 5, within: due.cast_signed() * 5, ..fleet }
     }
 
     /// How many keys are due.
     pub(crate) fn due(&self) -> u64 {
-        (self.keys / self.stride).cast_unsigned()
+        (self.within / self.stride).cast_unsigned()
+    }
+
+    /// Of how many owners they are: the numbers of due keys go round through every so many-th of
+    /// the owners' numbers.
+    pub(crate) fn due_owners(&self) -> u64 {
+        let common = gcd(self.stride, self.owners);
+        self.due().min((self.owners / common).cast_unsigned())
     }
 
     /// Makes the fleet in an empty database.
@@ -123,15 +139,19 @@ impl Fleet {
 
     /// Puts back what a sweep or a purge has changed.
     pub(crate) async fn reset(&self, place: &Place) -> anyhow::Result<()> {
-        let truncate = if place.engine == Engine::Sqlite { "DELETE FROM" } else { "TRUNCATE TABLE" };
-        for table in ["audit_events", "tombstones", "job_runs", "flags"] {
+        let truncate =
+            if place.engine == Engine::Sqlite { "DELETE FROM" } else { "TRUNCATE TABLE" };
+        for table in ["links", "messages", "audit_events", "tombstones", "job_runs", "flags"] {
             place.execute(&format!("{truncate} {table}")).await?;
         }
         match self.due_to {
             DueTo::Sweep => {
                 place.execute(&format!("{truncate} notices")).await?;
                 place
-                    .execute(&format!("DELETE FROM api_keys WHERE id % {} = 0", self.stride))
+                    .execute(&format!(
+                        "DELETE FROM api_keys WHERE id % {} = 0 AND id <= {}",
+                        self.stride, self.within
+                    ))
                     .await?;
             }
             DueTo::Purge => {
@@ -141,7 +161,7 @@ impl Fleet {
         let due = format!(
             "(SELECT n * {} AS n FROM {}) AS due",
             self.stride,
-            series(place.engine, self.keys / self.stride)
+            series(place.engine, self.within / self.stride)
         );
         place.execute(&self.insert_keys(place.engine, &due)).await?;
         if self.due_to == DueTo::Purge {
@@ -152,7 +172,7 @@ impl Fleet {
 
     /// The keys whose numbers are in `numbers`.
     fn insert_keys(&self, engine: Engine, numbers: &str) -> String {
-        let Self { stride, owners, now, .. } = *self;
+        let Self { stride, within, owners, now, .. } = *self;
         let over = if engine == Engine::MariaDb { "DIV" } else { "/" };
         // The instant at which a due key became due: within the last hour.
         let at = format!("({now} - 1 - n % 3600000)");
@@ -161,7 +181,7 @@ impl Fleet {
         // Class 0 to 4: the stages of a life; 8: to be purged; 9: not due.
         let class = match self.due_to {
             DueTo::Sweep => format!(
-                "CASE WHEN n % {stride} = 0 THEN (n {over} {stride} + n {over} {owners}) % 5 \
+                "CASE WHEN n % {stride} = 0 AND n <= {within} THEN (n {over} {stride} + n {over} {owners}) % 5 \
                  ELSE 9 END"
             ),
             DueTo::Purge => format!("CASE WHEN n % {stride} = 0 THEN 8 ELSE 9 END"),
@@ -204,6 +224,10 @@ impl Fleet {
             life = 90 * DAY,
         )
     }
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 /// The numbers from 1 to `n_rows`, as a table with the column `n`.

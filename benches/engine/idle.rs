@@ -20,9 +20,7 @@ pub(crate) async fn run(args: &Args, table: &mut Table) -> anyhow::Result<()> {
     for engine in args.engines() {
         let mut times = Vec::new();
         for n_keys in sizes(args, engine) {
-            let took = within(args, engine, async |place| {
-                on(args, place, n_keys, table).await
-            });
+            let took = within(args, engine, async |place| on(args, place, n_keys, table).await);
             times.push(took.await?);
         }
         if let ([first, ..], [.., last]) = (times.as_slice(), times.as_slice()) {
@@ -56,7 +54,7 @@ async fn on(args: &Args, place: &Place, n_keys: u64, table: &mut Table) -> anyho
     let fleet = Fleet::new(n_keys, n_due, SystemClock.now(), DueTo::Sweep);
     fleet.fill(place).await?;
     let db = place.open().await?;
-    let installation = Installation::new(db.clone(), args.batch)?;
+    let installation = Installation::new(db.clone(), args.batch())?;
     installation.job("sweep").await?;
     let name = format!("idle sweep, {:?}, {} keys", place.engine, grouped(n_keys));
 

@@ -10,13 +10,21 @@ use clap::Parser as _;
 
 mod args;
 mod by_hand;
+mod chart;
+mod deliver;
 mod fleet;
+mod growth;
 mod idle;
 mod installation;
 mod measure;
 mod place;
+#[path = "../../tests/it/support/proxy.rs"]
+#[expect(clippy::unwrap_used, dead_code, unreachable_pub, reason = "the tests' own")]
+mod proxy;
 mod purge;
+mod sink;
 mod sweep;
+mod whole;
 
 use args::{Args, Part};
 use measure::Table;
@@ -35,6 +43,9 @@ async fn run(args: &Args) -> anyhow::Result<()> {
             Part::Sweep => sweep::run(args, &mut table).await,
             Part::Purge => purge::run(args, &mut table).await,
             Part::Idle => idle::run(args, &mut table).await,
+            Part::Deliver => deliver::run(args, &mut table).await,
+            Part::Whole => whole::run(args, &mut table).await,
+            Part::Growth => growth::run(args, &mut table).await,
         };
         done.with_context(|| format!("measure `{part:?}`"))?;
     }

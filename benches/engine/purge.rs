@@ -25,15 +25,19 @@ async fn on(args: &Args, place: &Place, table: &mut Table) -> anyhow::Result<()>
     fleet.fill(place).await?;
     let (n_due, mut pairs) = (fleet.due(), Pairs::default());
     for _ in 0..args.rounds() {
-        let (n_purged, reference) = timed(by_hand::purge(place, args.batch)).await?;
+        let (n_purged, reference) = timed(by_hand::purge(place, args.batch())).await?;
         ensure!(n_purged == n_due, "by hand {n_purged} keys were purged, not {n_due}");
         let by_hand = traces(place).await?;
         fleet.reset(place).await?;
         let db = place.open().await?;
-        let installation = Installation::new(db.clone(), args.batch)?;
+        let installation = Installation::new(db.clone(), args.batch())?;
         let (outcome, ours) = timed(installation.job("purge")).await?;
         db.close().await?;
-        ensure!(outcome.n_changed == n_due, "lapsed purged {} keys, not {n_due}", outcome.n_changed);
+        ensure!(
+            outcome.n_changed == n_due,
+            "lapsed purged {} keys, not {n_due}",
+            outcome.n_changed
+        );
         ensure!(by_hand == traces(place).await?, "lapsed does not write what is written by hand");
         fleet.reset(place).await?;
         pairs.add(reference, ours);
@@ -44,7 +48,7 @@ async fn on(args: &Args, place: &Place, table: &mut Table) -> anyhow::Result<()>
             place.engine,
             grouped(n_due),
             grouped(args.keys()),
-            args.batch
+            args.batch()
         ),
         rate(n_due, pairs.reference()),
         rate(n_due, pairs.ours()),

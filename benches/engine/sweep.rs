@@ -1,19 +1,21 @@
 //! A sweep of many due keys, against the same writes by hand; and what a second worker adds.
 
+use std::time::Duration;
+
 use anyhow::ensure;
-use lapsed::{clock::{Clock as _, SystemClock}, store::Engine};
+use lapsed::{
+    clock::{Clock as _, SystemClock},
+    store::Engine,
+};
 
 use crate::{
     args::Args,
     by_hand,
     fleet::{DueTo, Fleet},
     installation::Installation,
-    measure::{Goal, Pairs, Ratio, Table, grouped, rate, timed},
+    measure::{Goal, Pairs, Table, grouped, rate, timed},
     place::{Place, within},
 };
-
-/// Keys in one transaction, as far as the configuration lets them be tried.
-const BATCHES: [usize; 4] = [500, 1_000, 2_000, 5_000];
 
 pub(crate) async fn run(args: &Args, table: &mut Table) -> anyhow::Result<()> {
     for engine in args.engines() {
@@ -26,8 +28,8 @@ async fn on(args: &Args, place: &Place, table: &mut Table) -> anyhow::Result<()>
     let fleet = Fleet::new(args.keys(), args.due(), SystemClock.now(), DueTo::Sweep);
     fleet.fill(place).await?;
     let (n_due, n_keys) = (fleet.due(), args.keys());
-    for batch in BATCHES {
-        let is_usual = batch == args.batch;
+    for &batch in &args.batch {
+        let is_usual = batch == args.batch();
         let rounds = if is_usual { args.rounds() } else { args.rounds().div_ceil(2) };
         let mut pairs = Pairs::default();
         for _ in 0..rounds {
@@ -36,7 +38,10 @@ async fn on(args: &Args, place: &Place, table: &mut Table) -> anyhow::Result<()>
             let by_hand = traces(place).await?;
             fleet.reset(place).await?;
             let ours = one(place, batch, n_due).await?;
-            ensure!(by_hand == traces(place).await?, "lapsed does not write what is written by hand");
+            ensure!(
+                by_hand == traces(place).await?,
+                "lapsed does not write what is written by hand"
+            );
             fleet.reset(place).await?;
             pairs.add(reference, ours);
         }
@@ -86,7 +91,8 @@ pub(crate) async fn traces(place: &Place) -> anyhow::Result<Vec<String>> {
     Ok(all)
 }
 
-async fn one(place: &Place, batch: usize, n_due: u64) -> anyhow::Result<std::time::Duration> {
+/// Lets lapsed sweep everything that is due.
+pub(crate) async fn one(place: &Place, batch: usize, n_due: u64) -> anyhow::Result<Duration> {
     let db = place.open().await?;
     let installation = Installation::new(db.clone(), batch)?;
     let (outcome, took) = timed(installation.job("sweep")).await?;
@@ -104,12 +110,12 @@ async fn two_workers(
 ) -> anyhow::Result<()> {
     let (mut pairs, n_due) = (Pairs::default(), fleet.due());
     for _ in 0..args.rounds() {
-        let alone = one(place, args.batch, n_due).await?;
+        let alone = one(place, args.batch(), n_due).await?;
         fleet.reset(place).await?;
         let (first, second) = (place.open().await?, place.open().await?);
         let replicas = (
-            Installation::new(first.clone(), args.batch)?,
-            Installation::new(second.clone(), args.batch)?,
+            Installation::new(first.clone(), args.batch())?,
+            Installation::new(second.clone(), args.batch())?,
         );
         let both = async {
             let both = tokio::try_join!(replicas.0.job("sweep"), replicas.1.job("sweep"))?;
@@ -122,12 +128,11 @@ async fn two_workers(
         fleet.reset(place).await?;
         pairs.add(alone, together);
     }
-    let speed: Ratio = pairs.speed();
     table.add(
         format!("sweep, Postgres, two workers against one, {} due", grouped(n_due)),
         rate(n_due, pairs.reference()),
         rate(n_due, pairs.ours()),
-        speed,
+        pairs.speed(),
         Goal::AtLeast(1.6),
     );
     Ok(())

@@ -1,4 +1,10 @@
-use super::*;
+//! The writes of a purge.
+
+use lapsed::store::{Engine, sql::Sql};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection};
+
+use super::{begin, make_batch_table, now};
+use crate::{fleet::DAY, place::Place};
 
 /// The query for a batch: keys that may go, and when their owners were told.
 fn claim(sql: Sql, now: i64, batch: usize) -> Sql {

@@ -1,4 +1,10 @@
-use super::*;
+//! The writes of a sweep.
+
+use lapsed::store::{Engine, sql::Sql};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection};
+
+use super::{begin, iso, make_batch_table, now};
+use crate::{fleet::DAY, place::Place};
 
 /// What the batch needs to know of each due key, worked out by the database.
 const COLUMNS: &str = "id, version, tenant_id, owner_id, next_action_at AS due_at, expires_at";
