@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use anyhow::{Context as _, bail};
@@ -42,6 +42,8 @@ pub struct App {
     /// The first letters of keys.
     pub brand: Brand,
     credentials: Option<PathBuf>,
+    /// Read once: secrets and links of a running daemon all go by the same.
+    keyring: Arc<OnceLock<Arc<Keyring>>>,
 }
 
 /// The database's schema is older than this program: somebody has to migrate it, and that may be
@@ -101,16 +103,17 @@ impl App {
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let db = Db::connect(&settings, clock.clone(), false).await?;
-        Self::assemble(loaded, credentials.map(Path::to_owned), db, clock)
+        Self::assemble(loaded, credentials.map(Path::to_owned), db, clock, Arc::default())
     }
 
-    /// The same database under another configuration, whose own words about the database are not
-    /// looked at.
+    /// The same database and master key under another configuration, whose own words about them
+    /// are not looked at.
     ///
     /// # Errors
     /// If its rules make no sense.
     pub fn under(&self, loaded: Loaded) -> anyhow::Result<Self> {
-        Self::assemble(loaded, self.credentials.clone(), self.db.clone(), self.clock.clone())
+        let (db, clock) = (self.db.clone(), self.clock.clone());
+        Self::assemble(loaded, self.credentials.clone(), db, clock, self.keyring.clone())
     }
 
     fn assemble(
@@ -118,13 +121,14 @@ impl App {
         credentials: Option<PathBuf>,
         db: Db,
         clock: Arc<dyn Clock>,
+        keyring: Arc<OnceLock<Arc<Keyring>>>,
     ) -> anyhow::Result<Self> {
         let config = &loaded.config;
         let policies = config.lifecycle.policies().context("read the lifecycle's rules")?;
         let Some(brand) = Brand::new(&config.keys.prefix) else {
             bail!("keys.prefix is no pair of lower-case letters");
         };
-        Ok(Self { db, clock, policies: Arc::new(policies), brand, loaded, credentials })
+        Ok(Self { db, clock, policies: Arc::new(policies), brand, loaded, credentials, keyring })
     }
 
     /// The configuration.
@@ -132,11 +136,20 @@ impl App {
         &self.loaded.config
     }
 
-    /// The keys this installation holds. An embedded installation makes its master key.
+    /// The keys this installation holds, read at the first call. An embedded installation makes
+    /// its master key.
     ///
     /// # Errors
     /// If the master key can neither be read nor made.
-    pub fn keyring(&self) -> anyhow::Result<Keyring> {
+    pub fn keyring(&self) -> anyhow::Result<Arc<Keyring>> {
+        if let Some(keyring) = self.keyring.get() {
+            return Ok(keyring.clone());
+        }
+        let keyring = Arc::new(self.read_keyring()?);
+        Ok(self.keyring.get_or_init(|| keyring).clone())
+    }
+
+    fn read_keyring(&self) -> anyhow::Result<Keyring> {
         match self.config().master_key() {
             MasterKey::Named(file) => {
                 let text = file.read("keys.master_key_file", self.credentials.as_deref())?;

@@ -4,7 +4,12 @@
 //! database, however long it takes; then the schedule. A stop is asked for by a token and waited
 //! for by a tracker: no task is dropped half-way.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
@@ -15,13 +20,9 @@ use crate::{
     config::{Config, ConfigErrors, Loaded, Transport},
     daemon::reload::{Reloader, Working},
     heartbeat::Heartbeat,
-    http::{
-        self, Vitals, admin,
-        pages::{self, House, Pages},
-        v1::{self, Api, Parts},
-    },
+    http::{self, House, Vitals, pages::Pages, v1::Api},
     jobs::{
-        contact::{Backoff, Contact},
+        contact::{Backoff, Contact, Work},
         runner::Runner,
     },
     schedule::Schedule,
@@ -88,10 +89,7 @@ pub async fn run_until(
     let heartbeat = Heartbeat::new();
     let vitals = Vitals::new(heartbeat.clone(), shutdown.clone());
     let (pages, api) = (Pages::new(shutdown.clone()), Api::new(shutdown.clone()));
-    let router = http::router(vitals.clone())
-        .merge(pages::router(pages.clone()))
-        .merge(v1::router(api.clone()))
-        .merge(admin::router(api.clone()));
+    let router = http::whole(vitals.clone(), pages.clone(), api.clone());
     shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
     systemd::follow(heartbeat.clone(), shutdown);
     let reloader = Reloader::new(boot, heartbeat.clone(), shutdown.clone(), address);
@@ -152,14 +150,13 @@ impl Start {
     async fn everything(&self) -> anyhow::Result<Option<Db>> {
         let Some(app) = self.reach().await? else { return Ok(None) };
         let config = app.config();
-        let keyring = Arc::new(app.keyring().context("read the master key")?);
+        let keyring = app.keyring().context("read the master key")?;
         let runner = Runner::new(app.deps()?, config.jobs.time_limit.get(), self.shutdown.clone());
         self.vitals.reached(runner.clone());
-        let (db, policies, brand) = (app.db.clone(), app.policies.clone(), app.brand);
-        let public_url = config.mail.public_url.clone();
-        let house = House { db: db.clone(), policies, keyring: keyring.clone(), brand, public_url };
-        self.pages.reached(house);
-        self.api.reached(Parts { db, runner: runner.clone(), brand, keyring });
+        let (db, brand) = (app.db.clone(), app.brand);
+        let house = Arc::new(House { db, runner: runner.clone(), brand, keyring });
+        self.pages.reached(house.clone());
+        self.api.reached(house);
         let heartbeat = self.heartbeat.clone();
         let schedule =
             Schedule::start(&runner, &config.schedule, heartbeat, &self.shutdown).await?;
@@ -181,8 +178,9 @@ impl Start {
         let (contact, mut backoff) = (Contact::default(), Backoff::default());
         let mut is_schema_awaited = false;
         loop {
+            let work = Work { began: Instant::now(), has_written: true };
             let Some(opened) = self.open().await else { return Ok(None) };
-            let is_away = contact.note(&opened);
+            let is_away = contact.note(&opened, work);
             let wait = match opened.as_ref().err().and_then(|error| error.downcast_ref()) {
                 // Somebody is at it, or will be: it takes no longer than a few statements.
                 Some(SchemaBehind { n_pending }) => {

@@ -1,4 +1,5 @@
-//! The HTTP face: health, metrics, and the pages of owners. It knows nothing of configuration, mail or SQL.
+//! The HTTP face: health, metrics, and the pages and the API. It knows nothing of
+//! configuration, mail or SQL.
 //!
 //! A handler is dropped when its client goes away, and a future of the store must not be dropped
 //! half-way: work on the database is spawned, and only waited for.
@@ -8,15 +9,16 @@ use std::time::Instant;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    http::{HeaderValue, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::{Next, from_fn_with_state, map_response},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::get,
 };
 
 pub mod admin;
 mod fresh;
 mod health;
+mod house;
 pub mod pages;
 mod problem;
 mod readiness;
@@ -25,13 +27,23 @@ mod serve;
 pub mod v1;
 mod vitals;
 
-pub use self::{problem::Problem, serve::serve, vitals::Vitals};
+pub use self::{house::House, problem::Problem, serve::serve, vitals::Vitals};
+use self::{pages::Pages, v1::Api};
 
 /// The most bytes a request may carry.
 const MAX_BODY: usize = 64 * 1024;
 
-/// Everything that is served.
-pub fn router(vitals: Vitals) -> Router {
+/// Everything that is served, and how long each answer took.
+pub fn whole(vitals: Vitals, pages: Pages, api: Api) -> Router {
+    health(vitals.clone())
+        .merge(pages::router(pages))
+        .merge(v1::router(api.clone()))
+        .merge(admin::router(api))
+        .layer(from_fn_with_state(vitals, measure))
+}
+
+/// Health, metrics, and what is said of everything that is not served.
+fn health(vitals: Vitals) -> Router {
     Router::new()
         .route("/", get(front))
         .route("/livez", get(health::livez))
@@ -41,17 +53,17 @@ pub fn router(vitals: Vitals) -> Router {
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(map_response(guard))
-        .layer(from_fn_with_state(vitals.clone(), measure))
         .with_state(vitals)
 }
 
-/// `GET /`: where to go from here.
-async fn front() -> &'static str {
-    concat!(
+/// `GET /`: the overview, for whoever has a browser; for others where to go from here.
+async fn front() -> impl IntoResponse {
+    let says = concat!(
         "lapsed ",
         env!("CARGO_PKG_VERSION"),
-        " serves /v1, /openapi.json, /livez, /readyz and /metrics\n"
-    )
+        " serves /admin, /v1, /docs, /openapi.json, /livez, /readyz and /metrics\n"
+    );
+    (StatusCode::SEE_OTHER, [(header::LOCATION, "/admin")], says)
 }
 
 /// Counts how long the answer took, under the pattern of its route: what clients ask for is

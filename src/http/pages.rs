@@ -19,11 +19,8 @@ use axum::{
 };
 
 use crate::{
-    domain::{policy::Policies, token::Brand},
-    http::pages::words::Language,
-    keyring::Keyring,
+    http::{House, pages::words::Language},
     shutdown::Shutdown,
-    store::Db,
 };
 
 mod act;
@@ -52,23 +49,8 @@ pub struct Pages(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     shutdown: Shutdown,
-    house: OnceLock<House>,
+    house: OnceLock<Arc<House>>,
     pace: Mutex<Pace>,
-}
-
-/// What the pages work with.
-#[derive(Debug)]
-pub struct House {
-    /// The database.
-    pub db: Db,
-    /// The rules where neither tenant nor environment has its own.
-    pub policies: Arc<Policies>,
-    /// Under which new secrets are remembered, and OTP seeds encrypted.
-    pub keyring: Arc<Keyring>,
-    /// The first letters of new secrets.
-    pub brand: Brand,
-    /// Where links say that the pages are, without a slash at the end.
-    pub public_url: String,
 }
 
 impl Pages {
@@ -79,18 +61,13 @@ impl Pages {
     }
 
     /// From now on there is a database. Only the first call counts.
-    pub fn reached(&self, house: House) {
+    pub fn reached(&self, house: Arc<House>) {
         // A second house would be a mistake of the caller's, but no reason to stop.
         let _ = self.0.house.set(house);
     }
 
-    /// Where links say that the pages are; nothing before there is a database.
-    fn public_url(&self) -> &str {
-        self.0.house.get().map_or("", |house| house.public_url.trim_end_matches('/'))
-    }
-
     fn house(&self) -> Result<&House, failure::Failure> {
-        self.0.house.get().ok_or(failure::Failure::Away)
+        self.0.house.get().map(Arc::as_ref).ok_or(failure::Failure::Away)
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::store::schema::SchemaState;
 
-/// How long a database that was there may be away before the daemon is not ready. A restart of
+/// How long a database that was there may be away, or full, before the daemon is not ready. A restart of
 /// the database must not take every replica out of service at once.
 pub(super) const GRACE: Duration = Duration::from_secs(60);
 
@@ -31,6 +31,8 @@ pub(super) enum Database {
     Up,
     /// It has not answered for that long.
     Away(Duration),
+    /// It answers, but has taken no changes for that long.
+    Unwritable(Duration),
 }
 
 /// What `/readyz` answers.
@@ -66,6 +68,13 @@ struct Check {
     detail: Option<String>,
 }
 
+impl Status {
+    /// What trouble that began so long ago amounts to.
+    fn of_trouble(since: Duration) -> Self {
+        if since < GRACE { Self::Degraded } else { Self::Unready }
+    }
+}
+
 impl Check {
     fn ready() -> Self {
         Self { status: Status::Ready, detail: None }
@@ -88,10 +97,17 @@ impl Evidence {
         match self.database {
             Database::Up => Check::ready(),
             Database::Awaited => Check::but(Status::Unready, "it has not been reached yet"),
-            Database::Away(away) => {
-                let status = if away < GRACE { Status::Degraded } else { Status::Unready };
-                Check::but(status, format!("it has not answered for {} s", away.as_secs()))
-            }
+            Database::Away(since) => Check::but(
+                Status::of_trouble(since),
+                format!("it has not answered for {} s", since.as_secs()),
+            ),
+            Database::Unwritable(since) => Check::but(
+                Status::of_trouble(since),
+                format!(
+                    "it has taken no changes for {} s: is its disk full, or is it read-only?",
+                    since.as_secs()
+                ),
+            ),
         }
     }
 
@@ -181,6 +197,12 @@ mod tests {
             evidence.schema = Some(SchemaState::Behind { n_pending: 2 });
         });
         assert_eq!(found, whole("unready", ready, &older, ready));
+
+        let full = "it has taken no changes for 75 s: is its disk full, or is it read-only?";
+        let found = report(|evidence| {
+            evidence.database = Database::Unwritable(Duration::from_secs(75));
+        });
+        assert_eq!(found, whole("unready", &check("unready", full), ready, ready));
 
         let away = check("unready", "it has not answered for 75 s");
         let found = report(|evidence| {

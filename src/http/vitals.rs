@@ -102,9 +102,12 @@ impl Vitals {
             let database = Database::Awaited;
             return Evidence { database, schema: None, mail_rests_until: None };
         };
-        let database = self.database(runner).await;
+        let mut database = self.database(runner).await;
         let mut schema = None;
         if database == Database::Up {
+            if let Some(since) = runner.unwritable_for() {
+                database = Database::Unwritable(since);
+            }
             let db = runner.deps().db;
             let ask = || async move { known("read the schema's version", db.schema_state().await) };
             let known = self.0.schema.get(&self.0.shutdown.tracker, PATIENCE, ask).await;

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tracing::{error, info, warn};
@@ -13,12 +13,18 @@ use crate::store::StoreError;
 ///
 /// Every job asks the database, so an outage would fill the log with as many lines as there are
 /// runs. This is the one place that says it, and it says it when it changes.
-#[derive(Debug, Default)]
-pub struct Contact(Mutex<State>);
+#[derive(Debug)]
+pub struct Contact(Mutex<Known>);
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What the database last did, and since when it has done so.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    state: State,
+    since: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    #[default]
     Good,
     /// It answers, but others hold what is needed.
     Busy,
@@ -28,12 +34,28 @@ enum State {
     Lost,
 }
 
+/// Work that needed the database: what its end says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// When it began. Work that ended well, but began before the trouble did, is no sign that the
+    /// trouble is over; nor is work that began in the last trouble a sign of another one.
+    pub began: Instant,
+    /// Whether it wrote anything. To read is no sign that a full disk is mended.
+    pub has_written: bool,
+}
+
+impl Default for Contact {
+    fn default() -> Self {
+        Self(Mutex::new(Known { state: State::Good, since: Instant::now() }))
+    }
+}
+
 impl Contact {
-    /// Notes how some work ended, and logs what that changes.
+    /// Notes how `work` ended, and logs what that changes.
     ///
     /// Returns whether the work failed only because the database is away, busy or full: then
     /// everything there is to say has been said, and the same work is tried again.
-    pub fn note<T>(&self, result: &anyhow::Result<T>) -> bool {
+    pub fn note<T>(&self, result: &anyhow::Result<T>, work: Work) -> bool {
         let (state, error) = match result {
             Ok(_) => (State::Good, None),
             Err(error) => match store_error(error) {
@@ -46,7 +68,7 @@ impl Contact {
                 None => return false,
             },
         };
-        if self.change(state) {
+        if self.change(state, work) {
             match error {
                 Some(error) if state == State::Lost => {
                     warn!("The database cannot be reached; trying again until it can: {error:#}");
@@ -63,15 +85,30 @@ impl Contact {
 
     /// Whether the database did not answer when it was last needed.
     pub fn is_lost(&self) -> bool {
-        *self.lock() == State::Lost
+        self.lock().state == State::Lost
     }
 
-    /// Returns whether `state` is news.
-    fn change(&self, state: State) -> bool {
-        std::mem::replace(&mut *self.lock(), state) != state
+    /// For how long the database has answered, but taken no changes.
+    pub fn unwritable_for(&self) -> Option<Duration> {
+        let known = *self.lock();
+        (known.state == State::Unwritable).then(|| known.since.elapsed())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    /// Returns whether `state`, as found by `work`, is news.
+    fn change(&self, state: State, work: Work) -> bool {
+        let mut known = self.lock();
+        let is_proof = match (known.state, state) {
+            (State::Unwritable, State::Good) => work.has_written,
+            _ => true,
+        };
+        let is_news = known.state != state && is_proof && known.since <= work.began;
+        if is_news {
+            *known = Known { state, since: Instant::now() };
+        }
+        is_news
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         // A state is whole at any time, so a panic elsewhere spoils nothing.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -131,36 +168,67 @@ mod tests {
         Err(samples::refused().into())
     }
 
+    /// Work that begins now, and writes.
+    fn now() -> Work {
+        Work { began: Instant::now(), has_written: true }
+    }
+
     #[test]
     fn only_a_failure_that_passes_is_dealt_with_here() {
         let contact = Contact::default();
-        assert!(contact.note(&away()), "through any context");
-        assert!(contact.note(&busy()));
-        assert!(!contact.note(&refused()));
-        assert!(!contact.note(&Err::<(), _>(anyhow!("a panic"))));
-        assert!(!contact.note(&Ok(())));
+        assert!(contact.note(&away(), now()), "through any context");
+        assert!(contact.note(&busy(), now()));
+        assert!(!contact.note(&refused(), now()));
+        assert!(!contact.note(&Err::<(), _>(anyhow!("a panic")), now()));
+        assert!(!contact.note(&Ok(()), now()));
         assert!(is_passing(&away().unwrap_err()) && !is_passing(&refused().unwrap_err()));
     }
 
     #[test]
     fn an_outage_is_news_once_and_so_is_its_end() {
         let contact = Contact::default();
-        assert!(!contact.change(State::Good), "nobody had doubted it");
-        assert!(contact.change(State::Lost));
-        assert!(!contact.change(State::Lost), "the second run of many");
+        assert!(!contact.change(State::Good, now()), "nobody had doubted it");
+        assert!(contact.change(State::Lost, now()));
+        assert!(!contact.change(State::Lost, now()), "the second run of many");
         assert!(contact.is_lost());
-        assert!(contact.change(State::Busy), "it answers again, but that is another trouble");
-        assert!(contact.change(State::Good));
-        assert!(!contact.change(State::Good));
+        assert!(
+            contact.change(State::Busy, now()),
+            "it answers again, but that is another trouble"
+        );
+        assert!(contact.change(State::Good, now()));
+        assert!(!contact.change(State::Good, now()));
+    }
+
+    #[test]
+    fn work_from_before_a_change_does_not_undo_it() {
+        let (contact, before) = (Contact::default(), now());
+        assert!(contact.change(State::Lost, now()));
+        assert!(!contact.change(State::Good, before));
+        assert!(contact.is_lost());
+        let meanwhile = now();
+        assert!(contact.change(State::Good, now()));
+        assert!(!contact.change(State::Lost, meanwhile), "that was the same outage");
+        assert!(contact.change(State::Lost, now()));
+    }
+
+    #[test]
+    fn only_what_was_written_shows_that_it_can_be_written() {
+        let contact = Contact::default();
+        assert_eq!(contact.unwritable_for(), None);
+        assert!(contact.change(State::Unwritable, now()));
+        assert!(!contact.change(State::Good, Work { has_written: false, ..now() }));
+        assert!(contact.unwritable_for().is_some());
+        assert!(contact.change(State::Good, now()));
+        assert_eq!(contact.unwritable_for(), None);
     }
 
     #[test]
     fn what_says_nothing_about_the_database_changes_nothing() {
         let contact = Contact::default();
-        contact.note(&away());
-        contact.note(&Err::<(), _>(anyhow!("a panic")));
+        contact.note(&away(), now());
+        contact.note(&Err::<(), _>(anyhow!("a panic")), now());
         assert!(contact.is_lost());
-        contact.note(&refused());
+        contact.note(&refused(), now());
         assert!(!contact.is_lost(), "a refusal is an answer");
     }
 

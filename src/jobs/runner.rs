@@ -23,7 +23,7 @@ use crate::{
     jobs::{
         Context, Deps, JOBS, Job, Outcome,
         alone::alone,
-        contact::{Contact, is_passing},
+        contact::{Contact, Work, is_passing},
     },
     shutdown::{Shutdown, pause},
     store::{
@@ -155,6 +155,11 @@ impl Runner {
         JOBS.iter().find(is_stuck).map(|job| job.name)
     }
 
+    /// For how long the database has taken no changes, as far as the jobs have met it.
+    pub fn unwritable_for(&self) -> Option<Duration> {
+        self.0.contact.unwritable_for()
+    }
+
     fn terms(&self) -> Terms {
         // Terms are whole at any time, so a panic elsewhere spoils nothing.
         self.0.terms.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -212,7 +217,7 @@ impl Runner {
                 state.is_done(started);
             }
         });
-        self.tell(job, &result, duration);
+        self.tell(job, &result, started);
         self.remember(&terms.deps, job, cause, started_at, &result).await;
         result.map_err(|source| RunError::Failed { name: job.name, source })
     }
@@ -248,9 +253,10 @@ impl Runner {
 
     /// One line per run that did something; the rest is for debugging. An outage of the database
     /// is one line for all runs that meet it.
-    fn tell(&self, job: &Job, result: &anyhow::Result<Outcome>, duration: Duration) {
-        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let is_passing = self.0.contact.note(result);
+    fn tell(&self, job: &Job, result: &anyhow::Result<Outcome>, began: Instant) {
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let has_written = result.as_ref().is_ok_and(|outcome| 0 < outcome.n_changed);
+        let is_passing = self.0.contact.note(result, Work { began, has_written });
         match result {
             Ok(Outcome { n_examined: 0, .. }) => {
                 debug!(duration_ms, "Ran job `{}`: nothing was due", job.name);
@@ -306,8 +312,9 @@ impl Runner {
             n_failed: outcome.n_failed,
             error: result.as_ref().err().map(|error| format!("{error:#}")),
         };
+        let work = Work { began: Instant::now(), has_written: true };
         let recorded = runs::record(&deps.db, &run).await.map_err(anyhow::Error::from);
-        let is_passing = self.0.contact.note(&recorded);
+        let is_passing = self.0.contact.note(&recorded, work);
         if let (Err(error), false) = (recorded, is_passing) {
             warn!("Failed to remember a run of `{}`: {error:#}", job.name);
         }

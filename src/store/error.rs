@@ -40,6 +40,9 @@ pub enum StoreError {
         /// The driver's words.
         source: DbErr,
     },
+    /// It is not any more as the caller saw it.
+    #[error("it has been changed since it was read")]
+    Stale,
     /// Anything else: a statement or a schema that is wrong.
     #[error("{op}")]
     Query {
@@ -125,8 +128,11 @@ fn by_code(code: &str, message: &str) -> Trouble {
         // SQLite's BUSY, LOCKED and BUSY_SNAPSHOT.
         "40001" | "40P01" | "55P03" | "5" | "6" | "517" => Trouble::Busy,
         "HY000" if message.contains("Lock wait timeout") => Trouble::Busy,
-        // Disk full, out of memory, read-only transaction; SQLite's READONLY and FULL.
-        "53100" | "53200" | "25006" | "8" | "13" => Trouble::Unwritable,
+        // Disk full, out of memory, read-only transaction; SQLite's READONLY and FULL, and its
+        // IOERR_WRITE, _FSYNC, _TRUNCATE and _SHMSIZE, which are what a used-up quota ends in.
+        "53100" | "53200" | "25006" | "8" | "13" | "778" | "1034" | "1546" | "4874" => {
+            Trouble::Unwritable
+        }
         "HY000" if message.contains("read-only") || message.contains("is full") => {
             Trouble::Unwritable
         }

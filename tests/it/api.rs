@@ -10,7 +10,10 @@ use lapsed::{
         life::Ask,
         token::{Brand, Token},
     },
-    http::v1::{self, Api, Parts},
+    http::{
+        House,
+        v1::{self, Api},
+    },
     keyring::Keyring,
     shutdown::Shutdown,
     store::{
@@ -25,10 +28,12 @@ use tower::ServiceExt as _;
 use crate::support::app::TestApp;
 
 mod access;
+mod docs;
 mod guesses;
 mod keys;
 mod manual;
 mod own;
+mod seen;
 mod traps;
 
 /// What was answered.
@@ -81,7 +86,7 @@ impl<'a> Face<'a> {
         let api = Api::new(Shutdown::new());
         let brand = Brand::new("lp").unwrap();
         let (db, runner) = (app.db.clone(), app.runner.clone());
-        api.reached(Parts { db, runner, brand, keyring: keyring.clone() });
+        api.reached(Arc::new(House { db, runner, brand, keyring: keyring.clone() }));
         let router = v1::router(api.clone());
         let mut face = Self { app, keyring, api, router, root: String::new() };
         face.root = face.token(Role::Admin, None).await.1;

@@ -9,7 +9,7 @@ use std::{
 use chrono::TimeDelta;
 use lapsed::{
     heartbeat::Heartbeat,
-    http::{self, Vitals},
+    http::{self, Vitals, pages::Pages, v1::Api},
     shutdown::Shutdown,
     store::{Engine, flags, leases},
 };
@@ -34,7 +34,8 @@ impl Face {
         let vitals = Vitals::new(Heartbeat::new(), shutdown.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = http::router(vitals.clone());
+        let (pages, api) = (Pages::new(shutdown.clone()), Api::new(shutdown.clone()));
+        let router = http::whole(vitals.clone(), pages, api);
         shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
         Self { address, vitals, shutdown }
     }
@@ -217,7 +218,12 @@ on_each_engine! {
         app.clock.advance(TimeDelta::minutes(20));
         app.job("deliver").await;
         let face = Face::of(&app).await;
-        face.get("/nothing").await;
+        for path in ["/nothing", "/v1/keys", "/k/abc", "/admin"] {
+            face.get(path).await;
+        }
+        let front = face.get("/").await;
+        assert_eq!(front.status, 303);
+        assert!(front.head.contains("location: /admin") && front.body.contains("/openapi.json"));
         let page = face.get("/metrics").await.body;
         for line in [
             r#"lapsed_mail_attempts_total{outcome="accepted"} 1"#,
@@ -230,6 +236,9 @@ on_each_engine! {
             "lapsed_mail_possible_duplicates_total 0",
             "lapsed_database_query_failures_total 0",
             r#"lapsed_http_request_duration_seconds_count{route="other",status="4xx"} 1"#,
+            r#"lapsed_http_request_duration_seconds_count{route="/v1/keys",status="4xx"} 1"#,
+            r#"lapsed_http_request_duration_seconds_count{route="/k/{token}",status="5xx"} 1"#,
+            r#"lapsed_http_request_duration_seconds_count{route="/admin",status="3xx"} 1"#,
             r#"lapsed_brake_on{what="purge"} 0"#,
             r#"lapsed_lease_held{job="seal"} 0"#,
             r#"lapsed_job_late_seconds{job="sweep"} 0.0"#,

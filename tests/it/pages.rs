@@ -5,11 +5,17 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use data_encoding::BASE32_NOPAD;
 use lapsed::{
-    domain::{link::LinkToken, otp::Seed},
-    http::{
-        self,
-        pages::{self, House, Pages},
+    domain::{
+        identity::KeyKind,
+        link::LinkToken,
+        otp::Seed,
+        policy::{Policies, Policy, PolicyFields},
     },
+    http::{
+        self, House,
+        pages::{self, Pages},
+    },
+    jobs::Deps,
     shutdown::Shutdown,
 };
 use tokio::net::TcpListener;
@@ -40,13 +46,12 @@ impl Site {
     pub fn on(listener: TcpListener, secrets: &Secrets<'_>) -> Self {
         let shutdown = Shutdown::new();
         let pages = Pages::new(shutdown.clone());
-        pages.reached(House {
+        pages.reached(Arc::new(House {
             db: secrets.app.db.clone(),
-            policies: secrets.app.deps.policies.clone(),
+            runner: secrets.app.runner.clone(),
             keyring: Arc::clone(&secrets.keyring),
             brand: secrets.brand,
-            public_url: "https://keys.example".to_owned(),
-        });
+        }));
         let address = listener.local_addr().unwrap();
         let router = pages::router(pages);
         shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
@@ -127,6 +132,28 @@ on_each_engine! {
         assert!(again.body.contains("Waiting for first use"));
         secrets.uses.flush(&app.db).await.unwrap();
         assert!(site.get(&path).await.body.contains("is in use"));
+        site.close().await;
+    }
+}
+
+on_each_engine! {
+    async fn a_reload_changes_the_rules_of_the_pages_too(app: TestApp) {
+        let app = app.with(|deps| enable(deps, "https://keys.example"));
+        let secrets = Secrets::new(&app).await;
+        let key = secrets.create().await;
+        app.clock.advance(days(83));
+        let link = newest_link(&app).await;
+        let site = Site::open(&secrets).await;
+        let path = format!("/k/{}/{}", link.expose(), key.id);
+        assert!(site.get(&path).await.body.contains("name=\"overlap\""));
+
+        let user = PolicyFields { mfa_required: true, ..PolicyFields::default() };
+        let user = Policy::new(KeyKind::User, user).unwrap();
+        let policies = Arc::new(Policies { user, ..(*app.deps.policies).clone() });
+        app.runner.renew(Deps { policies, ..app.deps.clone() }, Duration::from_secs(60));
+        let refused = site.post(&format!("{path}/rotate"), "overlap=1").await;
+        assert!(secret_in(&refused.body).is_none(), "no code was given: {}", refused.body);
+        assert_eq!(secrets.finding(&key).await, "valid");
         site.close().await;
     }
 }

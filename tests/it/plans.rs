@@ -5,12 +5,22 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta};
 use lapsed::{
     clock::SystemClock,
+    jobs::{
+        self,
+        runner::{Cause, Runner},
+    },
+    mail::transport::Transport,
+    shutdown::Shutdown,
     store::{Db, Engine, Settings, due, gauges, messages, outbox, purge, sql::Sql, verify},
 };
 
 use crate::{
     on_each_engine,
-    support::{app::TestApp, proxy::Proxy},
+    support::{
+        app::{TestApp, deps},
+        daemon::until,
+        proxy::Proxy,
+    },
 };
 
 /// Fills the tables: 100,000 keys, messages and notices, one in a thousand of them due.
@@ -159,5 +169,56 @@ on_each_engine! {
         both.0.undo().await.unwrap();
         both.1.undo().await.unwrap();
         db.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn no_job_of_every_minute_reads_a_whole_table() {
+    // Only PostgreSQL counts this; the statements and their indexes are the same everywhere.
+    crate::support::app::run(Engine::Postgres, no_job_scans).await;
+}
+
+async fn no_job_scans(app: TestApp) {
+    fill(&app).await;
+    let now = app.now().timestamp_millis();
+    app.execute(&format!(
+        "INSERT INTO audit_events (at, actor, action, key_id, detail) \
+         SELECT {now}, 'daemon', 'key.created', i, '{{}}' FROM generate_series(1, 100000) AS n(i)"
+    ))
+    .await;
+    app.execute(&format!(
+        "INSERT INTO tombstones (key_id, public_id, tenant_id, environment_id, owner_id, kind, name, \
+         created_at, purged_at, reason, policy) SELECT i, 'y' || LPAD(i::text, 11, '0'), 1, 1, 1, 1, \
+         'key', 0, {now}, 1, '{{}}' FROM generate_series(1, 100000) AS n(i)"
+    ))
+    .await;
+    app.job("seal").await;
+    app.execute("ANALYZE").await;
+    let connected = "SELECT COUNT(*) FROM pg_stat_activity \
+         WHERE datname = current_database() AND backend_type = 'client backend'";
+    // Every connection of the test's own is open from now on, so that another is a job's.
+    drop(tokio::join!(app.db.begin(), app.db.begin(), app.db.begin(), app.db.begin()));
+    let n_before: i64 = app.column(connected).await[0];
+    // (Pruning may: it runs once a day, and an index for it would cost every mail something.)
+    for name in ["sweep", "deliver", "purge", "seal", "sweep"] {
+        app.execute("SELECT pg_stat_reset()").await;
+        // Connections of its own: a server process counts what it did when it ends.
+        let db = app.test_db.connect(Arc::new(app.clock.clone())).await;
+        let deps = deps(db.clone(), app.clock.clone(), Transport::Memory(app.outbox.clone()));
+        let runner = Runner::new(deps, Duration::from_secs(60), Shutdown::new());
+        runner.run(jobs::find(name).unwrap(), Cause::Manual).await.unwrap();
+        db.close().await.unwrap();
+        until("its connections end", async || {
+            let n: i64 = app.column(connected).await[0];
+            (n <= n_before).then_some(())
+        })
+        .await;
+        let scanned: Vec<String> = app
+            .column(
+                "SELECT s.relname::text || ' ' || s.seq_scan::text FROM pg_stat_user_tables s \
+                 JOIN pg_class c ON c.oid = s.relid WHERE s.seq_scan > 0 AND c.reltuples > 10000",
+            )
+            .await;
+        assert!(scanned.is_empty(), "`{name}` reads these from end to end: {scanned:?}");
     }
 }

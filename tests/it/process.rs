@@ -17,6 +17,7 @@ mod schema;
 mod share;
 mod stop;
 mod supervised;
+mod unwell;
 
 /// The stages of the keys that [`seed`] and [`seed_ended`] make.
 const IN_A_WEEK: i16 = 7;

@@ -38,10 +38,10 @@ pub(super) async fn show(
             );
         }
     };
-    let parts = admin.api.parts()?;
-    let min_notice = parts.runner.deps().limits.min_notice;
+    let house = admin.api.house()?;
+    let min_notice = house.runner.deps().limits.min_notice;
     let policies = admin.api.policies().await?;
-    let (lines, next) = explain::key(&parts.db, &policies, &view, min_notice, now).await?;
+    let (lines, next) = explain::key(&house.db, &policies, &view, min_notice, now).await?;
     let body = html! {
         (facts(&visit, &view, now))
         (coming(&visit, &next))

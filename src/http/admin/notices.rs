@@ -112,7 +112,7 @@ pub(super) async fn show(
 ) -> Result<Response, Failure> {
     let notice = find(&admin, &visit, &id).await?;
     let (now, policies) = (admin.api.now().await?, admin.api.policies().await?);
-    let deps = admin.api.parts()?.runner.deps();
+    let deps = admin.api.house()?.runner.deps();
     let letter = deliver::preview(&deps, &policies, notice.id, now).await;
     let letter = letter.inspect_err(|error| tracing::warn!("Failed to preview a mail: {error:#}"));
     let message = notice.message.as_ref();

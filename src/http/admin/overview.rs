@@ -111,7 +111,7 @@ async fn of_installation(
     if backlog.sweep.oldest.is_some_and(|oldest| LATE < oldest) {
         tell(shell::count(visit, "admin-alert-late", backlog.sweep.n));
     }
-    if let Some(until) = admin.api.parts()?.runner.deps().mailer.breaker.rests_until(now) {
+    if let Some(until) = admin.api.house()?.runner.deps().mailer.breaker.rests_until(now) {
         tell(format!("{} {}", visit.say("admin-alert-mail"), until.format("%H:%M UTC")));
     }
     Ok(alerts)

@@ -87,7 +87,7 @@ pub(super) async fn enter(
     let text = form.token.expose_secret().trim();
     // Whatever is wrong with it, there is one answer.
     let refused = || wrong(StatusCode::UNAUTHORIZED, "admin-wrong-token");
-    let Ok(token) = Token::parse(admin.api.parts()?.brand, text) else { return refused() };
+    let Ok(token) = Token::parse(admin.api.house()?.brand, text) else { return refused() };
     if !admin.throttle.admits(token.id, Instant::now()) {
         return wrong(StatusCode::TOO_MANY_REQUESTS, "admin-too-many");
     }

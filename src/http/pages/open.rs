@@ -133,7 +133,7 @@ async fn open(house: &House, token: &str, public_id: &str) -> Result<Opened, Fai
     let view = key_list::find(db.conn(), public_id).await?.ok_or(Failure::Gone)?;
     let owner = owners::find(db.conn(), view.tenant.0, &view.owner.1).await?;
     let owner = owner.filter(|owner| owner.id == link.owner_id).ok_or(Failure::Gone)?;
-    let policies = PolicyBook::load(db, (*house.policies).clone()).await?;
+    let policies = house.policies().await?;
     let kind = view.key.as_ref().map(|key| key.kind);
     let needs_otp =
         kind.is_ok_and(|kind| policies.of(view.tenant.0, view.environment.0, kind).mfa_required());

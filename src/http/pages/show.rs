@@ -5,11 +5,14 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use crate::{
-    http::pages::{
-        failure::Failure,
-        open::{Opened, Visit},
-        shell,
-        words::Language,
+    http::{
+        House,
+        pages::{
+            failure::Failure,
+            open::{Opened, Visit},
+            shell,
+            words::Language,
+        },
     },
     store::{last_use, rotation::Done},
 };
@@ -155,7 +158,9 @@ fn used_since(language: Language, opened: &Opened, first_use: Option<DateTime<Ut
 /// The one page that shows a new secret.
 pub(super) fn secret(visit: &Visit, done: &Done, secret: &str) -> Response {
     let (language, opened) = (visit.language, &visit.opened);
-    let own = visit.pages.public_url();
+    // Whoever came by a link came to an installation that knows where its pages are, unless that
+    // was taken out of the configuration a moment ago.
+    let own = visit.house().ok().and_then(House::public_url);
     let say = |id: &str| language.say(id);
     let body = html! {
         section {
@@ -165,9 +170,11 @@ pub(super) fn secret(visit: &Visit, done: &Done, secret: &str) -> Response {
             button type="button" hidden data-copy="secret" data-done=(say("copied")) { (say("copy")) }
         }
         section {
-            h2 { (say("try")) }
-            p { (say("try-note")) }
-            pre { code { "curl -H \"Authorization: Bearer " (secret) "\" " (own) "/v1/self" } }
+            @if let Some(own) = own {
+                h2 { (say("try")) }
+                p { (say("try-note")) }
+                pre { code { "curl -H \"Authorization: Bearer " (secret) "\" " (own) "/v1/self" } }
+            }
             dl {
                 dt { (say("new-expiry")) }
                 dd { (done.expires_at.map_or_else(|| say("never"), |end| at(opened, end))) }

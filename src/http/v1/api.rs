@@ -7,10 +7,8 @@ use chrono::{DateTime, Utc};
 use tracing::warn;
 
 use crate::{
-    domain::{policy::Policies, token::Brand, verdict::Verdict},
-    http::problem::Problem,
-    jobs::runner::Runner,
-    keyring::Keyring,
+    domain::{policy::Policies, verdict::Verdict},
+    http::{House, problem::Problem},
     shutdown::{Shutdown, pause},
     store::{
         Db,
@@ -28,33 +26,20 @@ pub struct Api(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     shutdown: Shutdown,
-    parts: OnceLock<Parts>,
+    house: OnceLock<Arc<House>>,
     uses: LastUse,
-}
-
-/// What there is once the database was reached.
-#[derive(Debug)]
-pub struct Parts {
-    /// The database.
-    pub db: Db,
-    /// Runs jobs, and knows the rules of the installation.
-    pub runner: Runner,
-    /// The first letters of keys.
-    pub brand: Brand,
-    /// Under which secrets are remembered.
-    pub keyring: Arc<Keyring>,
 }
 
 impl Api {
     /// An API without a database: it answers 503.
     pub fn new(shutdown: Shutdown) -> Self {
-        Self(Arc::new(Inner { shutdown, parts: OnceLock::new(), uses: LastUse::default() }))
+        Self(Arc::new(Inner { shutdown, house: OnceLock::new(), uses: LastUse::default() }))
     }
 
     /// From now on there is a database. Last uses are written down from now on too, every ten
     /// seconds. Only the first call counts.
-    pub fn reached(&self, parts: Parts) {
-        if self.0.parts.set(parts).is_err() {
+    pub fn reached(&self, house: Arc<House>) {
+        if self.0.house.set(house).is_err() {
             return;
         }
         let api = self.clone();
@@ -69,16 +54,16 @@ impl Api {
     /// Writes down the last uses that were collected. To be called once more after the last
     /// request was answered. A database that is away is tried again later.
     pub async fn flush(&self) {
-        let Some(parts) = self.0.parts.get() else { return };
-        if let Err(error) = self.0.uses.flush(&parts.db).await {
+        let Some(house) = self.0.house.get() else { return };
+        if let Err(error) = self.0.uses.flush(&house.db).await {
             warn!("Failed to write down last uses: {:#}", anyhow::Error::from(error));
         }
     }
 
     /// # Errors
     /// 503 before the database was reached.
-    pub(in crate::http) fn parts(&self) -> Result<&Parts, Problem> {
-        self.0.parts.get().ok_or_else(|| {
+    pub(in crate::http) fn house(&self) -> Result<&House, Problem> {
+        self.0.house.get().map(Arc::as_ref).ok_or_else(|| {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the database has not been reached yet")
                 .code("unavailable")
                 .retry_after(5)
@@ -86,7 +71,7 @@ impl Api {
     }
 
     pub(in crate::http) fn db(&self) -> Result<&Db, Problem> {
-        Ok(&self.parts()?.db)
+        Ok(&self.house()?.db)
     }
 
     pub(in crate::http) async fn now(&self) -> Result<DateTime<Utc>, Problem> {
@@ -96,13 +81,13 @@ impl Api {
 
     /// The rules as tenants and environments have changed them.
     pub(in crate::http) async fn policies(&self) -> Result<PolicyBook, Problem> {
-        Ok(PolicyBook::load(self.db()?, (*self.base()?).clone()).await?)
+        Ok(self.house()?.policies().await?)
     }
 
     /// The rules where neither tenant nor environment has its own, as the configuration in force
     /// has them.
     pub(in crate::http) fn base(&self) -> Result<Arc<Policies>, Problem> {
-        Ok(self.parts()?.runner.deps().policies)
+        Ok(self.house()?.base())
     }
 
     pub(in crate::http) fn shutdown(&self) -> &Shutdown {
@@ -115,13 +100,13 @@ impl Api {
         text: &str,
         by: Option<String>,
     ) -> Result<Verdict, Problem> {
-        let parts = self.parts()?;
-        let secrets = (parts.brand, parts.keyring.pepper());
-        Ok(verify::verify(&parts.db, secrets, &self.0.uses, (text, by)).await?)
+        let house = self.house()?;
+        let secrets = (house.brand, house.keyring.pepper());
+        Ok(verify::verify(&house.db, secrets, &self.0.uses, (text, by)).await?)
     }
 
     pub(in crate::http) fn mint<'a>(&'a self, random: &'a [u8; 32]) -> Result<Mint<'a>, Problem> {
-        let parts = self.parts()?;
-        Ok(Mint { brand: parts.brand, keyring: &parts.keyring, random })
+        let house = self.house()?;
+        Ok(Mint { brand: house.brand, keyring: &house.keyring, random })
     }
 }

@@ -165,7 +165,7 @@ pub(super) async fn check(
 ) -> Result<Json<TrailReport>, Problem> {
     caller.everywhere()?;
     let anchor: Option<Digest> = parse_maybe("anchor", params.anchor.as_deref())?;
-    let key = api.parts()?.runner.deps().audit_key;
+    let key = api.house()?.runner.deps().audit_key;
     let report = verify::verify(api.db()?, &key, anchor, |_| ()).await?;
     Ok(Json(TrailReport {
         is_clean: report.is_clean(),

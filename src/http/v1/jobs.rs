@@ -198,7 +198,7 @@ pub(super) async fn run(
     caller.everywhere()?;
     let job = jobs::find(&job).ok_or_else(|| not_found("job"))?;
     info!(job = job.name, by = caller.actor, "Running a job by hand");
-    let runner = api.parts()?.runner.clone();
+    let runner = api.house()?.runner.clone();
     let run = api.shutdown().tracker.spawn(async move { runner.run(job, Cause::Manual).await });
     // Only the wait is given up; the run goes on.
     let Ok(ended) = tokio::time::timeout(PATIENCE, run).await else {

@@ -3,8 +3,8 @@
 use axum::{
     Json,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,7 @@ use crate::{
         v1::{
             api::Api,
             auth::{Allowed, Operate, Read, forbidden},
+            etag,
             input::{Body, Life, Params, idempotency_key, page, parse, parse_maybe, stored},
             refusal::{malformed, not_found},
             views::{KeyBody, NoticeBody, Page, ProblemView},
@@ -166,11 +167,11 @@ pub(super) async fn create(
     let owner = crate::store::owners::find(api.db()?.conn(), tenant.id, &new.owner).await?;
     let owner = owner.ok_or_else(|| not_found("owner"))?;
     let request = Request { environment: &environment, owner: &owner, kind, name: &name, ask };
-    let (policies, parts) = (api.policies().await?, api.parts()?);
-    let secrets = (parts.brand, parts.keyring.pepper());
+    let (policies, house) = (api.policies().await?, api.house()?);
+    let secrets = (house.brand, house.keyring.pepper());
     let made = match idempotency_key(&headers)? {
         None => {
-            let made = issue::issue(&parts.db, &policies, secrets, &caller.actor, &request).await?;
+            let made = issue::issue(&house.db, &policies, secrets, &caller.actor, &request).await?;
             let secret = Some(made.token.expose().to_owned());
             MadeKey { id: made.id.to_string(), secret, expires_at: made.expires_at }
         }
@@ -179,7 +180,7 @@ pub(super) async fn create(
             let asked = serde_json::to_string(&new).unwrap_or_default();
             let once = Once { scope: &scope, key, request: &asked };
             let (made, token) =
-                issue::issue_once(&parts.db, &policies, secrets, &caller.actor, &request, &once)
+                issue::issue_once(&house.db, &policies, secrets, &caller.actor, &request, &once)
                     .await?;
             let secret = token.map(|token| token.expose().to_owned());
             MadeKey { id: made.id, secret, expires_at: made.expires_at }
@@ -206,7 +207,7 @@ pub(super) async fn show(
 
 /// A key with its `ETag`.
 fn tagged(key: KeyBody) -> Response {
-    ([(header::ETAG, format!("\"{}\"", key.version))], Json(key)).into_response()
+    etag::tagged(key.version, key)
 }
 
 /// What is no id names no key.

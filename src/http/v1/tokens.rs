@@ -131,21 +131,21 @@ pub(super) async fn create(
         Some(days) => Ask::For(TimeDelta::days(days.into())),
         None => Ask::Default,
     };
-    let (parts, policies) = (api.parts()?, api.policies().await?);
+    let (house, policies) = (api.house()?, api.policies().await?);
     let mut tries = 1;
     let (token, expires_at) = loop {
         let (public_id, (kind, class)) = (random::public_id()?, FORM);
-        let token = Token::new(parts.brand, kind, class, public_id, &random::bytes()?);
+        let token = Token::new(house.brand, kind, class, public_id, &random::bytes()?);
         let new = NewToken {
             public_id,
             owner_public_id: random::public_id()?,
-            mac: &token.mac(parts.keyring.pepper()),
+            mac: &token.mac(house.keyring.pepper()),
             name: &name,
             role,
             tenant_id: tenant.as_ref().map(|tenant| tenant.id),
             ask,
         };
-        match admin_tokens::create(&parts.db, &policies, &caller.actor, &new).await {
+        match admin_tokens::create(&house.db, &policies, &caller.actor, &new).await {
             Err(KeyError::Store(StoreError::Taken { .. })) if tries < TRIES => tries += 1,
             made => break (token, made?),
         }

@@ -119,9 +119,22 @@ impl Site {
 
     /// Starts a daemon with some options set by its environment.
     pub fn start_with(&self, options: &[(&str, &str)]) -> Daemon {
+        self.spawn(self.command("run", options))
+    }
+
+    /// Starts a daemon in the place of a shell that has done `first`.
+    pub fn start_under(&self, first: &str) -> Daemon {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("{first}; exec \"$0\" --config lapsed.toml run")])
+            .arg(env!("CARGO_BIN_EXE_lapsed"))
+            .current_dir(self.folder.path());
+        self.spawn(shell)
+    }
+
+    fn spawn(&self, mut command: Command) -> Daemon {
         let log = self.folder.path().join(format!("{:08x}.log", rand::random::<u32>()));
-        let child = self
-            .command("run", options)
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())
@@ -219,6 +232,14 @@ impl Daemon {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
         assert!(sent.success(), "kill -s {name}");
+    }
+
+    /// Lets none of its files grow beyond so many bytes from now on, as a disk that is full.
+    pub fn limit_files(&self, n_bytes: &str) {
+        let pid = self.child.id().to_string();
+        let limit = format!("--fsize={n_bytes}:");
+        let set = Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap();
+        assert!(set.success(), "prlimit {limit}");
     }
 
     /// Kills it, and waits for the end.
