@@ -91,7 +91,8 @@ async fn plan(app: &TestApp, sql: Sql) -> String {
 async fn uses(app: &TestApp, sql: Sql, index: &str) {
     let plan = plan(app, sql).await;
     assert!(plan.contains(index), "{index} is not used:\n{plan}");
-    let is_whole = plan.contains("Seq Scan")
+    // The flags are a handful.
+    let is_whole = plan.replace("Seq Scan on flags", "").contains("Seq Scan")
         || plan.contains("SCAN api_keys")
         || plan.contains("SCAN messages");
     assert!(!is_whole, "a whole table is read:\n{plan}");
@@ -113,10 +114,12 @@ on_each_engine! {
             acquire_timeout: Duration::from_secs(20),
         };
         let db = Db::connect(&settings, Arc::new(SystemClock), false).await.unwrap();
+        let now = db.now(db.conn()).await.unwrap();
+        let floor = now - TimeDelta::hours(1);
         uses(&app, due::glance_statement(&db, floor).unwrap(), "ix_api_keys_due").await;
         let glance = due::glance(&db, floor).await.unwrap();
-        assert!(!glance.is_idle, "something was due long ago");
-        assert!((glance.now - db.now(db.conn()).await.unwrap()).num_seconds().abs() < 60);
+        assert!(glance.is_idle, "the keys are due next year");
+        assert!((glance.now - now).num_seconds().abs() < 60);
         uses(&app, purge::claim_statement(conn, now, 1000), "ix_api_keys_due").await;
         uses(&app, messages::claim_statement(conn, now, 1000), "ix_messages_due").await;
         uses(&app, outbox::claim_statement(conn, 1000), "ix_notices_pending").await;
