@@ -122,6 +122,8 @@ pub struct Filter {
     pub only_held: bool,
     /// Only those whose time for a purge was over at this instant, and that nobody holds.
     pub deferred_at: Option<DateTime<Utc>>,
+    /// That end after this instant, or never.
+    pub outlives: Option<DateTime<Utc>>,
 }
 
 /// Up to `limit` keys that meet `filter`, by number, after the one numbered `after`.
@@ -163,6 +165,9 @@ pub async fn list(
         if let Some(value) = value {
             sql = sql.push(column).bind(value);
         }
+    }
+    if let Some(end) = filter.outlives {
+        sql = sql.push(" AND (k.expires_at IS NULL OR k.expires_at > ").bind(to_ms(end)).push(")");
     }
     if filter.only_parked {
         sql = sql.push(" AND k.parked IS NOT NULL");

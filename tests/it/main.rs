@@ -12,6 +12,7 @@ mod admin_tokens;
 mod api;
 mod audit;
 mod brake;
+mod browser;
 mod canary;
 mod cli;
 mod cli_secrets;

@@ -19,7 +19,7 @@ use crate::http::{
     v1::auth::{Audit, Demand as _},
 };
 
-const STYLE: &str = include_str!("style.css");
+const STYLE: &str = concat!(include_str!("../palette.css"), include_str!("style.css"));
 
 /// Where the style is: a path that changes with it, so that it can be kept for ever.
 static STYLE_PATH: LazyLock<String> = LazyLock::new(|| {
