@@ -121,7 +121,7 @@ on_each_engine! {
         assert!(late.status == 412 && late.text.contains("Somebody else changed this"), "{}", late.text);
         let after = desk.get(&browser, "/admin/policies/acme").await;
         assert_eq!(after.text.matches("from the tenant").count(), 1, "{}", after.text);
-        let wrong = desk.post(&browser, "/admin/policies/acme", "field=window_day&value=3").await;
+        let wrong = desk.get(&browser, "/admin/policies/acme?field=window_day&value=3").await;
         assert!(wrong.status == 422 && wrong.text.contains("unknown field"), "{}", wrong.text);
     }
 }
@@ -178,11 +178,11 @@ on_each_engine! {
         app.key(101, days(7)).await;
         app.key(102, days(7)).await;
         app.pass().await;
-        app.owner(2, "bob@acme.example").await;
-        app.key_of(2, 103, days(7)).await;
+        app.owner(60, "bob@acme.example").await;
+        app.key_of(60, 103, days(7)).await;
         app.pass().await;
-        app.execute("UPDATE messages SET status = 6 WHERE owner_id = 2").await;
-        app.execute("UPDATE notices SET status = 2 WHERE owner_id = 2").await;
+        app.execute("UPDATE messages SET status = 6 WHERE owner_id = 60").await;
+        app.execute("UPDATE notices SET status = 2 WHERE owner_id = 60").await;
         let browser = desk.root().await;
         let page = desk.get(&browser, "/admin").await;
         let (_, rest) = page.text.split_once("<a href=\"/admin/notices?mail=stuck\">").expect(&page.text);

@@ -8,8 +8,11 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream},
+    net::TcpStream,
+};
 
-use crate::watch::send_body;
 
 /// axe-core 4.14.1 (MPL-2.0), as it is published.
 const AXE: &str = include_str!("axe.min.js");
@@ -77,11 +80,34 @@ impl Browser {
     async fn ask(&self, method: &str, path: &str, body: Value) -> Result<Value, Value> {
         let path = format!("{}{path}", self.session);
         let body = if method == "GET" { String::new() } else { body.to_string() };
-        let headers =
-            format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
-        let answer = send_body(self.address, method, &path, &headers, &body).await;
-        let value = answer.json()["value"].take();
-        if answer.status == 200 { Ok(value) } else { Err(value) }
+        // The driver keeps connections, whatever it is told: its answer ends where it says so.
+        let mut stream = BufStream::new(TcpStream::connect(self.address).await.unwrap());
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        let (mut is_well, mut length, mut line) = (false, 0, String::new());
+        loop {
+            line.clear();
+            assert_ne!(stream.read_line(&mut line).await.unwrap(), 0, "the driver hung up");
+            let text = line.trim_end().to_ascii_lowercase();
+            is_well |= text.starts_with("http/1.1 200");
+            if let Some(value) = text.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if text.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await.unwrap();
+        let mut answer: Value = serde_json::from_slice(&body).unwrap();
+        let value = answer["value"].take();
+        if is_well { Ok(value) } else { Err(value) }
     }
 
     pub async fn go(&self, url: &str) {
