@@ -39,6 +39,7 @@ pub mod overview;
 pub mod owners;
 pub mod policies;
 pub mod purge;
+pub mod rekey;
 pub mod retry;
 pub mod rotation;
 pub(crate) mod row;
