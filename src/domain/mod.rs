@@ -3,6 +3,7 @@
 
 pub mod brake;
 pub mod digest;
+pub mod doubt;
 pub mod identity;
 pub mod key;
 pub mod life;

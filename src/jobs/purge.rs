@@ -30,6 +30,9 @@ use crate::{
 /// # Errors
 /// If the database fails; what was committed before stays done.
 pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
+    if ctx.deps.timekeeper.look(&ctx.deps).await.context("look at the clock")?.is_some() {
+        return Ok(Outcome::default());
+    }
     let mut brake = Brake::new(&ctx.deps, Destruction::Purge).await.context("ask the brake")?;
     let mut outcome = Outcome::default();
     let mut patience = Patience::default();

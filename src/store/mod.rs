@@ -12,6 +12,7 @@ pub mod admin_tokens;
 mod amend;
 pub mod audit;
 pub mod brake;
+pub mod clock;
 mod codes;
 mod connect;
 pub mod due;

@@ -15,6 +15,7 @@ mod brake;
 mod canary;
 mod cli;
 mod cli_secrets;
+mod clock;
 mod daemon;
 mod deliver;
 mod demo;
