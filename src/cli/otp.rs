@@ -36,6 +36,11 @@ pub(super) enum Command {
         after_help = "Examples:\n  lapsed otp setup ada@acme.example\n  lapsed otp setup ada@acme.example --png ada.png\n\nWhat is shown is secret, and shown only now: the QR code, and the recovery codes."
     )]
     Setup(SetupArgs),
+    /// Replace an owner's recovery codes. The old ones count no more.
+    #[command(
+        after_help = "Asks for a code of the owner: of their device, or one of the old recovery codes. Without\neither, `lapsed otp reset`. The new codes are shown only now."
+    )]
+    Renew(WhoArgs),
     /// Take a lost second factor away. No code of the owner counts for a day after it.
     Reset(WhoArgs),
 }
@@ -71,7 +76,7 @@ struct BegunJson<'a> {
     uri: &'a str,
 }
 
-/// What `--json` writes after it.
+/// What `--json` writes of new recovery codes.
 #[derive(Debug, Serialize)]
 struct EnrolledJson<'a> {
     recovery_codes: Vec<&'a str>,
@@ -80,6 +85,7 @@ struct EnrolledJson<'a> {
 pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Setup(args) => setup(ctx, &args).await?,
+        Command::Renew(who) => renew(ctx, &who).await?,
         Command::Reset(who) => reset(ctx, &who).await?,
     }
     Ok(Exit::Done)
@@ -90,13 +96,20 @@ async fn setup(ctx: &Context, args: &SetupArgs) -> anyhow::Result<()> {
     let seed = Seed::new(random::bytes()?);
     otp::begin(ctx.db(), &keyring, ACTOR, &owner, (&seed, &random::bytes()?)).await?;
     show_seed(ctx, args.png.as_deref(), &seed, &owner)?;
-    let codes: Result<Vec<_>, _> =
-        (0..N_RECOVERY_CODES).map(|_| random::bytes().map(RecoveryCode::new)).collect();
-    let codes = codes?;
+    let codes = new_codes()?;
     confirm(ctx, &keyring, &owner, &codes).await?;
+    ctx.out.note(&format!("the second factor of {} counts from now on", owner.email));
+    show_codes(ctx, &codes)
+}
+
+fn new_codes() -> anyhow::Result<Vec<RecoveryCode>> {
+    let codes = (0..N_RECOVERY_CODES).map(|_| random::bytes().map(RecoveryCode::new));
+    Ok(codes.collect::<Result<_, _>>()?)
+}
+
+fn show_codes(ctx: &Context, codes: &[RecoveryCode]) -> anyhow::Result<()> {
     let shown: Vec<_> = codes.iter().map(RecoveryCode::grouped).collect();
     let shown: Vec<&str> = shown.iter().map(|code| code.expose_secret()).collect();
-    ctx.out.note(&format!("the second factor of {} counts from now on", owner.email));
     ctx.out.note("recovery codes, each good once, shown only now:");
     if ctx.out.is_json() {
         return ctx.out.json(&EnrolledJson { recovery_codes: shown });
@@ -147,6 +160,15 @@ async fn confirm(
             error => error.into(),
         },
     )
+}
+
+async fn renew(ctx: &Context, who: &WhoArgs) -> anyhow::Result<()> {
+    let (owner, keyring) = (who.find(ctx).await?, ctx.app.keyring()?);
+    let attempt = ask::code(ctx, "code that the owner's device shows now, or a recovery code:")?;
+    let codes = new_codes()?;
+    otp::renew(ctx.db(), &keyring, ACTOR, &owner, &attempt, &codes).await?;
+    ctx.out.note(&format!("the old recovery codes of {} count no more", owner.email));
+    show_codes(ctx, &codes)
 }
 
 async fn reset(ctx: &Context, who: &WhoArgs) -> anyhow::Result<()> {

@@ -61,7 +61,7 @@ async fn front() -> impl IntoResponse {
     let says = concat!(
         "lapsed ",
         env!("CARGO_PKG_VERSION"),
-        " serves /admin, /v1, /openapi.json, /livez, /readyz and /metrics\n"
+        " serves /admin, /v1, /docs, /openapi.json, /livez, /readyz and /metrics\n"
     );
     (StatusCode::SEE_OTHER, [(header::LOCATION, "/admin")], says)
 }

@@ -20,6 +20,7 @@ use crate::{
         owners::{self, Owner},
         policies::PolicyBook,
         row,
+        seen::Tag,
         sql::{Batch, Sql, Update},
         to_ms,
     },
@@ -60,8 +61,23 @@ pub async fn set_end(
     owner: &Owner,
     at: Option<DateTime<Utc>>,
 ) -> Result<Ended, StoreError> {
+    set_end_if(db, policies, actor, (owner, None), at).await
+}
+
+/// As [`set_end`], but only while the owner is as `seen` names them, if it does.
+///
+/// # Errors
+/// As [`set_end`], and [`StoreError::Stale`].
+pub async fn set_end_if(
+    db: &Db,
+    policies: &PolicyBook,
+    actor: &str,
+    (owner, seen): (&Owner, Option<&Tag>),
+    at: Option<DateTime<Utc>>,
+) -> Result<Ended, StoreError> {
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
+    owners::see(&*tx, owner, seen).await?;
     // First the owner: whoever makes them a key at this moment waits, and then reads the new end.
     let locked = locked(&*tx, owner.id).await?;
     let is_sooner = at.is_some_and(|at| locked.access_ends_at.is_none_or(|old| to_ms(at) < old));

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
-    QueryOrder,
+    QueryOrder, QuerySelect,
 };
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
         entity::environments::{ActiveModel, Column, Entity, Model},
         from_ms,
         outbox::{json_list, read_list},
+        seen::Tag,
         tenants::{self, Change, Tenant},
         to_ms,
     },
@@ -132,9 +133,27 @@ pub async fn change(
     slug: &str,
     change: &Change,
 ) -> Result<Option<Environment>, StoreError> {
+    change_if(db, actor, tenant, (slug, None), change).await
+}
+
+/// As [`change`], but only while the environment is as `seen` names it, if it does.
+///
+/// # Errors
+/// As [`change`], and [`StoreError::Stale`].
+pub async fn change_if(
+    db: &Db,
+    actor: &str,
+    tenant: &Tenant,
+    (slug, seen): (&str, Option<&Tag>),
+    change: &Change,
+) -> Result<Option<Environment>, StoreError> {
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
-    let Some(environment) = find(&*tx, tenant.id, slug).await? else { return Ok(None) };
+    let query = Entity::find().filter(Column::TenantId.eq(tenant.id)).filter(Column::Slug.eq(slug));
+    let row = query.lock_exclusive().one(&*tx).await;
+    let row = row.map_err(StoreError::during("find an environment"))?;
+    let Some(environment) = row.map(to_environment).transpose()? else { return Ok(None) };
+    Tag::of(&environment).meets(seen)?;
     let row = ActiveModel {
         id: Set(environment.id),
         name: change.name.as_ref().map_or(Default::default(), |name| Set(name.to_string())),

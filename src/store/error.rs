@@ -40,6 +40,9 @@ pub enum StoreError {
         /// The driver's words.
         source: DbErr,
     },
+    /// It is not any more as the caller saw it.
+    #[error("it has been changed since it was read")]
+    Stale,
     /// Anything else: a statement or a schema that is wrong.
     #[error("{op}")]
     Query {

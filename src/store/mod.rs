@@ -45,6 +45,7 @@ pub mod rotation;
 pub(crate) mod row;
 pub mod runs;
 pub mod schema;
+pub mod seen;
 pub mod sessions;
 pub mod sql;
 pub mod tenants;

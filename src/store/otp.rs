@@ -29,9 +29,11 @@ use crate::{
 };
 
 mod enrol;
+mod renew;
 mod reset;
 
 pub use enrol::{begin, confirm};
+pub use renew::renew;
 pub use reset::{HOLD, reset};
 
 /// Why a second factor is not accepted.

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
+    QuerySelect,
 };
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
         audit::{self, NewEvent},
         codes::Coded,
         entity::owners::{ActiveModel, Column, Entity},
+        seen::Tag,
         tenants::Tenant,
         to_ms,
     },
@@ -221,8 +223,22 @@ pub async fn change(
     owner: &Owner,
     change: &OwnerChange,
 ) -> Result<Owner, StoreError> {
+    change_if(db, actor, (owner, None), change).await
+}
+
+/// As [`change`], but only while the owner is as `seen` names them, if it does.
+///
+/// # Errors
+/// As [`change`], and [`StoreError::Stale`].
+pub async fn change_if(
+    db: &Db,
+    actor: &str,
+    (owner, seen): (&Owner, Option<&Tag>),
+    change: &OwnerChange,
+) -> Result<Owner, StoreError> {
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
+    see(&*tx, owner, seen).await?;
     let mut row = ActiveModel { ..Default::default() };
     if let Some(email) = &change.email {
         row.email = Set(email.clone());
@@ -261,6 +277,21 @@ pub async fn change(
     tx.commit().await?;
     changed
         .ok_or(StoreError::Corrupt { what: "an owner just changed", found: "nothing".to_owned() })
+}
+
+/// Sees that `owner` is as `seen` names them, if it does; they stay so until the transaction ends.
+pub(super) async fn see(
+    conn: &impl ConnectionTrait,
+    owner: &Owner,
+    seen: Option<&Tag>,
+) -> Result<(), StoreError> {
+    if seen.is_none() {
+        return Ok(());
+    }
+    let locked = Entity::find_by_id(owner.id).lock_exclusive().one(conn).await;
+    locked.map_err(StoreError::during("read an owner"))?;
+    let present = find_by_public_id(conn, &owner.public_id).await?;
+    present.map_or(Err(StoreError::Stale), |present| Tag::of(&present).meets(seen))
 }
 
 pub(super) async fn record(

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
-    QueryOrder,
+    QueryOrder, QuerySelect,
 };
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
         entity::tenants::{ActiveModel, Column, Entity, Model},
         from_ms,
         outbox::{json_list, read_list},
+        seen::Tag,
         to_ms,
     },
 };
@@ -112,9 +113,25 @@ pub async fn change(
     slug: &str,
     change: &Change,
 ) -> Result<Option<Tenant>, StoreError> {
+    change_if(db, actor, (slug, None), change).await
+}
+
+/// As [`change`], but only while the tenant is as `seen` names it, if it does.
+///
+/// # Errors
+/// As [`change`], and [`StoreError::Stale`].
+pub async fn change_if(
+    db: &Db,
+    actor: &str,
+    (slug, seen): (&str, Option<&Tag>),
+    change: &Change,
+) -> Result<Option<Tenant>, StoreError> {
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
-    let Some(tenant) = find(&*tx, slug).await? else { return Ok(None) };
+    let row = Entity::find().filter(Column::Slug.eq(slug)).lock_exclusive().one(&*tx).await;
+    let Some(row) = row.map_err(StoreError::during("find a tenant"))? else { return Ok(None) };
+    let tenant = to_tenant(row);
+    Tag::of(&tenant).meets(seen)?;
     let row = ActiveModel {
         id: Set(tenant.id),
         name: change.name.as_ref().map_or(Default::default(), |name| Set(name.to_string())),

@@ -28,10 +28,12 @@ use tower::ServiceExt as _;
 use crate::support::app::TestApp;
 
 mod access;
+mod docs;
 mod guesses;
 mod keys;
 mod manual;
 mod own;
+mod seen;
 mod traps;
 
 /// What was answered.

@@ -100,6 +100,10 @@ fn a_second_factor_is_set_up_used_and_reset() {
     assert!(replayed.stderr.contains("the code has been used"), "{}", replayed.stderr);
     assert_eq!(given(&lapsed, &rotate, recovery[0]).code, 0);
     assert_eq!(given(&lapsed, &rotate, recovery[0]).code, 1, "a recovery code is good once");
+    let renewed = given(&lapsed, "otp renew ada@acme.example", recovery[1]);
+    assert_eq!((renewed.code, renewed.stdout.lines().count()), (0, 10), "{}", renewed.stderr);
+    assert_eq!(given(&lapsed, &rotate, recovery[2]).code, 1, "the old codes are void");
+    assert_eq!(given(&lapsed, &rotate, renewed.stdout.lines().next().unwrap()).code, 0);
     let malformed = given(&lapsed, &rotate, "12345");
     assert!(malformed.stderr.contains("a code has 6 digits"), "{}", malformed.stderr);
 

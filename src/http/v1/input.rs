@@ -156,18 +156,6 @@ pub(super) fn locale(text: &str) -> Result<String, Problem> {
     }
 }
 
-/// The version in `If-Match`, if there is one. `*` is any.
-pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-    // What was never an ETag of ours matches nothing.
-    Ok(Some(version.and_then(|version| version.parse().ok()).unwrap_or(-1)))
-}
-
 /// The `Idempotency-Key`, if there is one.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };

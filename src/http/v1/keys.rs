@@ -3,8 +3,8 @@
 use axum::{
     Json,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,7 @@ use crate::{
         v1::{
             api::Api,
             auth::{Allowed, Operate, Read, forbidden},
+            etag,
             input::{Body, Life, Params, idempotency_key, page, parse, parse_maybe, stored},
             refusal::{malformed, not_found},
             views::{KeyBody, NoticeBody, Page, ProblemView},
@@ -206,7 +207,7 @@ pub(super) async fn show(
 
 /// A key with its `ETag`.
 fn tagged(key: KeyBody) -> Response {
-    ([(header::ETAG, format!("\"{}\"", key.version))], Json(key)).into_response()
+    etag::tagged(key.version, key)
 }
 
 /// What is no id names no key.

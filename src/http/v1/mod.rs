@@ -1,4 +1,4 @@
-//! The API: `/v1/…`, and the document that describes it, `/openapi.json`.
+//! The API: `/v1/…`, and the document that describes it, `/openapi.json`, or as a page, `/docs`.
 //!
 //! A route and its description are one thing ([`routes!`]), so there is none without the other;
 //! the description names the roles that may call it, and a test tries every route as every role.
@@ -23,6 +23,8 @@ use crate::http::problem::{Problem, method_not_allowed};
 mod api;
 mod audit;
 pub(super) mod auth;
+mod docs;
+mod etag;
 mod input;
 mod jobs;
 mod keys;
@@ -95,10 +97,11 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(owners::access::offboard))
         .routes(routes!(owners::access::undo))
         .routes(routes!(otp::begin, otp::confirm, otp::reset))
+        .routes(routes!(otp::renew))
         .routes(routes!(places::tenants, places::add_tenant))
         .routes(routes!(places::tenant, places::change_tenant))
         .routes(routes!(places::environments, places::add_environment))
-        .routes(routes!(places::change_environment))
+        .routes(routes!(places::environment, places::change_environment))
         .routes(routes!(policies::show, policies::set))
         .routes(routes!(policies::simulate))
         .routes(routes!(notices::list))
@@ -126,6 +129,7 @@ pub fn router(api: Api) -> Router {
     let json: &'static str = document.to_json().unwrap_or_default().leak();
     let serve = move || async move { ([(header::CONTENT_TYPE, "application/json")], json) };
     router
+        .merge(docs::router(&document))
         .route("/openapi.json", get(serve))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -149,7 +153,7 @@ async fn answer(State(api): State<Api>, request: Request, next: Next) -> Respons
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }

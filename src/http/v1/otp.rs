@@ -70,7 +70,7 @@ pub(super) async fn begin(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ShownCode {
-    /// Six digits.
+    /// Six digits; or, where an owner has them, a recovery code.
     code: String,
 }
 
@@ -79,6 +79,13 @@ pub(super) struct ShownCode {
 pub(super) struct RecoveryCodes {
     /// Shown now or never.
     recovery_codes: Vec<String>,
+}
+
+impl RecoveryCodes {
+    fn shown(codes: &[RecoveryCode]) -> Self {
+        let grouped = |code: &RecoveryCode| code.grouped().expose_secret().to_owned();
+        Self { recovery_codes: codes.iter().map(grouped).collect() }
+    }
 }
 
 /// Confirm an owner's second factor
@@ -97,12 +104,38 @@ pub(super) async fn confirm(
     let code: Attempt = parse_otp("code", &shown.code)?;
     let owner = caller.owner(&api, &id).await?;
     let house = api.house()?;
-    let codes: Result<Vec<_>, _> =
-        (0..N_RECOVERY_CODES).map(|_| random::bytes().map(RecoveryCode::new)).collect();
-    let codes = codes?;
+    let codes = new_codes()?;
     otp::confirm(&house.db, &house.keyring, &caller.actor, &owner, &code, &codes).await?;
-    let shown = codes.iter().map(|code| code.grouped().expose_secret().to_owned()).collect();
-    Ok(Json(RecoveryCodes { recovery_codes: shown }))
+    Ok(Json(RecoveryCodes::shown(&codes)))
+}
+
+/// Renew an owner's recovery codes
+///
+/// The old ones are void. Needs a code of the owner, which is used up: of their device, or one of
+/// the recovery codes.
+#[utoipa::path(post, path = "/v1/owners/{id}/otp/recovery-codes", tag = "otp", request_body = ShownCode,
+    params(("id" = String, Path, description = "their id")),
+    security(("token" = ["admin"])),
+    responses((status = 200, body = RecoveryCodes),
+        (status = "default", description = "refused", body = ProblemView,
+            content_type = "application/problem+json")))]
+pub(super) async fn renew(
+    State(api): State<Api>,
+    Allowed(caller, ..): Allowed<Govern>,
+    Path(id): Path<String>,
+    Body(shown): Body<ShownCode>,
+) -> Result<Json<RecoveryCodes>, Problem> {
+    let code: Attempt = parse_otp("code", &shown.code)?;
+    let owner = caller.owner(&api, &id).await?;
+    let house = api.house()?;
+    let codes = new_codes()?;
+    otp::renew(&house.db, &house.keyring, &caller.actor, &owner, &code, &codes).await?;
+    Ok(Json(RecoveryCodes::shown(&codes)))
+}
+
+fn new_codes() -> Result<Vec<RecoveryCode>, Problem> {
+    let codes = (0..N_RECOVERY_CODES).map(|_| random::bytes().map(RecoveryCode::new));
+    Ok(codes.collect::<Result<_, _>>()?)
 }
 
 /// A second factor that was taken away.

@@ -3,7 +3,8 @@
 use axum::{
     Json,
     extract::{Path, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use crate::{
         v1::{
             api::Api,
             auth::{Allowed, Operate, Read},
+            etag::{self, IfMatch},
             input::{Body, Params, locale, page, parse, parse_maybe, stored},
             refusal::malformed,
             views::{OwnerBody, Page, ProblemView},
@@ -23,7 +25,10 @@ use crate::{
     },
     mail::address::EmailAddress,
     random,
-    store::owners::{self, Filter, NewOwner as Row, OwnerChange as Change},
+    store::{
+        owners::{self, Filter, NewOwner as Row, Owner, OwnerChange as Change},
+        seen::Tag,
+    },
 };
 
 pub(super) mod access;
@@ -85,14 +90,14 @@ pub(super) struct NewOwner {
 /// Add an owner
 #[utoipa::path(post, path = "/v1/owners", tag = "owners", request_body = NewOwner,
     security(("token" = ["operator", "admin"])),
-    responses((status = 201, body = OwnerBody),
+    responses((status = 201, body = OwnerBody, headers(("ETag" = String))),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(super) async fn create(
     State(api): State<Api>,
     Allowed(caller, ..): Allowed<Operate>,
     Body(new): Body<NewOwner>,
-) -> Result<(StatusCode, Json<OwnerBody>), Problem> {
+) -> Result<Response, Problem> {
     let email = address(&new.email)?;
     let name = new.name.as_deref().unwrap_or_else(|| email.split('@').next().unwrap_or_default());
     let kind = parse_maybe("kind", new.kind.as_deref())?.unwrap_or(OwnerKind::Employee);
@@ -110,22 +115,27 @@ pub(super) async fn create(
     }
     let tenant = caller.tenant(&api, &new.tenant).await?;
     let added = owners::add(api.db()?, &caller.actor, &tenant, &row).await?;
-    Ok((StatusCode::CREATED, Json(added.into())))
+    Ok((StatusCode::CREATED, tagged(added)).into_response())
 }
 
 /// Show an owner
 #[utoipa::path(get, path = "/v1/owners/{id}", tag = "owners",
     params(("id" = String, Path, description = "their id")),
     security(("token" = ["viewer", "operator", "admin", "auditor"])),
-    responses((status = 200, body = OwnerBody),
+    responses((status = 200, body = OwnerBody, headers(("ETag" = String))),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(super) async fn show(
     State(api): State<Api>,
     Allowed(caller, ..): Allowed<Read>,
     Path(id): Path<String>,
-) -> Result<Json<OwnerBody>, Problem> {
-    Ok(Json(caller.owner(&api, &id).await?.into()))
+) -> Result<Response, Problem> {
+    Ok(tagged(caller.owner(&api, &id).await?))
+}
+
+/// An owner with their `ETag`.
+fn tagged(owner: Owner) -> Response {
+    etag::tagged(Tag::of(&owner), OwnerBody::from(owner))
 }
 
 /// What is to be changed about an owner; what is absent stays.
@@ -143,17 +153,19 @@ pub(super) struct OwnerChange {
 
 /// Change an owner
 #[utoipa::path(patch, path = "/v1/owners/{id}", tag = "owners", request_body = OwnerChange,
-    params(("id" = String, Path, description = "their id")),
+    params(("id" = String, Path, description = "their id"),
+        ("If-Match" = Option<String>, Header, description = "their `ETag`")),
     security(("token" = ["operator", "admin"])),
-    responses((status = 200, body = OwnerBody),
+    responses((status = 200, body = OwnerBody, headers(("ETag" = String))),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(super) async fn amend(
     State(api): State<Api>,
     Allowed(caller, ..): Allowed<Operate>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     Body(change): Body<OwnerChange>,
-) -> Result<Json<OwnerBody>, Problem> {
+) -> Result<Response, Problem> {
     let change = Change {
         email: change.email.as_deref().map(address).transpose()?,
         name: parse_maybe::<Label>("name", change.name.as_deref())?,
@@ -165,8 +177,9 @@ pub(super) async fn amend(
     if change.kind == Some(OwnerKind::Contractor) && owner.access_ends_at.is_none() {
         return Err(endless());
     }
-    let changed = owners::change(api.db()?, &caller.actor, &owner, &change).await?;
-    Ok(Json(changed.into()))
+    let seen = IfMatch::of(&headers).tag(Tag::of(&owner))?;
+    let which = (&owner, seen.as_ref());
+    Ok(tagged(owners::change_if(api.db()?, &caller.actor, which, &change).await?))
 }
 
 fn endless() -> Problem {

@@ -3,7 +3,8 @@
 use axum::{
     Json,
     extract::{Path, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -18,6 +19,7 @@ use crate::{
         v1::{
             api::Api,
             auth::{Allowed, Govern, Read},
+            etag::{self, IfMatch},
             input::{Body, parse, parse_maybe},
             refusal::{malformed, not_found},
             views::{EnvironmentBody, Page, ProblemView, TenantBody},
@@ -25,8 +27,9 @@ use crate::{
     },
     mail::address::EmailAddress,
     store::{
-        environments,
-        tenants::{self, Change},
+        environments::{self, Environment},
+        seen::Tag,
+        tenants::{self, Change, Tenant},
     },
 };
 
@@ -64,35 +67,45 @@ pub(super) struct NewTenant {
 /// Add a tenant
 #[utoipa::path(post, path = "/v1/tenants", tag = "tenants", request_body = NewTenant,
     security(("token" = ["admin"])),
-    responses((status = 201, body = TenantBody),
+    responses((status = 201, body = TenantBody, headers(("ETag" = String))),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(super) async fn add_tenant(
     State(api): State<Api>,
     Allowed(caller, ..): Allowed<Govern>,
     Body(new): Body<NewTenant>,
-) -> Result<(StatusCode, Json<TenantBody>), Problem> {
+) -> Result<Response, Problem> {
     caller.everywhere()?;
     let slug: Slug = parse("tenant", &new.tenant)?;
     let name: Label = parse("name", new.name.as_deref().unwrap_or(&new.tenant))?;
     let contacts = addresses(&new.contacts)?;
     let tenant = tenants::add(api.db()?, &caller.actor, &slug, &name, &contacts).await?;
-    Ok((StatusCode::CREATED, Json(tenant.into())))
+    Ok((StatusCode::CREATED, tagged(tenant)).into_response())
 }
 
 /// Show a tenant
 #[utoipa::path(get, path = "/v1/tenants/{tenant}", tag = "tenants",
     params(("tenant" = String, Path, description = "its short name")),
     security(("token" = ["viewer", "operator", "admin", "auditor"])),
-    responses((status = 200, body = TenantBody),
+    responses((status = 200, body = TenantBody, headers(("ETag" = String))),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(super) async fn tenant(
     State(api): State<Api>,
     Allowed(caller, ..): Allowed<Read>,
     Path(tenant): Path<String>,
-) -> Result<Json<TenantBody>, Problem> {
-    Ok(Json(caller.tenant(&api, &tenant).await?.into()))
+) -> Result<Response, Problem> {
+    Ok(tagged(caller.tenant(&api, &tenant).await?))
+}
+
+/// A tenant with its `ETag`.
+fn tagged(tenant: Tenant) -> Response {
+    etag::tagged(Tag::of(&tenant), TenantBody::from(tenant))
+}
+
+/// An environment with its `ETag`.
+fn tagged_environment(tenant: &Tenant, environment: Environment) -> Response {
+    etag::tagged(Tag::of(&environment), EnvironmentBody::new(tenant, environment))
 }
 
 /// What is to be changed; what is absent stays.
@@ -113,21 +126,25 @@ impl PlaceChange {
 
 /// Change a tenant
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}", tag = "tenants", request_body = PlaceChange,
-    params(("tenant" = String, Path, description = "its short name")),
+    params(("tenant" = String, Path, description = "its short name"),
+        ("If-Match" = Option<String>, Header, description = "its `ETag`")),
     security(("token" = ["admin"])),
-    responses((status = 200, body = TenantBody),
+    responses((status = 200, body = TenantBody, headers(("ETag" = String))),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(super) async fn change_tenant(
     State(api): State<Api>,
     Allowed(caller, ..): Allowed<Govern>,
     Path(tenant): Path<String>,
+    headers: HeaderMap,
     Body(change): Body<PlaceChange>,
-) -> Result<Json<TenantBody>, Problem> {
+) -> Result<Response, Problem> {
     let change = change.read()?;
     let tenant = caller.tenant(&api, &tenant).await?;
-    let changed = tenants::change(api.db()?, &caller.actor, &tenant.slug, &change).await?;
-    changed.map(|tenant| Json(tenant.into())).ok_or_else(|| not_found("tenant"))
+    let seen = IfMatch::of(&headers).tag(Tag::of(&tenant))?;
+    let which = (tenant.slug.as_str(), seen.as_ref());
+    let changed = tenants::change_if(api.db()?, &caller.actor, which, &change).await?;
+    changed.map(tagged).ok_or_else(|| not_found("tenant"))
 }
 
 /// List a tenant's environments
@@ -166,7 +183,7 @@ pub(super) struct NewEnvironment {
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/environments", tag = "tenants", request_body = NewEnvironment,
     params(("tenant" = String, Path, description = "its short name")),
     security(("token" = ["admin"])),
-    responses((status = 201, body = EnvironmentBody),
+    responses((status = 201, body = EnvironmentBody, headers(("ETag" = String))),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(super) async fn add_environment(
@@ -174,7 +191,7 @@ pub(super) async fn add_environment(
     Allowed(caller, ..): Allowed<Govern>,
     Path(tenant): Path<String>,
     Body(new): Body<NewEnvironment>,
-) -> Result<(StatusCode, Json<EnvironmentBody>), Problem> {
+) -> Result<Response, Problem> {
     let row = environments::NewEnvironment {
         slug: parse("environment", &new.environment)?,
         name: parse("name", new.name.as_deref().unwrap_or(&new.environment))?,
@@ -187,28 +204,50 @@ pub(super) async fn add_environment(
     };
     let tenant = caller.tenant(&api, &tenant).await?;
     let added = environments::add(api.db()?, &caller.actor, &tenant, &row).await?;
-    Ok((StatusCode::CREATED, Json(EnvironmentBody::new(&tenant, added))))
+    Ok((StatusCode::CREATED, tagged_environment(&tenant, added)).into_response())
+}
+
+/// Show an environment
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/environments/{environment}", tag = "tenants",
+    params(("tenant" = String, Path, description = "its short name"), ("environment" = String, Path, description = "its short name")),
+    security(("token" = ["viewer", "operator", "admin", "auditor"])),
+    responses((status = 200, body = EnvironmentBody, headers(("ETag" = String))),
+        (status = "default", description = "refused", body = ProblemView,
+            content_type = "application/problem+json")))]
+pub(super) async fn environment(
+    State(api): State<Api>,
+    Allowed(caller, ..): Allowed<Read>,
+    Path((tenant, environment)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let tenant = caller.tenant(&api, &tenant).await?;
+    let environment = caller.environment(&api, &tenant, &environment).await?;
+    Ok(tagged_environment(&tenant, environment))
 }
 
 /// Change an environment
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}/environments/{environment}", tag = "tenants", request_body = PlaceChange,
-    params(("tenant" = String, Path, description = "its short name"), ("environment" = String, Path, description = "its short name")),
+    params(("tenant" = String, Path, description = "its short name"), ("environment" = String, Path, description = "its short name"),
+        ("If-Match" = Option<String>, Header, description = "its `ETag`")),
     security(("token" = ["admin"])),
-    responses((status = 200, body = EnvironmentBody),
+    responses((status = 200, body = EnvironmentBody, headers(("ETag" = String))),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(super) async fn change_environment(
     State(api): State<Api>,
     Allowed(caller, ..): Allowed<Govern>,
     Path((tenant, environment)): Path<(String, String)>,
+    headers: HeaderMap,
     Body(change): Body<PlaceChange>,
-) -> Result<Json<EnvironmentBody>, Problem> {
+) -> Result<Response, Problem> {
     let change = change.read()?;
     let tenant = caller.tenant(&api, &tenant).await?;
-    let (db, actor) = (api.db()?, &caller.actor);
-    let changed = environments::change(db, actor, &tenant, &environment, &change).await?;
+    let present = caller.environment(&api, &tenant, &environment).await?;
+    let seen = IfMatch::of(&headers).tag(Tag::of(&present))?;
+    let which = (environment.as_str(), seen.as_ref());
+    let changed =
+        environments::change_if(api.db()?, &caller.actor, &tenant, which, &change).await?;
     let changed = changed.ok_or_else(|| not_found("environment"))?;
-    Ok(Json(EnvironmentBody::new(&tenant, changed)))
+    Ok(tagged_environment(&tenant, changed))
 }
 
 fn addresses(texts: &[String]) -> Result<Vec<String>, Problem> {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use axum::{
     Json,
     extract::{Path, State},
+    http::HeaderMap,
+    response::Response,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,7 @@ use crate::{
         v1::{
             api::Api,
             auth::{Allowed, Caller, Govern, Read},
+            etag::{self, IfMatch},
             input::{Body, Params, parse_maybe},
             refusal::malformed,
             views::{Page, ProblemView},
@@ -33,6 +36,7 @@ use crate::{
             change::{self, Edit, Scope},
             shorten, simulate,
         },
+        seen::Tag,
         tenants::Tenant,
     },
 };
@@ -72,17 +76,11 @@ impl From<EffectiveField> for PolicyField {
     }
 }
 
-fn effective(
-    book: &PolicyBook,
-    tenant: &Tenant,
-    environment: Option<&Environment>,
-    kind: Option<KeyKind>,
-) -> Page<PolicyField> {
-    let kinds = KeyKind::ALL.iter().copied().filter(|one| kind.is_none_or(|kind| kind == *one));
-    // No environment has the number 0.
-    let environment_id = environment.map_or(0, |environment| environment.id);
-    let fields = kinds.flat_map(|kind| book.effective(tenant.id, environment_id, kind));
-    Page::whole(fields.map(Into::into).collect())
+/// The rules in effect where `scope` is, with their `ETag`.
+fn tagged(book: &PolicyBook, scope: &Scope<'_>) -> Response {
+    let fields = scope.effective(book);
+    let tag = Tag::of(&fields);
+    etag::tagged(tag, Page::<PolicyField>::whole(fields.into_iter().map(Into::into).collect()))
 }
 
 /// A tenant and perhaps one of its environments.
@@ -106,7 +104,7 @@ async fn place(
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/policy", tag = "policies",
     params(("tenant" = String, Path, description = "its short name"), PolicyParams),
     security(("token" = ["viewer", "operator", "admin", "auditor"])),
-    responses((status = 200, body = Page<PolicyField>),
+    responses((status = 200, body = Page<PolicyField>, headers(("ETag" = String))),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(super) async fn show(
@@ -114,11 +112,12 @@ pub(super) async fn show(
     Allowed(caller, ..): Allowed<Read>,
     Path(tenant): Path<String>,
     Params(params): Params<PolicyParams>,
-) -> Result<Json<Page<PolicyField>>, Problem> {
+) -> Result<Response, Problem> {
     let kind = parse_maybe("kind", params.kind.as_deref())?;
     let (tenant, environment) =
         place(&api, &caller, &tenant, params.environment.as_deref()).await?;
-    Ok(Json(effective(&api.policies().await?, &tenant, environment.as_ref(), kind)))
+    let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind };
+    Ok(tagged(&api.policies().await?, &scope))
 }
 
 /// Fields to be set.
@@ -173,27 +172,33 @@ impl PolicyEdits {
 /// otherwise: try that out first.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}/policy", tag = "policies",
     request_body = PolicyEdits,
-    params(("tenant" = String, Path, description = "its short name")),
+    params(("tenant" = String, Path, description = "its short name"),
+        ("If-Match" = Option<String>, Header,
+            description = "the `ETag` of the policy, shown for the same environment and kind")),
     security(("token" = ["admin"])),
-    responses((status = 200, body = Page<PolicyField>),
+    responses((status = 200, body = Page<PolicyField>, headers(("ETag" = String))),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(super) async fn set(
     State(api): State<Api>,
     Allowed(caller, ..): Allowed<Govern>,
     Path(tenant): Path<String>,
+    headers: HeaderMap,
     Body(edits): Body<PolicyEdits>,
-) -> Result<Json<Page<PolicyField>>, Problem> {
+) -> Result<Response, Problem> {
     let ((kind, changes), spread) = (edits.read()?, edits.spread()?);
     let (tenant, environment) = place(&api, &caller, &tenant, edits.environment.as_deref()).await?;
     let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind };
     let base = api.base()?;
-    let book = change::set(api.db()?, &caller.actor, &base, &scope, &changes).await?;
+    let present = Tag::of(&scope.effective(&api.policies().await?));
+    let seen = IfMatch::of(&headers).tag(present)?;
+    let which = (&scope, seen.as_ref());
+    let book = change::set_if(api.db()?, &caller.actor, &base, which, &changes).await?;
     simulate::reschedule(api.db()?, &book, &scope).await?;
     if let Some(spread) = spread {
         shorten(api.db()?, &caller.actor, &book, &scope, &spread).await?;
     }
-    Ok(Json(effective(&book, &tenant, environment.as_ref(), kind)))
+    Ok(tagged(&book, &scope))
 }
 
 /// What a change would do to the keys that exist, in the next 30 days.

@@ -28,6 +28,12 @@ pub(in crate::http) fn not_found(what: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, format!("there is no such {what}")).code("not-found")
 }
 
+/// It is not any more as the caller saw it.
+pub(in crate::http) fn stale() -> Problem {
+    let detail = "it has been changed since it was read; read it again";
+    Problem::new(StatusCode::PRECONDITION_FAILED, detail).code("stale")
+}
+
 /// The request makes no sense; `detail` names the field.
 pub(in crate::http) fn malformed(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail).code("malformed")
@@ -45,6 +51,7 @@ impl From<StoreError> for Problem {
                     .code("unavailable")
                     .retry_after(2)
             }
+            StoreError::Stale => stale(),
             StoreError::Taken { .. } => {
                 Self::new(StatusCode::CONFLICT, "there is one already").code("taken")
             }

@@ -1,14 +1,14 @@
 //! Setting up a second factor: it counts only once a code of it has been seen.
 
-use sea_orm::{ActiveValue::Set, EntityTrait};
+use sea_orm::ActiveValue::Set;
 
 use crate::{
     domain::otp::{Attempt, RecoveryCode, Seed, sealed, throttle::Receipt},
     keyring::Keyring,
     store::{
-        Db, StoreError,
-        entity::{owners, recovery_codes},
-        otp::{self, Evidence, OtpError},
+        Db,
+        entity::owners,
+        otp::{self, Evidence, OtpError, renew},
         owners::{self as owner_rows, Owner},
         to_ms,
     },
@@ -90,17 +90,7 @@ async fn confirm_charged(
         owners::ActiveModel { otp_confirmed_at: Set(Some(to_ms(now))), ..Default::default() };
     otp::write(&tx, owner.id, change).await?;
     otp::succeed(&tx, &row, receipt).await?;
-    otp::forget_recovery_codes(&*tx, owner.id).await?;
-    let codes = recovery.iter().map(|code| recovery_codes::ActiveModel {
-        owner_id: Set(owner.id),
-        mac: Set(code.mac(keyring.pepper(), owner.id).0.to_vec()),
-        created_at: Set(to_ms(now)),
-        ..Default::default()
-    });
-    if !recovery.is_empty() {
-        let done = recovery_codes::Entity::insert_many(codes).exec_without_returning(&*tx).await;
-        done.map_err(StoreError::during("remember recovery codes"))?;
-    }
+    renew::replace(&tx, keyring, owner.id, recovery, now).await?;
     let detail = serde_json::json!({
         "mfa": Evidence::Totp { step }.to_json(), "n_recovery_codes": recovery.len(),
     });

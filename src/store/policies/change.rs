@@ -17,7 +17,8 @@ use crate::{
         audit::{self, NewEvent},
         entity::{environments, tenants},
         environments::Environment,
-        policies::{Layers, PolicyBook, PolicyLayer, PolicyProblem},
+        policies::{EffectiveField, Layers, PolicyBook, PolicyLayer, PolicyProblem},
+        seen::Tag,
         tenants::Tenant,
     },
 };
@@ -137,8 +138,28 @@ pub async fn set(
     scope: &Scope<'_>,
     edits: &[Edit],
 ) -> Result<PolicyBook, ChangeError> {
+    set_if(db, actor, base, (scope, None), edits).await
+}
+
+/// As [`set`], but only while the rules in effect are as `seen` names them, if it does.
+///
+/// # Errors
+/// As [`set`], and [`StoreError::Stale`].
+pub async fn set_if(
+    db: &Db,
+    actor: &str,
+    base: &Policies,
+    (scope, seen): (&Scope<'_>, Option<&Tag>),
+    edits: &[Edit],
+) -> Result<PolicyBook, ChangeError> {
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
+    // The tenant first, of an environment too: its rules are part of what was seen.
+    stored(&*tx, &Scope { environment: None, ..*scope }).await?;
+    if seen.is_some() {
+        let present = Layers::read(&*tx).await?.book(base.clone());
+        Tag::of(&scope.effective(&present)).meets(seen)?;
+    }
     let before = stored(&*tx, scope).await?;
     let (book, after) = preview(&*tx, base, scope, edits).await?;
     let during = || StoreError::during("set a policy");
@@ -267,6 +288,13 @@ impl PolicyBook {
 }
 
 impl Scope<'_> {
+    /// The rules in effect where this scope is, of all its kinds of keys.
+    pub fn effective(&self, book: &PolicyBook) -> Vec<EffectiveField> {
+        // No environment has the number 0.
+        let environment_id = self.environment.map_or(0, |environment| environment.id);
+        book.effective_of(self.tenant.id, environment_id, self.kind)
+    }
+
     /// Whether a problem speaks of this very layer.
     fn is_named_by(&self, of: &str) -> bool {
         match self.environment {

@@ -27,6 +27,18 @@ pub struct EffectiveField {
 type Sets = fn(&PolicyChange) -> bool;
 
 impl PolicyBook {
+    /// The rules in effect for keys of `kind`, or of every kind, in this environment of this
+    /// tenant. 0 is neither.
+    pub fn effective_of(
+        &self,
+        tenant_id: i64,
+        environment_id: i64,
+        kind: Option<KeyKind>,
+    ) -> Vec<EffectiveField> {
+        let kinds = KeyKind::ALL.iter().copied().filter(|one| kind.is_none_or(|kind| kind == *one));
+        kinds.flat_map(|kind| self.effective(tenant_id, environment_id, kind)).collect()
+    }
+
     /// The rules in effect for keys of `kind` in this environment of this tenant. 0 is neither.
     pub fn effective(
         &self,

@@ -54,7 +54,9 @@ fn body(name: &str) -> Option<Value> {
         "PATCH /v1/owners/{id}" => json!({ "name": "Eve" }),
         "PUT /v1/owners/{id}/access" => json!({ "ends_at": null }),
         "POST /v1/owners/{id}/offboard" => json!({ "dry_run": true }),
-        "PUT /v1/owners/{id}/otp" => json!({ "code": "123456" }),
+        "PUT /v1/owners/{id}/otp" | "POST /v1/owners/{id}/otp/recovery-codes" => {
+            json!({ "code": "123456" })
+        }
         "POST /v1/tenants" => json!({ "tenant": "third" }),
         "PATCH /v1/tenants/{tenant}" => json!({ "name": "Eve" }),
         "POST /v1/tenants/{tenant}/environments" => json!({ "environment": "staging" }),

@@ -89,6 +89,14 @@ on_each_engine! {
         let code = code.generate(app.now().timestamp().unsigned_abs()).to_string();
         let done = face.root("PUT", &path, json!({ "code": code })).await;
         assert_eq!(done["recovery_codes"].as_array().map(Vec::len), Some(10));
+        let old = text(&done["recovery_codes"][0]);
+        let renew = format!("{path}/recovery-codes");
+        let renewed = face.root("POST", &renew, json!({ "code": old })).await;
+        assert_eq!(renewed["recovery_codes"].as_array().map(Vec::len), Some(10));
+        for void in [&old, &text(&done["recovery_codes"][1])] {
+            let refused = face.call(&face.root, "POST", &renew, json!({ "code": void })).await;
+            assert_eq!(refused.code(), "otp-invalid", "an old code is no code");
+        }
         assert_eq!(face.call(&face.root, "POST", &path, None).await.code(), "already-enrolled");
         let reset: Value = face.root("DELETE", &path, None).await;
         assert!(reset["hold_until"].is_string());

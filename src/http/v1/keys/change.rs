@@ -18,7 +18,8 @@ use crate::{
         v1::{
             api::Api,
             auth::{Allowed, Operate},
-            input::{Body, Life, if_match, parse, parse_maybe},
+            etag::IfMatch,
+            input::{Body, Life, parse, parse_maybe},
             keys::{known_id, tagged},
             refusal::malformed,
             views::{KeyBody, ProblemView},
@@ -55,7 +56,10 @@ pub(in crate::http::v1) async fn amend(
         return Err(malformed("`life`: give one of `days`, `until` and `never`"));
     }
     let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
-    let (policies, which) = (api.policies().await?, (key.public_id.as_str(), if_match(&headers)?));
+    let (policies, which) = (
+        api.policies().await?,
+        (key.public_id.as_str(), IfMatch::of(&headers).version(key.version)?),
+    );
     key_changes::extend_if(api.db()?, &policies, &caller.actor, which, ask).await?;
     let key = caller.key(&api, &id).await?;
     Ok(tagged(KeyBody::new(key, api.now().await?)))
@@ -97,7 +101,10 @@ pub(in crate::http::v1) async fn revoke(
 ) -> Result<Json<RevokedKey>, Problem> {
     let reason: Option<Label> = parse_maybe("reason", why.reason.as_deref())?;
     let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
-    let (policies, which) = (api.policies().await?, (key.public_id.as_str(), if_match(&headers)?));
+    let (policies, which) = (
+        api.policies().await?,
+        (key.public_id.as_str(), IfMatch::of(&headers).version(key.version)?),
+    );
     let reason = reason.as_ref().map(Label::as_str);
     let purge_at =
         key_changes::revoke_if(api.db()?, &policies, &caller.actor, which, reason).await?;
@@ -132,7 +139,10 @@ pub(in crate::http::v1) async fn hold(
 ) -> Result<Response, Problem> {
     let reason: Label = parse("reason", &hold.reason)?;
     let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
-    let (policies, which) = (api.policies().await?, (key.public_id.as_str(), if_match(&headers)?));
+    let (policies, which) = (
+        api.policies().await?,
+        (key.public_id.as_str(), IfMatch::of(&headers).version(key.version)?),
+    );
     let reason = Some(reason.as_str());
     key_changes::hold(api.db()?, &policies, &caller.actor, which, reason).await?;
     let key = caller.key(&api, &id).await?;
@@ -154,7 +164,10 @@ pub(in crate::http::v1) async fn release(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
-    let (policies, which) = (api.policies().await?, (key.public_id.as_str(), if_match(&headers)?));
+    let (policies, which) = (
+        api.policies().await?,
+        (key.public_id.as_str(), IfMatch::of(&headers).version(key.version)?),
+    );
     key_changes::hold(api.db()?, &policies, &caller.actor, which, None).await?;
     let key = caller.key(&api, &id).await?;
     Ok(tagged(KeyBody::new(key, api.now().await?)))

@@ -3,6 +3,7 @@
 use axum::{
     Json,
     extract::{Path, State},
+    http::HeaderMap,
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::{
         v1::{
             api::Api,
             auth::{Allowed, Operate},
+            etag::IfMatch,
             input::{Body, stored},
             owners::{Counts, endless},
             views::{KeyBody, ProblemView},
@@ -24,6 +26,7 @@ use crate::{
         access,
         key_list::{self, Filter, KeyView},
         owners::Owner,
+        seen::Tag,
     },
 };
 
@@ -42,7 +45,8 @@ pub(in crate::http::v1) struct Access {
 ///
 /// Keys that would outlive it end with it. A later end brings no key back.
 #[utoipa::path(put, path = "/v1/owners/{id}/access", tag = "owners", request_body = Access,
-    params(("id" = String, Path, description = "their id")),
+    params(("id" = String, Path, description = "their id"),
+        ("If-Match" = Option<String>, Header, description = "their `ETag`")),
     security(("token" = ["operator", "admin"])),
     responses((status = 200, body = Counts),
         (status = "default", description = "refused", body = ProblemView,
@@ -51,6 +55,7 @@ pub(in crate::http::v1) async fn set(
     State(api): State<Api>,
     Allowed(caller, ..): Allowed<Operate>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     Body(access): Body<Access>,
 ) -> Result<Json<Counts>, Problem> {
     let at = access.ends_at.map(stored).transpose()?;
@@ -58,16 +63,17 @@ pub(in crate::http::v1) async fn set(
     if owner.kind == OwnerKind::Contractor && at.is_none() {
         return Err(endless());
     }
-    end(&api, &caller.actor, &owner, at).await.map(Json)
+    let seen = IfMatch::of(&headers).tag(Tag::of(&owner))?;
+    end(&api, &caller.actor, (&owner, seen.as_ref()), at).await.map(Json)
 }
 
 async fn end(
     api: &Api,
     actor: &str,
-    owner: &Owner,
+    which: (&Owner, Option<&Tag>),
     at: Option<DateTime<Utc>>,
 ) -> Result<Counts, Problem> {
-    let ended = access::set_end(api.db()?, &api.policies().await?, actor, owner, at).await?;
+    let ended = access::set_end_if(api.db()?, &api.policies().await?, actor, which, at).await?;
     Ok(Counts { n_shortened: ended.n_shortened, n_kept: ended.n_kept, n_damaged: ended.n_corrupt })
 }
 
@@ -129,7 +135,8 @@ pub(in crate::http::v1) struct Offboarded {
 ///
 /// With `dry_run` nothing is changed. The keys end at that instant, and there is no window.
 #[utoipa::path(post, path = "/v1/owners/{id}/offboard", tag = "owners", request_body = Offboard,
-    params(("id" = String, Path, description = "their id")),
+    params(("id" = String, Path, description = "their id"),
+        ("If-Match" = Option<String>, Header, description = "their `ETag`")),
     security(("token" = ["operator", "admin"])),
     responses((status = 200, body = Offboarded),
         (status = "default", description = "refused", body = ProblemView,
@@ -138,9 +145,11 @@ pub(in crate::http::v1) async fn offboard(
     State(api): State<Api>,
     Allowed(caller, ..): Allowed<Operate>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     Body(offboard): Body<Offboard>,
 ) -> Result<Json<Offboarded>, Problem> {
     let owner = caller.owner(&api, &id).await?;
+    let seen = IfMatch::of(&headers).tag(Tag::of(&owner))?;
     let now = api.now().await?;
     let at = offboard.at.map_or(Ok(now), stored)?;
     let outlives = |key: &KeyView| key.expires_at.is_none_or(|end| at < end);
@@ -153,7 +162,7 @@ pub(in crate::http::v1) async fn offboard(
     let keys = keys.into_iter().filter(outlives).map(|key| KeyBody::new(key, now)).collect();
     let done = match offboard.dry_run {
         true => None,
-        false => Some(end(&api, &caller.actor, &owner, Some(at)).await?),
+        false => Some(end(&api, &caller.actor, (&owner, seen.as_ref()), Some(at)).await?),
     };
     Ok(Json(Offboarded { access_ends_at: at, keys, done }))
 }
