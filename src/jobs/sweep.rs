@@ -19,7 +19,7 @@ use crate::{
         stage::Stage,
     },
     jobs::{
-        Context, Outcome,
+        Context, Deps, Outcome,
         braking::{Brake, PUT_OFF},
         patience::Patience,
     },
@@ -40,6 +40,9 @@ use crate::{
 /// If the database fails; what was committed before stays done.
 pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
     let deps = &ctx.deps;
+    if is_idle(&ctx).await.context("look whether anything is due")? {
+        return Ok(Outcome::default());
+    }
     let book =
         PolicyBook::load(&deps.db, (*deps.policies).clone()).await.context("read policies")?;
     let doubt = deps.timekeeper.look(deps).await.context("look at the clock")?;
@@ -71,6 +74,20 @@ pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
     }
     brake.close().await.context("tell the brake")?;
     Ok(outcome)
+}
+
+/// Whether there is nothing to do, which is what most sweeps find.
+async fn is_idle(ctx: &Context) -> Result<bool, StoreError> {
+    let Deps { db, clock, swept, .. } = &ctx.deps;
+    let from = swept.floor(clock.now());
+    let glance = due::glance(db, from).await?;
+    // The floor goes by the database's clock. Where that says something else, or was set back,
+    // this machine's does not count.
+    let is_idle = glance.is_idle && swept.floor(glance.now) == from;
+    if is_idle {
+        swept.drained(glance.now);
+    }
+    Ok(is_idle)
 }
 
 /// What one transaction did.

@@ -10,7 +10,7 @@ use crate::{
         stage::Stage,
     },
     store::{
-        StoreError,
+        Db, StoreError,
         codes::{Coded, JobCode, StateCode},
         row::{CorruptKey, KeyColumns, key_of},
         sql::{Batch, Sql, Update},
@@ -83,6 +83,54 @@ pub fn claim_statement(
         .push(" ORDER BY next_action_at, id LIMIT ")
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .skip_locked()
+}
+
+/// What [`glance`] saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// When it looked, by the clock that decides.
+    pub now: DateTime<Utc>,
+    /// Whether nothing is due from the lower bound on, in nobody's hands either, and no brake
+    /// holds keys back.
+    pub is_idle: bool,
+}
+
+/// Looks whether there is anything for a sweep to do, from `from` on: one statement, one probe of
+/// the index, no lock. This is all that an idle sweep costs.
+///
+/// # Errors
+/// As the database answers.
+pub async fn glance(db: &Db, from: DateTime<Utc>) -> Result<Glance, StoreError> {
+    let op = "look whether anything is due";
+    let row = glance_statement(db, from)?.one(db.conn()).await?;
+    let read = |row: &QueryResult| {
+        Ok::<_, DbErr>((row.try_get_by_index::<i64>(0)?, row.try_get_by_index::<i32>(1)?))
+    };
+    let (now, busy) = match row.as_ref().map(read) {
+        Some(read) => read.map_err(StoreError::during(op))?,
+        None => return Err(StoreError::Corrupt { what: op, found: "no row".to_owned() }),
+    };
+    Ok(Glance { now: db.now_of(Some(now))?, is_idle: busy == 0 })
+}
+
+/// The text of the glance, for those who want to see its plan.
+///
+/// # Errors
+/// None on an engine that has a clock of its own.
+pub fn glance_statement(db: &Db, from: DateTime<Utc>) -> Result<Sql, StoreError> {
+    let now = |sql: Sql| match db.now_in_statement() {
+        Some(now) => Ok(sql.push(now)),
+        None => Ok(sql.bind(to_ms(db.now_of(None)?))),
+    };
+    let sql = now(Sql::new(db.conn(), "look whether anything is due").push("SELECT "))?
+        .push(
+            ", CASE WHEN EXISTS (SELECT 1 FROM api_keys WHERE next_job = 1 \
+             AND next_action_at >= ",
+        )
+        .bind(to_ms(from))
+        .push(" AND next_action_at <= ");
+    let brake = ") OR EXISTS (SELECT 1 FROM flags WHERE name = 'brake.expire') THEN 1 ELSE 0 END";
+    Ok(now(sql)?.push(brake))
 }
 
 /// Claims up to `limit` keys the sweep has to look at: due at `now`, earliest first, and not held

@@ -49,6 +49,18 @@ impl Db {
         }
     }
 
+    /// The time that decides, for use within a condition: the same all through a statement, so
+    /// that an index can be searched with it. `None` where [`Db::host_clock`] says the time.
+    pub(super) fn now_in_statement(&self) -> Option<&'static str> {
+        match (self.host_clock(), self.engine()) {
+            (Some(_), _) => None,
+            (None, Engine::Postgres) => {
+                Some("(extract(epoch FROM statement_timestamp()) * 1000)::bigint")
+            }
+            (None, _) => Some("CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"),
+        }
+    }
+
     /// The time that decides, of what [`Db::now_column`] selected.
     pub(super) fn now_of(&self, selected: Option<i64>) -> Result<DateTime<Utc>, StoreError> {
         if let Some(clock) = self.host_clock() {

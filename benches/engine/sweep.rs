@@ -1,0 +1,139 @@
+//! A sweep of many due keys, against the same writes by hand; and what a second worker adds.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use lapsed::{
+    clock::{Clock as _, SystemClock},
+    store::Engine,
+};
+
+use crate::{
+    args::Args,
+    by_hand,
+    fleet::{DueTo, Fleet},
+    installation::Installation,
+    measure::{Goal, Pairs, Table, grouped, rate, timed},
+    place::{Place, within},
+};
+
+pub(crate) async fn run(args: &Args, table: &mut Table) -> anyhow::Result<()> {
+    for engine in args.engines() {
+        within(args, engine, async |place| on(args, place, table).await).await?;
+    }
+    Ok(())
+}
+
+async fn on(args: &Args, place: &Place, table: &mut Table) -> anyhow::Result<()> {
+    let fleet = Fleet::new(args.keys(), args.due(), SystemClock.now(), DueTo::Sweep);
+    fleet.fill(place).await?;
+    let (n_due, n_keys) = (fleet.due(), args.keys());
+    for &batch in &args.batch {
+        let is_usual = batch == args.batch();
+        let rounds = if is_usual { args.rounds() } else { args.rounds().div_ceil(2) };
+        let mut pairs = Pairs::default();
+        for _ in 0..rounds {
+            let (n_swept, reference) = timed(by_hand::sweep(place, batch)).await?;
+            ensure!(n_swept == n_due, "by hand {n_swept} keys were swept, not {n_due}");
+            let by_hand = traces(place).await?;
+            fleet.reset(place).await?;
+            let ours = one(place, batch, n_due).await?;
+            ensure!(
+                by_hand == traces(place).await?,
+                "lapsed does not write what is written by hand"
+            );
+            fleet.reset(place).await?;
+            pairs.add(reference, ours);
+        }
+        table.add(
+            format!(
+                "sweep, {:?}, {} due of {}, batches of {batch}",
+                place.engine,
+                grouped(n_due),
+                grouped(n_keys)
+            ),
+            rate(n_due, pairs.reference()),
+            rate(n_due, pairs.ours()),
+            pairs.speed(),
+            if is_usual { Goal::AtLeast(0.9) } else { Goal::None },
+        );
+    }
+    if place.engine == Engine::Postgres {
+        two_workers(args, place, &fleet, table).await?;
+    }
+    Ok(())
+}
+
+/// What a sweep or a purge has written, in numbers: the same for all who write the same.
+pub(crate) async fn traces(place: &Place) -> anyhow::Result<Vec<String>> {
+    let text = |columns: &str| match place.engine {
+        Engine::MariaDb => format!("CONCAT_WS(' ', {columns})"),
+        Engine::Postgres => format!("CONCAT_WS(' ', {columns})"),
+        Engine::Sqlite => columns
+            .split(", ")
+            .map(|column| format!("COALESCE({column}, '')"))
+            .collect::<Vec<_>>()
+            .join(" || ' ' || "),
+    };
+    let mut all = Vec::new();
+    for (columns, table) in [
+        ("state, next_job, last_stage, version", "api_keys"),
+        ("stage, status", "notices"),
+        ("actor, action, LENGTH(detail)", "audit_events"),
+        ("reason, kind, policy", "tombstones"),
+        ("version", "key_secrets"),
+    ] {
+        let line = text(&format!("{columns}, COUNT(*)"));
+        let query = format!("SELECT {line} FROM {table} GROUP BY {columns} ORDER BY 1");
+        let lines = place.lines(&query).await?;
+        all.extend(lines.into_iter().map(|line| format!("{table}: {line}")));
+    }
+    Ok(all)
+}
+
+/// Lets lapsed sweep everything that is due.
+pub(crate) async fn one(place: &Place, batch: usize, n_due: u64) -> anyhow::Result<Duration> {
+    let db = place.open().await?;
+    let installation = Installation::new(db.clone(), batch)?;
+    let (outcome, took) = timed(installation.job("sweep")).await?;
+    db.close().await?;
+    ensure!(outcome.n_changed == n_due, "lapsed swept {} keys, not {n_due}", outcome.n_changed);
+    Ok(took)
+}
+
+/// Two replicas at once, each with connections of its own, against one.
+async fn two_workers(
+    args: &Args,
+    place: &Place,
+    fleet: &Fleet,
+    table: &mut Table,
+) -> anyhow::Result<()> {
+    let (mut pairs, n_due) = (Pairs::default(), fleet.due());
+    for _ in 0..args.rounds() {
+        let alone = one(place, args.batch(), n_due).await?;
+        fleet.reset(place).await?;
+        let (first, second) = (place.open().await?, place.open().await?);
+        let replicas = (
+            Installation::new(first.clone(), args.batch())?,
+            Installation::new(second.clone(), args.batch())?,
+        );
+        let both = async {
+            let both = tokio::try_join!(replicas.0.job("sweep"), replicas.1.job("sweep"))?;
+            Ok(both.0.n_changed + both.1.n_changed)
+        };
+        let (n_changed, together) = timed(both).await?;
+        first.close().await?;
+        second.close().await?;
+        ensure!(n_changed == n_due, "two replicas swept {n_changed} keys, not {n_due}");
+        fleet.reset(place).await?;
+        pairs.add(alone, together);
+    }
+    table.add(
+        format!("sweep, Postgres, two workers against one, {} due", grouped(n_due)),
+        rate(n_due, pairs.reference()),
+        rate(n_due, pairs.ours()),
+        pairs.speed(),
+        Goal::AtLeast(1.6),
+    );
+    Ok(())
+}
