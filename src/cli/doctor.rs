@@ -190,7 +190,12 @@ fn backlog(health: &Health, now: DateTime<Utc>, findings: &mut Vec<Finding>) {
         findings.push(waits(check, waiting, what, mend, now));
     }
     for (check, n, what, mend) in [
-        ("rows", health.n_parked, "keys are put aside", "lapsed keys list --parked"),
+        (
+            "rows",
+            health.n_parked,
+            "keys are put aside",
+            "lapsed keys list --parked; mend the row, then lapsed keys unpark --all",
+        ),
         (
             "mail",
             health.n_failed_messages,

@@ -239,10 +239,9 @@ async fn toll(deps: &Deps, what: Destruction, now: DateTime<Utc>) -> Result<Toll
                 place = last;
             }
             Destruction::Purge => {
-                let keys = purge::look(conn, after, until, CHUNK).await?;
-                toll.extend(keys.iter().filter_map(|key| purged(key, deps, now)));
-                let is_full = keys.len() == CHUNK;
-                place = keys.last().filter(|_| is_full).map(|key| (key.due_at, key.id));
+                let claim = purge::look(conn, after, until, CHUNK).await?;
+                toll.extend(claim.keys.iter().filter_map(|key| purged(key, deps, now)));
+                place = claim.last.filter(|_| claim.len() == CHUNK);
             }
         }
     }

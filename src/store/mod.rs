@@ -38,6 +38,7 @@ pub mod otp;
 pub mod outbox;
 pub mod overview;
 pub mod owners;
+pub mod parked;
 pub mod policies;
 pub mod purge;
 pub mod retry;

@@ -17,7 +17,7 @@ use crate::{
 async fn guarded(app: TestApp) -> TestApp {
     let app = app.with(|deps| deps.limits.settle = Some(SETTLE));
     app.people().await;
-    app.sweep().await;
+    app.job("purge").await;
     app
 }
 

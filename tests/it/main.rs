@@ -11,6 +11,7 @@ mod admin_pages;
 mod admin_tokens;
 mod api;
 mod audit;
+mod bad_rows;
 mod brake;
 mod canary;
 mod cli;
