@@ -150,6 +150,14 @@ impl App {
     }
 
     fn read_keyring(&self) -> anyhow::Result<Keyring> {
+        let keyring = self.read_present_keyring()?;
+        let Some(file) = &self.config().keys.old_master_key_file else { return Ok(keyring) };
+        let text = file.read("keys.old_master_key_file", self.credentials.as_deref())?;
+        let old = Keyring::from_hex(&text).context("read keys.old_master_key_file")?;
+        Ok(keyring.after(old)?)
+    }
+
+    fn read_present_keyring(&self) -> anyhow::Result<Keyring> {
         match self.config().master_key() {
             MasterKey::Named(file) => {
                 let text = file.read("keys.master_key_file", self.credentials.as_deref())?;
@@ -165,7 +173,7 @@ impl App {
     /// # Errors
     /// As [`App::keyring`].
     pub fn audit_key(&self) -> anyhow::Result<SealKey> {
-        Ok(SealKey::new(*self.keyring()?.audit()))
+        Ok(SealKey::new(self.keyring()?.audit().clone()))
     }
 
     /// The way out for mails.
@@ -198,7 +206,7 @@ impl App {
         if goes_out && self.loaded.origins.of("mail.public_url") == Origin::Default {
             return Ok(None);
         }
-        let key = LinkKey::new(*self.keyring()?.links());
+        let key = LinkKey::new(self.keyring()?.links().present.bytes);
         Ok(Some(Links { public_url: mail.public_url.clone(), key }))
     }
 

@@ -29,6 +29,7 @@ mod pause;
 mod plan;
 mod policy;
 mod progress;
+mod rekey;
 mod run;
 mod status;
 mod sweep;
@@ -126,6 +127,8 @@ enum Command {
     /// The trail of who did what.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Put what is encrypted under a new master key.
+    Rekey(rekey::Args),
     /// The database's schema.
     #[command(subcommand)]
     Db(db::Command),
@@ -175,6 +178,7 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Status => status::run(&globals.open().await?).await,
         Command::Doctor => doctor::run(&globals).await,
         Command::Audit(command) => audit::run(&globals.open().await?, command).await,
+        Command::Rekey(args) => rekey::run(&globals.open().await?, args).await,
         Command::Db(command) => db::run(&globals, command).await,
         Command::Config(command) => config::run(&globals, command),
         Command::Completions(args) => completions::completions(globals.out, args),

@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use crate::{
     domain::{
+        derived::Derived,
         identity::{KeyKind, PublicId},
         life::Ask,
         name::Label,
@@ -68,7 +69,7 @@ pub enum IssueError {
 pub async fn issue(
     db: &Db,
     policies: &PolicyBook,
-    (brand, pepper): (Brand, &[u8; 32]),
+    (brand, pepper): (Brand, &Derived),
     actor: &str,
     request: &Request<'_>,
 ) -> Result<Issued, IssueError> {
@@ -104,7 +105,7 @@ pub async fn issue(
 pub async fn issue_once(
     db: &Db,
     policies: &PolicyBook,
-    (brand, pepper): (Brand, &[u8; 32]),
+    (brand, pepper): (Brand, &Derived),
     actor: &str,
     request: &Request<'_>,
     once: &Once<'_>,

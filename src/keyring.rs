@@ -14,15 +14,17 @@ use hkdf::Hkdf;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use thiserror::Error;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroize as _;
 
-/// The derived keys. Never shown, and wiped from memory when dropped.
-#[derive(Zeroize, ZeroizeOnDrop)]
+use crate::domain::derived::Derived;
+
+/// The derived keys, of the present master key and perhaps of the one before it. Never shown, and
+/// wiped from memory when dropped.
 pub struct Keyring {
-    pepper: [u8; 32],
-    otp: [u8; 32],
-    audit: [u8; 32],
-    links: [u8; 32],
+    pepper: Derived,
+    otp: Derived,
+    audit: Derived,
+    links: Derived,
 }
 
 /// Why there is no master key.
@@ -31,6 +33,12 @@ pub enum KeyringError {
     /// The text is no key.
     #[error("the master key must be 64 hexadecimal digits (32 bytes), but has {0} characters")]
     Malformed(usize),
+    /// Two master keys that cannot stand beside each other.
+    #[error(
+        "keys.old_master_key_file is the master key itself, or has the same number by chance: \
+             name the key from before, or make another new one"
+    )]
+    Alike,
     /// The file cannot be read or made.
     #[error("{verb} the master key file `{path}`: {source}")]
     File {
@@ -58,14 +66,45 @@ impl Keyring {
             let _ = hkdf.expand(label.as_bytes(), &mut key);
             key
         };
+        let [high, low, ..] = derive("lapsed v1 number");
+        // What is 1 has no number, and 0 is a secret of another system.
+        let number = (i16::from_be_bytes([high, low]) & i16::MAX).max(2);
+        let of = |label| Derived::new(number, derive(label));
         let keyring = Self {
-            pepper: derive("lapsed v1 pepper"),
-            otp: derive("lapsed v1 otp seeds"),
-            audit: derive("lapsed v1 audit seal"),
-            links: derive("lapsed v1 links"),
+            pepper: of("lapsed v1 pepper"),
+            otp: of("lapsed v1 otp seeds"),
+            audit: of("lapsed v1 audit seal"),
+            links: of("lapsed v1 links"),
         };
         bytes.zeroize();
         Ok(keyring)
+    }
+
+    /// These keys, and beside them those of the master key before, for what was made under it.
+    ///
+    /// # Errors
+    /// [`KeyringError::Alike`] if they cannot be told apart.
+    pub fn after(self, old: Self) -> Result<Self, KeyringError> {
+        if self.number() == old.number() {
+            return Err(KeyringError::Alike);
+        }
+        let both = |new: Derived, old: Derived| Derived { before: Some(old.present), ..new };
+        Ok(Self {
+            pepper: both(self.pepper, old.pepper),
+            otp: both(self.otp, old.otp),
+            audit: both(self.audit, old.audit),
+            links: both(self.links, old.links),
+        })
+    }
+
+    /// The number of the present master key: it stands beside what is made under it.
+    pub fn number(&self) -> i16 {
+        self.pepper.present.number
+    }
+
+    /// The number of the master key before, if it is known.
+    pub fn old_number(&self) -> Option<i16> {
+        self.pepper.before.as_ref().map(|key| key.number)
     }
 
     /// Reads the master key from `path`, or makes one there, readable by its owner alone.
@@ -98,31 +137,28 @@ impl Keyring {
 
     /// A keyring that nobody will have again: for a demonstration, and for tests.
     pub fn throwaway() -> Self {
-        Self {
-            pepper: rand::random(),
-            otp: rand::random(),
-            audit: rand::random(),
-            links: rand::random(),
-        }
+        let number = rand::random_range(2..=i16::MAX);
+        let of = || Derived::new(number, rand::random());
+        Self { pepper: of(), otp: of(), audit: of(), links: of() }
     }
 
     /// Under which secrets are remembered.
-    pub fn pepper(&self) -> &[u8; 32] {
+    pub fn pepper(&self) -> &Derived {
         &self.pepper
     }
 
     /// Under which TOTP seeds are encrypted.
-    pub fn otp(&self) -> &[u8; 32] {
+    pub fn otp(&self) -> &Derived {
         &self.otp
     }
 
     /// Under which the audit trail is sealed.
-    pub fn audit(&self) -> &[u8; 32] {
+    pub fn audit(&self) -> &Derived {
         &self.audit
     }
 
     /// Under which the links in mails are made.
-    pub fn links(&self) -> &[u8; 32] {
+    pub fn links(&self) -> &Derived {
         &self.links
     }
 }
@@ -159,11 +195,26 @@ mod tests {
         let keyring = Keyring::from_hex(&"00".repeat(32).into()).unwrap();
         // A change here makes every stored key in the world unverifiable.
         assert_eq!(
-            hex(keyring.pepper()),
+            hex(&keyring.pepper().present.bytes),
             "66453ea28f87a7d1b4227d91c3f9b57af677812b4821dee3c0b414cd1b40d9ff"
         );
-        assert_ne!(keyring.pepper(), keyring.otp());
-        assert_ne!(keyring.otp(), keyring.audit());
+        let bytes = |keys: &Derived| keys.present.bytes;
+        assert_ne!(bytes(keyring.pepper()), bytes(keyring.otp()));
+        assert_ne!(bytes(keyring.otp()), bytes(keyring.audit()));
+        assert_eq!(keyring.number(), 27414);
+    }
+
+    #[test]
+    fn a_new_master_key_stands_beside_the_old_one_but_not_beside_itself() {
+        let of = |digits: &str| Keyring::from_hex(&digits.repeat(32).into()).unwrap();
+        let both = of("01").after(of("00")).unwrap();
+        assert_eq!(
+            (both.number(), both.old_number()),
+            (of("01").number(), Some(of("00").number()))
+        );
+        let before = both.otp().before.as_ref().unwrap();
+        assert_eq!(before.bytes, of("00").otp().present.bytes);
+        assert!(matches!(of("00").after(of("00")), Err(KeyringError::Alike)));
     }
 
     #[test]
@@ -173,7 +224,8 @@ mod tests {
         let made = Keyring::load_or_create(&path).unwrap();
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(Keyring::load_or_create(&path).unwrap().pepper(), made.pepper());
+        let again = Keyring::load_or_create(&path).unwrap();
+        assert_eq!(again.pepper().present.bytes, made.pepper().present.bytes);
     }
 
     #[test]

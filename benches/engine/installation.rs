@@ -47,7 +47,7 @@ impl Installation {
             mailer: Arc::new(mailer(Transport::Memory(MemoryOutbox::default()))?),
             swept: Arc::default(),
             timekeeper: Arc::default(),
-            audit_key: Arc::new(SealKey::new([7; 32])),
+            audit_key: Arc::new(SealKey::new(lapsed::domain::derived::Derived::new(7, [7; 32]))),
             instance: "bench".into(),
         };
         let limit = Duration::from_secs(3_600);

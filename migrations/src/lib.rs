@@ -16,6 +16,7 @@ mod m20261123_000006_seals;
 mod m20261123_000007_links;
 mod m20261127_000008_undo;
 mod m20261127_000010_sessions;
+mod m20261127_000012_peppers;
 
 /// All migrations, in the order in which they are applied.
 pub struct Migrator;
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000007_links::Migration),
             Box::new(m20261127_000008_undo::Migration),
             Box::new(m20261127_000010_sessions::Migration),
+            Box::new(m20261127_000012_peppers::Migration),
         ]
     }
 }

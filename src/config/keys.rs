@@ -21,6 +21,9 @@ pub struct KeysConfig {
     /// [`Config::master_key`] says where it is otherwise.
     #[serde(deserialize_with = "secret::optional")]
     pub master_key_file: Option<SecretFile>,
+    /// The file with the master key before, while `lapsed rekey` and time do their work.
+    #[serde(deserialize_with = "secret::optional")]
+    pub old_master_key_file: Option<SecretFile>,
 }
 
 /// Where the master key is.
@@ -51,6 +54,7 @@ impl Config {
 pub(super) const RULES: Rules = &[
     ("keys.prefix", Rule::Text { allowed: "two letters from a to z", check: check_prefix }),
     ("keys.master_key_file", Rule::Secret),
+    ("keys.old_master_key_file", Rule::Secret),
 ];
 
 fn check_prefix(text: &str) -> Result<(), Misfit> {

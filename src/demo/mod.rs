@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     clock::ManualClock,
-    domain::{brake, policy::Policies, seal::SealKey},
+    domain::{brake, derived::Derived, policy::Policies, seal::SealKey},
     jobs::{
         self, Deps, Limits,
         deliver::{Breaker, Mailer},
@@ -124,7 +124,7 @@ impl Demo<'_> {
             swept: Arc::default(),
             timekeeper: Arc::default(),
             // Nobody will look at this trail again.
-            audit_key: Arc::new(SealKey::new(rand::random())),
+            audit_key: Arc::new(SealKey::new(Derived::new(2, rand::random()))),
             instance: "demo".into(),
         })
     }

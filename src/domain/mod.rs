@@ -2,6 +2,7 @@
 //! database. Every function here gets the time as an argument and gives the same answer twice.
 
 pub mod brake;
+pub mod derived;
 pub mod digest;
 pub mod doubt;
 pub mod identity;

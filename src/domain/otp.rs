@@ -16,7 +16,10 @@ use thiserror::Error;
 use totp_rs::{Algorithm, Builder, Secret, Totp};
 use zeroize::Zeroizing;
 
-use crate::domain::token::Mac;
+use crate::domain::{
+    derived::{Derived, DerivedKey},
+    token::Mac,
+};
 
 pub mod sealed;
 pub mod throttle;
@@ -124,10 +127,19 @@ impl RecoveryCode {
     }
 
     /// What the database remembers of this code of the owner with this number: an HMAC-SHA-256
-    /// under `pepper`, which is no MAC of anything else.
-    pub fn mac(&self, pepper: &[u8; 32], owner_id: i64) -> Mac {
+    /// under the present `pepper`, which is no MAC of anything else.
+    pub fn mac(&self, pepper: &Derived, owner_id: i64) -> Mac {
+        self.mac_under(&pepper.present, owner_id)
+    }
+
+    /// All that the database may remember of this code, the present form first.
+    pub fn macs(&self, pepper: &Derived, owner_id: i64) -> Vec<Mac> {
+        pepper.all().map(|key| self.mac_under(key, owner_id)).collect()
+    }
+
+    fn mac_under(&self, key: &DerivedKey, owner_id: i64) -> Mac {
         // HMAC takes keys of any length, so this cannot fail for 32 bytes.
-        let mac = Hmac::<Sha256>::new_from_slice(pepper).map(|hmac| {
+        let mac = Hmac::<Sha256>::new_from_slice(&key.bytes).map(|hmac| {
             hmac.chain_update(b"recovery code\0")
                 .chain_update(owner_id.to_be_bytes())
                 .chain_update(self.0.expose_secret())
@@ -135,7 +147,7 @@ impl RecoveryCode {
                 .into_bytes()
                 .into()
         });
-        Mac(mac.unwrap_or_default())
+        Mac { bytes: mac.unwrap_or_default(), pepper: key.number }
     }
 }
 

@@ -21,28 +21,31 @@ use std::{cmp::Ordering, fmt};
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 use thiserror::Error;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroize as _;
 
-use crate::domain::digest::Digest;
+use crate::domain::{
+    derived::{Derived, DerivedKey},
+    digest::Digest,
+};
 
-/// The key of the seals. Never shown, and wiped from memory when dropped.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct SealKey([u8; 32]);
+/// The key of the seals, and perhaps the one before it. Never shown.
+#[derive(Clone)]
+pub struct SealKey(Derived);
 
 impl SealKey {
-    /// The key made of these bytes.
-    pub fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    /// The key made of these.
+    pub fn new(keys: Derived) -> Self {
+        Self(keys)
     }
+}
 
-    fn mac(&self) -> Canonical {
-        // HMAC fills a key up with zeros to the length of a block, so this is the same key.
-        let mut block = [0; 64];
-        block[..32].copy_from_slice(&self.0);
-        let mac = Hmac::<Sha256>::new(&block.into());
-        block.zeroize();
-        Canonical(mac)
-    }
+fn mac_under(key: &DerivedKey) -> Canonical {
+    // HMAC fills a key up with zeros to the length of a block, so this is the same key.
+    let mut block = [0; 64];
+    block[..32].copy_from_slice(&key.bytes);
+    let mac = Hmac::<Sha256>::new(&block.into());
+    block.zeroize();
+    Canonical(mac)
 }
 
 impl fmt::Debug for SealKey {
@@ -120,6 +123,7 @@ impl Seal {
         let last = rows.last()?;
         let n_rows = i64::try_from(rows.len()).ok()?;
         let span = Span { first_id: last_id + 1, last_id: last.id, n_rows, sealed_at };
+        let key = &key.0.present;
         let marks = rows.iter().map(|row| mark(key, row)).collect();
         Some(Self { span, prev, digest: digest(key, prev, &span, rows), marks })
     }
@@ -130,16 +134,21 @@ impl Seal {
     /// # Errors
     /// The first thing that is not as it was.
     pub fn check(&self, key: &SealKey, rows: &[Entry]) -> Result<(), Flaw> {
-        if i64::try_from(rows.len()) == Ok(self.span.n_rows)
-            && digest(key, self.prev, &self.span, rows) == self.digest
-        {
+        let is_whole = i64::try_from(rows.len()) == Ok(self.span.n_rows);
+        let holds = |key| digest(key, self.prev, &self.span, rows) == self.digest;
+        if is_whole && key.0.all().any(holds) {
             return Ok(());
         }
+        // Whichever key the marks were made under names the row.
+        let is_of = |key: &&DerivedKey| {
+            self.marks.iter().zip(rows).any(|(made, row)| mark(key, row) == *made)
+        };
+        let key = key.0.all().find(is_of).unwrap_or(&key.0.present);
         Err(self.first_difference(key, rows))
     }
 
     /// Walks along the marks and the rows, both in the order of their ids.
-    fn first_difference(&self, key: &SealKey, rows: &[Entry]) -> Flaw {
+    fn first_difference(&self, key: &DerivedKey, rows: &[Entry]) -> Flaw {
         let (mut marks, mut rows) = (self.marks.iter().peekable(), rows.iter());
         loop {
             match (marks.peek(), rows.next()) {
@@ -228,15 +237,15 @@ impl Canonical {
     }
 }
 
-fn mark(key: &SealKey, row: &Entry) -> Mark {
-    let mut canonical = key.mac();
+fn mark(key: &DerivedKey, row: &Entry) -> Mark {
+    let mut canonical = mac_under(key);
     canonical.row(row);
     let [a, b, c, d, e, f, g, h, ..] = canonical.finish();
     Mark { id: row.id, mac: [a, b, c, d, e, f, g, h] }
 }
 
-fn digest(key: &SealKey, prev: Digest, span: &Span, rows: &[Entry]) -> Digest {
-    let mut canonical = key.mac();
+fn digest(key: &DerivedKey, prev: Digest, span: &Span, rows: &[Entry]) -> Digest {
+    let mut canonical = mac_under(key);
     canonical.bytes(b"lapsed seal v1");
     canonical.bytes(&prev.0);
     for number in [span.first_id, span.last_id, span.n_rows, span.sealed_at] {

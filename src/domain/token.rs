@@ -13,7 +13,10 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
-use crate::domain::identity::{BASE62, KeyKind, PublicId};
+use crate::domain::{
+    derived::{Derived, DerivedKey, UNNUMBERED},
+    identity::{BASE62, KeyKind, PublicId},
+};
 
 /// Base62 characters that hold 256 bits.
 const SECRET_LEN: usize = 43;
@@ -108,13 +111,22 @@ impl Token {
         Ok(Self { kind, class, id, text: text.to_owned().into() })
     }
 
-    /// What the database remembers of this key: its HMAC-SHA-256 under `pepper`.
-    pub fn mac(&self, pepper: &[u8; 32]) -> Mac {
+    /// What the database remembers of this key: its HMAC-SHA-256 under the present `pepper`.
+    pub fn mac(&self, pepper: &Derived) -> Mac {
+        self.mac_under(&pepper.present)
+    }
+
+    /// All that the database may remember of this key, the present form first.
+    pub fn macs(&self, pepper: &Derived) -> Vec<Mac> {
+        pepper.all().map(|key| self.mac_under(key)).collect()
+    }
+
+    fn mac_under(&self, key: &DerivedKey) -> Mac {
         // HMAC takes keys of any length, so this cannot fail for 32 bytes.
-        let mac = Hmac::<Sha256>::new_from_slice(pepper).map(|hmac| {
+        let mac = Hmac::<Sha256>::new_from_slice(&key.bytes).map(|hmac| {
             hmac.chain_update(self.text.expose_secret()).finalize().into_bytes().into()
         });
-        Mac(mac.unwrap_or_default())
+        Mac { bytes: mac.unwrap_or_default(), pepper: key.number }
     }
 
     /// The whole secret text, to be shown to its owner once.
@@ -131,15 +143,20 @@ impl Token {
 
 /// What is stored of a secret. Compared in constant time, and never shown.
 #[derive(Clone)]
-pub struct Mac(pub [u8; 32]);
-
-impl PartialEq for Mac {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
+pub struct Mac {
+    /// The HMAC.
+    pub bytes: [u8; 32],
+    /// The number of the master key its pepper comes from.
+    pub pepper: i16,
 }
 
-impl Eq for Mac {}
+impl Mac {
+    /// Whether this is what `stored` remembers.
+    pub fn meets(&self, stored: &Self) -> bool {
+        let is_numbered = stored.pepper == self.pepper || stored.pepper == UNNUMBERED;
+        bool::from(self.bytes.ct_eq(&stored.bytes)) && is_numbered
+    }
+}
 
 impl fmt::Debug for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -225,11 +242,26 @@ mod tests {
 
     #[test]
     fn the_mac_is_hmac_sha_256_of_the_whole_key() {
-        let mac = token([0; 32]).mac(&[1; 32]);
-        let hex: String = mac.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let pepper = |byte| Derived::new(7, [byte; 32]);
+        let mac = token([0; 32]).mac(&pepper(1));
+        let hex: String = mac.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "22879b48101f2c76784c71e2681fc158f398bfa32fe3190449142231e998b1a7");
-        assert_ne!(mac, token([0; 32]).mac(&[2; 32]));
-        assert_eq!(mac, token([0; 32]).mac(&[1; 32]));
+        assert!(!mac.meets(&token([0; 32]).mac(&pepper(2))));
+        assert!(mac.meets(&token([0; 32]).mac(&pepper(1))));
+    }
+
+    #[test]
+    fn a_secret_is_known_under_the_pepper_it_was_remembered_under() {
+        let (old, new) = (Derived::new(7, [1; 32]), Derived::new(8, [2; 32]));
+        let before = old.present.clone();
+        let both = Derived { before: Some(before), ..new.clone() };
+        let macs = token([0; 32]).macs(&both);
+        let stored = token([0; 32]).mac(&old);
+        assert_eq!(macs.iter().map(|mac| mac.meets(&stored)).collect::<Vec<_>>(), [false, true]);
+        let unnumbered = Mac { pepper: UNNUMBERED, ..stored.clone() };
+        assert!(macs[1].meets(&unnumbered), "from before there were numbers");
+        let misnumbered = Mac { pepper: 8, ..stored };
+        assert!(!macs.iter().any(|mac| mac.meets(&misnumbered)));
     }
 
     #[test]
@@ -257,7 +289,7 @@ mod tests {
     #[test]
     fn nothing_about_a_secret_is_shown_by_debug() {
         let token = token([9; 32]);
-        let shown = format!("{token:?} {:?}", token.mac(&[0; 32]));
+        let shown = format!("{token:?} {:?}", token.mac(&Derived::new(7, [0; 32])));
         assert!(!shown.contains(&token.expose()[22..]), "{shown}");
         assert!(shown.contains("Mac(…)"));
     }
@@ -269,7 +301,8 @@ mod tests {
             let made = Token::new(brand(), kind, Class::Test, id, &secret);
             let read = Token::parse(brand(), made.expose()).unwrap();
             prop_assert_eq!((read.kind, read.class, read.id), (kind, Class::Test, id));
-            prop_assert_eq!(read.mac(&[5; 32]), made.mac(&[5; 32]));
+            let pepper = Derived::new(7, [5; 32]);
+            prop_assert!(read.mac(&pepper).meets(&made.mac(&pepper)));
         }
 
         #[test]

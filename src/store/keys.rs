@@ -248,8 +248,8 @@ pub(super) async fn insert_secret(
         key_id: Set(id.0),
         version: Set(version),
         algorithm: Set(HMAC_SHA_256),
-        mac: Set(mac.0.to_vec()),
-        pepper_id: Set(1),
+        mac: Set(mac.bytes.to_vec()),
+        pepper_id: Set(mac.pepper),
         created_at: Set(to_ms(now)),
         ..Default::default()
     };

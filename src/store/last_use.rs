@@ -10,9 +10,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::ConnectionTrait;
 
 use crate::{
-    domain::key::KeyId,
+    domain::{key::KeyId, token::Mac},
     store::{
-        Db, StoreError, from_ms,
+        Db, Engine, StoreError, Tx, from_ms,
+        keys::HMAC_SHA_256,
         sql::{Batch, Sql, Update},
         to_ms,
     },
@@ -22,7 +23,7 @@ use crate::{
 pub const FLUSH_EVERY: TimeDelta = TimeDelta::seconds(10);
 
 /// One use of one secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Use {
     /// The key.
     pub key: KeyId,
@@ -32,6 +33,9 @@ pub struct Use {
     pub at: DateTime<Utc>,
     /// What presented it, as whoever asks says; at most [`MAX_BY`] characters.
     pub by: Option<String>,
+    /// What is to be remembered of the secret from now on, where that was done under the master key
+    /// before.
+    pub mac: Option<Mac>,
 }
 
 /// Characters that are remembered of what presented a key.
@@ -44,6 +48,8 @@ struct Span {
     last: DateTime<Utc>,
     /// What presented it last, of those that were named.
     by: Option<String>,
+    /// The form in which the secret is to be remembered anew.
+    mac: Option<Mac>,
 }
 
 #[derive(Debug, Default)]
@@ -59,8 +65,8 @@ pub struct LastUse(Mutex<Collected>);
 impl LastUse {
     /// Notes a use. It never waits for the database.
     pub fn note(&self, used: Use) {
-        let Use { key, version, at, by } = used;
-        self.merge(key, version, Span { first: at, last: at, by });
+        let Use { key, version, at, by, mac } = used;
+        self.merge(key, version, Span { first: at, last: at, by, mac });
     }
 
     /// Writes down what has been collected, if that was not done in the last ten seconds
@@ -113,6 +119,7 @@ impl LastUse {
         if span.by.is_some() && (is_newer || known.by.is_none()) {
             known.by = span.by;
         }
+        known.mac = span.mac.or(known.mac.take());
     }
 
     /// Nothing here can be left half-done, so a panic elsewhere spoils nothing.
@@ -161,8 +168,45 @@ async fn write(db: &Db, uses: &HashMap<(KeyId, i64), Span>) -> Result<u64, Store
         guard: "key_secrets.first_used_at IS NULL",
     };
     Sql::new(&*tx, "write first uses").update_from(&update, &batch).execute(&*tx).await?;
+    remember_anew(db, &tx, &uses).await?;
     tx.commit().await?;
     Ok(n)
+}
+
+/// Remembers secrets under the present master key that were remembered under the one before.
+async fn remember_anew(
+    db: &Db,
+    tx: &Tx,
+    uses: &[(&(KeyId, i64), &Span)],
+) -> Result<(), StoreError> {
+    let anew = || uses.iter().filter_map(|(secret, span)| Some((secret, span.mac.as_ref()?)));
+    let hex = |mac: &Mac| mac.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let batch = Batch::new()
+        .numbers("id", anew().map(|((key, _), _)| key.0))
+        .numbers("version", anew().map(|((_, version), _)| *version))
+        .numbers("pepper", anew().map(|(_, mac)| mac.pepper.into()))
+        .texts("mac", anew().map(|(_, mac)| hex(mac)));
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let bytes = match db.engine() {
+        Engine::Postgres => "decode(v.mac, 'hex')",
+        Engine::Sqlite => "unhex(v.mac)",
+        Engine::MariaDb => "UNHEX(v.mac)",
+    };
+    let guard = format!("key_secrets.algorithm = {HMAC_SHA_256}");
+    let update = Update {
+        table: "key_secrets",
+        sets: &[("mac", bytes), ("pepper_id", "v.pepper")],
+        joins: "",
+        on: "key_secrets.key_id = v.id AND key_secrets.version = v.version",
+        guard: &guard,
+    };
+    Sql::new(&**tx, "remember secrets anew")
+        .update_from(&update, &batch)
+        .execute(&**tx)
+        .await
+        .map(drop)
 }
 
 /// When the newest secret of a key was first used; `None` if it has not been yet.

@@ -41,6 +41,7 @@ pub mod owners;
 pub mod parked;
 pub mod policies;
 pub mod purge;
+pub mod rekey;
 pub mod retry;
 pub mod rotation;
 pub(crate) mod row;

@@ -237,9 +237,8 @@ async fn use_recovery_code(
 ) -> Result<(), OtpError> {
     use recovery_codes::{ActiveModel, Column, Entity};
 
-    let mac = code.mac(keyring.pepper(), owner_id);
-    let is_this =
-        Condition::all().add(Column::OwnerId.eq(owner_id)).add(Column::Mac.eq(mac.0.to_vec()));
+    let macs = code.macs(keyring.pepper(), owner_id).into_iter().map(|mac| mac.bytes.to_vec());
+    let is_this = Condition::all().add(Column::OwnerId.eq(owner_id)).add(Column::Mac.is_in(macs));
     let change = ActiveModel { used_at: Set(Some(to_ms(now))), ..Default::default() };
     let query = Entity::update_many().set(change);
     let query = query.filter(is_this.clone()).filter(Column::UsedAt.is_null());

@@ -8,6 +8,7 @@ use sea_orm::{DbErr, QueryResult};
 
 use crate::{
     domain::{
+        derived::Derived,
         identity::PublicId,
         key::{Key, KeyId},
         token::{Brand, Mac, Token},
@@ -35,12 +36,12 @@ const MOST_SECRETS: usize = 2;
 /// must then let nobody in.
 pub async fn verify(
     db: &Db,
-    (brand, pepper): (Brand, &[u8; 32]),
+    (brand, pepper): (Brand, &Derived),
     uses: &LastUse,
     (text, by): (&str, Option<String>),
 ) -> Result<Verdict, StoreError> {
     let Ok(token) = Token::parse(brand, text) else { return Ok(Verdict::INVALID) };
-    let presented = token.mac(pepper);
+    let presented = token.macs(pepper);
     let rows = statement(db, token.id).all(db.conn()).await?;
     let Some(row) = matching(&rows, &presented)? else { return Ok(Verdict::INVALID) };
     let found = Found::read(row)?;
@@ -48,7 +49,9 @@ pub async fn verify(
     let valid_until = found.valid_until.and_then(from_ms);
     let verdict = judge(token.id, &found.key, found.version, valid_until, now);
     if verdict.finding == Finding::Valid {
-        uses.note(Use { key: found.id, version: found.version, at: now, by });
+        // What was remembered under the master key before is remembered anew.
+        let mac = presented.into_iter().next().filter(|mac| mac.pepper != found.pepper);
+        uses.note(Use { key: found.id, version: found.version, at: now, by, mac });
     }
     Ok(verdict)
 }
@@ -57,11 +60,11 @@ pub async fn verify(
 pub fn statement(db: &Db, id: PublicId) -> Sql {
     Sql::new(db.conn(), "verify a key")
         .push(
-            "SELECT s.mac, s.version, s.valid_until, k.id, k.state, k.kind, k.issued_at, \
-             k.expires_at, k.access_ends_at, k.review_at, k.window_ends_at, k.last_stage, ",
+            "SELECT s.mac, s.version, s.valid_until, k.id, k.state, k.kind, \
+             k.expires_at, k.access_ends_at, k.window_ends_at, ",
         )
         .push(db.now_column())
-        .push(" FROM api_keys k JOIN key_secrets s ON s.key_id = k.id WHERE k.public_id = ")
+        .push(", s.pepper_id FROM api_keys k JOIN key_secrets s ON s.key_id = k.id WHERE k.public_id = ")
         .bind(id.as_str())
         .push(" AND s.algorithm = 1 ORDER BY s.version DESC LIMIT 2")
 }
@@ -69,24 +72,30 @@ pub fn statement(db: &Db, id: PublicId) -> Sql {
 /// The row whose secret was presented. As many secrets are compared whether there are any or not.
 fn matching<'a>(
     rows: &'a [QueryResult],
-    presented: &Mac,
+    presented: &[Mac],
 ) -> Result<Option<&'a QueryResult>, StoreError> {
     let mut found = None;
     for n in 0..MOST_SECRETS {
         let stored = match rows.get(n) {
             Some(row) => mac_of(row)?,
-            None => Mac([0; 32]),
+            None => Mac { bytes: [0; 32], pepper: 0 },
         };
-        let is_this = stored == *presented;
-        found = if is_this { rows.get(n) } else { found };
+        for mac in presented {
+            let is_this = mac.meets(&stored);
+            found = if is_this { rows.get(n) } else { found };
+        }
     }
     Ok(found)
 }
 
 fn mac_of(row: &QueryResult) -> Result<Mac, StoreError> {
     let bytes: Vec<u8> = row.try_get_by_index(0).map_err(StoreError::during("verify a key"))?;
-    let corrupt = || StoreError::Corrupt { what: "a secret's MAC", found: "too short".to_owned() };
-    bytes.try_into().map(Mac).map_err(|_| corrupt())
+    let corrupt = |_| StoreError::Corrupt { what: "a secret's MAC", found: "too short".to_owned() };
+    Ok(Mac { bytes: bytes.try_into().map_err(corrupt)?, pepper: pepper_of(row)? })
+}
+
+fn pepper_of(row: &QueryResult) -> Result<i16, StoreError> {
+    row.try_get_by_index(10).map_err(StoreError::during("verify a key"))
 }
 
 /// What the read brings of a key, once its secret has been proved.
@@ -96,6 +105,7 @@ struct Found {
     version: i64,
     valid_until: Option<i64>,
     now: Option<i64>,
+    pepper: i16,
 }
 
 impl Found {
@@ -110,21 +120,24 @@ impl Found {
             key: key_of(columns).map_err(corrupt)?,
             version: number(1)?,
             valid_until: maybe(2)?,
-            now: maybe(12)?,
+            now: maybe(9)?,
+            pepper: pepper_of(row)?,
         })
     }
 }
 
+/// What decides whether a secret is good. The rest of the row decides when its owner is told, and
+/// every column that is read takes time.
 fn columns(row: &QueryResult) -> Result<KeyColumns, DbErr> {
     Ok(KeyColumns {
         state: row.try_get_by_index(4)?,
         kind: row.try_get_by_index(5)?,
-        issued_at: row.try_get_by_index(6)?,
-        expires_at: row.try_get_by_index(7)?,
-        access_ends_at: row.try_get_by_index(8)?,
-        review_at: row.try_get_by_index(9)?,
-        window_ends_at: row.try_get_by_index(10)?,
-        last_stage: row.try_get_by_index(11)?,
+        issued_at: 0,
+        expires_at: row.try_get_by_index(6)?,
+        access_ends_at: row.try_get_by_index(7)?,
+        review_at: None,
+        window_ends_at: row.try_get_by_index(8)?,
+        last_stage: None,
         // A hold keeps a key from its purge, and is nothing to whoever presents a secret.
         is_held: false,
     })

@@ -25,7 +25,7 @@ on_each_engine! {
             let new = NewToken {
                 public_id: PublicId::from_random(rand::random()),
                 owner_public_id: PublicId::from_random(rand::random()),
-                mac: &Mac([4; 32]),
+                mac: &Mac { bytes: [4; 32], pepper: 7 },
                 name: &"terraform".parse().unwrap(),
                 role,
                 tenant_id,

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use lapsed::{
     domain::{
+        derived::Derived,
         digest::Digest,
         seal::{Flaw, SealKey},
     },
@@ -20,7 +21,7 @@ use crate::{
 };
 
 fn key() -> SealKey {
-    SealKey::new([7; 32])
+    SealKey::new(Derived::new(7, [7; 32]))
 }
 
 /// So many events, written now.
@@ -70,7 +71,7 @@ on_each_engine! {
         let later = report(&app, old).await;
         assert_eq!((later.n_seals, later.n_rows, later.n_unsealed), (4, 2_510, 0));
         assert_eq!(later.has_anchor, Some(true), "an old head stays a link of the chain");
-        let other = SealKey::new([8; 32]);
+        let other = SealKey::new(Derived::new(8, [8; 32]));
         assert!(!verify(&app.db, &other, None, |_| ()).await.unwrap().is_clean());
     }
 }

@@ -114,6 +114,49 @@ fn a_second_factor_is_set_up_used_and_reset() {
 }
 
 #[test]
+fn a_master_key_is_changed_while_every_key_goes_on() {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    let lapsed = Lapsed::with_ada();
+    let key = secret(&lapsed);
+    let none = lapsed.run("rekey");
+    assert_eq!(none.code, 2);
+    assert!(none.stderr.contains("keys.old_master_key_file is empty"), "{}", none.stderr);
+
+    let folder = lapsed.command("status").get_current_dir().unwrap().to_owned();
+    let new = folder.join("new.key");
+    fs::write(&new, "5a".repeat(32)).unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
+    let under = |line: &str, files: &[(&str, &str)]| {
+        let mut command = lapsed.command(line);
+        let set =
+            |(option, file): &(&str, &str)| (format!("LAPSED_KEYS__{option}"), folder.join(file));
+        ended(command.envs(files.iter().map(set)).output().unwrap())
+    };
+    let both = [("MASTER_KEY_FILE", "new.key"), ("OLD_MASTER_KEY_FILE", "data/master.key")];
+    let counted = under("rekey --json", &both);
+    assert_eq!(counted.code, 0, "{}", counted.stderr);
+    let counted: serde_json::Value = serde_json::from_str(&counted.stdout).unwrap();
+    let left = (&counted["secrets_left"], &counted["is_done"]);
+    assert_eq!(left, (&1.into(), &false.into()), "{counted}");
+
+    let rotated = under(&format!("keys rotate {} --overlap 0s", id_of(&key)), &both);
+    assert_eq!(rotated.code, 0, "{}", rotated.stderr);
+    let again = under(&format!("keys rotate {} --overlap 0s", id_of(&key)), &both);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    let done = under("rekey", &both);
+    assert!(
+        done.stderr.contains("take keys.old_master_key_file away"),
+        "{}{}",
+        done.stdout,
+        done.stderr
+    );
+    let same = [("MASTER_KEY_FILE", "new.key"), ("OLD_MASTER_KEY_FILE", "new.key")];
+    let same = under("rekey", &same);
+    assert!(same.code == 1 && same.stderr.contains("the master key itself"), "{}", same.stderr);
+}
+
+#[test]
 fn administrators_tokens_are_made_and_ended() {
     let lapsed = Lapsed::with_ada();
     let token = lapsed.ok("admin token create --name terraform --role operator --tenant acme");

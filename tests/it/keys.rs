@@ -24,7 +24,7 @@ async fn book(app: &TestApp) -> PolicyBook {
 }
 
 async fn create(app: &TestApp, ask: Ask) -> Result<Option<DateTime<Utc>>, KeyError> {
-    let (mac, name) = (Mac([9; 32]), "deploy".parse().unwrap());
+    let (mac, name) = (Mac { bytes: [9; 32], pepper: 7 }, "deploy".parse().unwrap());
     let new = NewKey {
         public_id: PublicId::from_random([5; 12]),
         mac: &mac,

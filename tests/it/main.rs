@@ -34,6 +34,7 @@ mod plans;
 mod policies;
 mod process;
 mod purge;
+mod rekey;
 mod restart;
 mod rotation;
 mod schedule;

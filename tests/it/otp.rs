@@ -269,7 +269,7 @@ on_each_engine! {
         let key = secrets.create().await;
         app.owner(2, "bob@acme.example").await;
         let seeds: Vec<Vec<u8>> = app.column("SELECT otp_seed FROM owners WHERE id = 1").await;
-        assert_eq!(seeds[0].len(), 62);
+        assert_eq!(seeds[0].len(), 63);
         app.execute("UPDATE api_keys SET owner_id = 2").await;
         app.execute(&format!(
             "UPDATE owners SET otp_confirmed_at = 0, otp_seed = {} WHERE id = 2", blob(&app, &seeds[0])

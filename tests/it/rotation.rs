@@ -227,7 +227,7 @@ on_each_engine! {
         let (policies, name) = (secrets.policies().await, "deploy".parse().unwrap());
         let once = Once { scope: "key.create operator", key: "1", request: "deploy" };
         let make = async |once: Once<'static>| {
-            let token = lapsed::domain::token::Mac(rand::random());
+            let token = lapsed::domain::token::Mac { bytes: rand::random(), pepper: 7 };
             let new = NewKey {
                 public_id: lapsed::domain::identity::PublicId::from_random(rand::random()),
                 mac: &token,

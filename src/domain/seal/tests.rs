@@ -3,7 +3,7 @@
 use super::*;
 
 fn key() -> SealKey {
-    SealKey::new([7; 32])
+    SealKey::new(Derived::new(7, [7; 32]))
 }
 
 fn row(id: i64) -> Entry {
@@ -86,7 +86,7 @@ fn what_was_done_to_the_seal_is_found() {
         change(&mut seal);
         assert_eq!(seal.check(&key(), &rows()), Err(Flaw::Forged));
     }
-    let other = SealKey::new([8; 32]);
+    let other = SealKey::new(Derived::new(8, [8; 32]));
     assert!(seal().check(&other, &rows()).is_err(), "nobody without the key can make one");
 }
 
@@ -94,9 +94,27 @@ fn what_was_done_to_the_seal_is_found() {
 fn fields_cannot_run_into_each_other() {
     let with = |actor: &str, action: &str| {
         let row = Entry { actor: actor.to_owned(), action: action.to_owned(), ..row(1) };
-        mark(&key(), &row).mac
+        mark(&key().0.present, &row).mac
     };
     assert_ne!(with("ab", "c"), with("a", "bc"));
-    let absent = |tenant_id, key_id| mark(&key(), &Entry { tenant_id, key_id, ..row(1) }).mac;
+    let absent =
+        |tenant_id, key_id| mark(&key().0.present, &Entry { tenant_id, key_id, ..row(1) }).mac;
     assert_ne!(absent(None, Some(1)), absent(Some(1), None));
+}
+
+#[test]
+fn a_seal_from_before_a_change_of_the_master_key_holds_while_the_old_one_is_known() {
+    let old = Derived::new(7, [7; 32]).present.clone();
+    let both = SealKey::new(Derived { before: Some(old), ..Derived::new(8, [8; 32]) });
+    assert_eq!(seal().check(&both, &rows()), Ok(()));
+    let mut edited = rows();
+    edited[2].at += 1;
+    assert_eq!(
+        seal().check(&both, &edited),
+        Err(Flaw::Edited { row: 6 }),
+        "and its rows are named"
+    );
+    let new = Seal::new(&both, (9, seal().digest), &[row(10)], 0).unwrap();
+    let alone = SealKey::new(Derived::new(8, [8; 32]));
+    assert_eq!(new.check(&alone, &[row(10)]), Ok(()), "what is sealed now is under the new one");
 }

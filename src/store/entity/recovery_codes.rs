@@ -10,6 +10,7 @@ pub(crate) struct Model {
     pub(crate) id: i64,
     pub(crate) owner_id: i64,
     pub(crate) mac: Vec<u8>,
+    pub(crate) pepper_id: i16,
     pub(crate) created_at: i64,
     pub(crate) used_at: Option<i64>,
 }

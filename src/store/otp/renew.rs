@@ -71,11 +71,15 @@ pub(super) async fn replace(
     if recovery.is_empty() {
         return Ok(());
     }
-    let codes = recovery.iter().map(|code| recovery_codes::ActiveModel {
-        owner_id: Set(owner_id),
-        mac: Set(code.mac(keyring.pepper(), owner_id).0.to_vec()),
-        created_at: Set(to_ms(now)),
-        ..Default::default()
+    let codes = recovery.iter().map(|code| {
+        let mac = code.mac(keyring.pepper(), owner_id);
+        recovery_codes::ActiveModel {
+            owner_id: Set(owner_id),
+            mac: Set(mac.bytes.to_vec()),
+            pepper_id: Set(mac.pepper),
+            created_at: Set(to_ms(now)),
+            ..Default::default()
+        }
     });
     let done = recovery_codes::Entity::insert_many(codes).exec_without_returning(&**tx).await;
     done.map(drop).map_err(StoreError::during("remember recovery codes"))

@@ -10,7 +10,7 @@
 //! | an overlap outlives the old expiry | `rotation`: an_overlap_never_outlives_the_old_expiry |
 //! | "never" slips past a limit | `domain/policy.rs`, `domain/life.rs` |
 //! | a default beyond the limit fails a rotation | `domain/rotation/tests.rs` |
-//! | wrong secret, unknown id, purged key told apart | here; `verify`: one_answer_for_all_that_is_nobodys |
+//! | wrong secret, unknown id, purged key told apart | here; `verify`: one_answer_for_all_that_is_nobodys, as_much_is_done_for_a_key_that_is_not_there_as_for_a_wrong_secret; the time: `cargo bench --bench verify` |
 //! | one code twice, or in parallel | `otp`; `api/guesses`: of_fifty_posts_of_one_good_code_one_wins |
 //! | parallel guesses beyond the budget | `api/guesses`: guesses_at_the_same_moment |
 //! | a rotation racing the purge | `rotation` |
@@ -23,8 +23,13 @@ use crate::{
     api::{Face, Reply, text},
     canary::{Log, dump},
     on_each_engine,
-    support::app::days,
+    support::app::{TestApp, days},
 };
+
+/// The recovery codes of an answer.
+fn list(answer: &serde_json::Value) -> Vec<String> {
+    answer["recovery_codes"].as_array().unwrap().iter().map(text).collect()
+}
 
 on_each_engine! {
     async fn unknown_mistyped_wrong_and_purged_are_told_the_same(app: TestApp) {
@@ -71,6 +76,31 @@ on_each_engine! {
             shown += &face.send("POST", "/v1/keys/verify", &[], Some(&json!({ "key": key }))).await.text;
             shown += &face.send("POST", "/v1/keys/verify", &[("content-type", "text/plain")], None).await.text;
         }
+        let otp = format!("/v1/owners/{}/otp", face.ada().await);
+        let begun = face.root("POST", &otp, None).await;
+        let uri = text(&begun["uri"]);
+        let seed = uri.split("secret=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+        let device = totp_rs::Totp::from_url(&uri).unwrap();
+        let code = |app: &TestApp| device.generate(app.now().timestamp().unsigned_abs()).to_string();
+        let confirmed = face.root("PUT", &otp, json!({ "code": code(&app) })).await;
+        let mut codes: Vec<String> = list(&confirmed);
+        let renewed = face.root("POST", &format!("{otp}/recovery-codes"), json!({ "code": codes[0] })).await;
+        codes.extend(list(&renewed));
+        face.policy(json!({ "mfa_required": true })).await;
+        let bearer = format!("Bearer {}", face.root);
+        // A good code, a used one, a wrong one, a recovery code and one that is void.
+        app.clock.advance(chrono::TimeDelta::seconds(30));
+        let good = code(&app);
+        for given in [&good, &good, "918273", &codes[10], &codes[1]] {
+            let headers = [("authorization", bearer.as_str()), ("x-otp", given)];
+            let path = format!("/v1/keys/{id}/rotate");
+            let reply = face.send("POST", &path, &headers, Some(&json!({ "overlap_seconds": 0 }))).await;
+            // What a rotation shows is a secret that is to be shown.
+            if reply.status != 200 {
+                shown += &reply.text;
+            }
+        }
+        shown += &face.root("DELETE", &otp, None).await.to_string();
         shown += &face.root("GET", &format!("/v1/keys/{id}/timeline"), None).await.to_string();
         shown += &face.root("GET", "/v1/audit", None).await.to_string();
         face.api.flush().await;
@@ -87,6 +117,16 @@ on_each_engine! {
                     assert!(!text.contains(part), "{place} has a secret");
                 }
             }
+            let text = text.to_ascii_uppercase();
+            assert!(!text.contains(&seed), "{place} has a seed");
+            for code in &codes {
+                for form in [code.clone(), code.replace('-', "")] {
+                    assert!(!text.contains(&form), "{place} has a recovery code");
+                    let hex: String = form.bytes().map(|byte| format!("{byte:02X}")).collect();
+                    assert!(!text.contains(&hex), "{place} has a recovery code in hexadecimal digits");
+                }
+            }
+            assert!(!text.contains("918273"), "{place} has a code that was tried");
         }
         let used: Vec<Option<i64>> = app.column("SELECT last_used_at FROM api_keys WHERE kind = 1").await;
         assert!(used[0].is_some(), "uses were written down");

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use lapsed::{
     clock::{Clock as _, ManualClock},
-    domain::{brake, seal::SealKey},
+    domain::{brake, derived::Derived, seal::SealKey},
     jobs::{
         self, Deps, Limits, Outcome,
         deliver::{Breaker, Mailer},
@@ -220,7 +220,7 @@ pub fn deps(db: Db, clock: ManualClock, transport: Transport) -> Deps {
         mailer: Arc::new(mailer(transport)),
         swept: Arc::default(),
         timekeeper: Arc::default(),
-        audit_key: Arc::new(SealKey::new([7; 32])),
+        audit_key: Arc::new(SealKey::new(Derived::new(7, [7; 32]))),
         instance: "test".into(),
     }
 }
