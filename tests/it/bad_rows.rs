@@ -32,7 +32,7 @@ fn bad_for_the_sweep() -> Vec<String> {
         "access_ends_at = -1",
         "review_at = -1",
         "window_ends_at = -1",
-        "last_stage = 9999",
+        "state = 100",
         "last_stage = -99",
         "expires_at = NULL, access_ends_at = 1800000000000",
     ]
