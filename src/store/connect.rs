@@ -122,6 +122,11 @@ impl Db {
         &self.meter
     }
 
+    /// Whether the time that decides is not this machine's.
+    pub fn has_own_clock(&self) -> bool {
+        self.clock.is_none()
+    }
+
     /// The clock to go by, where the database's own is not.
     pub(super) fn host_clock(&self) -> Option<&dyn Clock> {
         self.clock.as_deref()
