@@ -46,7 +46,8 @@ impl Installation {
             limits: Limits { batch, brake, ..Limits::default() },
             mailer: Arc::new(mailer(Transport::Memory(MemoryOutbox::default()))?),
             swept: Arc::default(),
-            audit_key: Arc::new(SealKey::new([7; 32])),
+            timekeeper: Arc::default(),
+            audit_key: Arc::new(SealKey::new(lapsed::domain::derived::Derived::new(7, [7; 32]))),
             instance: "bench".into(),
         };
         let limit = Duration::from_secs(3_600);

@@ -114,6 +114,7 @@ fn usual_hint(error: &anyhow::Error) -> Option<&'static str> {
             KeyError::NoKey(_) => Some("`lapsed keys list` shows the keys there are"),
             KeyError::Corrupt(_) => Some("`lapsed doctor` lists the rows that make no sense"),
             KeyError::Life(error) => life_hint(error),
+            KeyError::TooMany { .. } => Some("`lapsed keys revoke ID` makes room for another"),
             KeyError::NoOwner | KeyError::Stale | KeyError::Once(_) | KeyError::Store(_) => None,
         };
     }
@@ -164,7 +165,7 @@ fn otp_hint(error: &OtpError) -> Option<&'static str> {
 
 fn life_hint(error: &LifeError) -> Option<&'static str> {
     match error {
-        LifeError::TooLong { .. } | LifeError::MustExpire { .. } => {
+        LifeError::TooLong { .. } | LifeError::TooShort { .. } | LifeError::MustExpire { .. } => {
             Some("`lapsed policy show` shows what is allowed, and who says so")
         }
         LifeError::AccessEnded { .. } | LifeError::AccessEnds { .. } => {

@@ -35,6 +35,9 @@ Fields:
   mfa_required      true: a rotation needs a code of the owner's second factor
   self_rotate       true: a program may rotate the key that it presents
   window_proof      what brings an expired key back: mail_link,otp,secret_and_otp
+  min_ttl_days      days a key lives at least, if its length is asked for, or never for no least
+  max_overlap_hours hours for which an old secret may go on beside a new one, from 0 to 168
+  max_keys_per_owner  keys of the kind that an owner may have, or never for any number
   delegated         the fields that environments may make less strict, such as window_days
   FIELD=inherit     leaves a field to the level above again
 
@@ -49,6 +52,7 @@ Example:
 pub(super) enum Command {
     /// Show the rules in effect, and who says so.
     #[command(
+        visible_alias = "effective",
         after_help = "Example:\n  lapsed policy show --tenant acme --env production --kind user"
     )]
     Show {

@@ -47,6 +47,14 @@ pub enum LifeError {
         /// The longest allowed.
         max: TimeDelta,
     },
+    /// It is shorter than the policy allows.
+    #[error("a life of {} days is shorter than the {} days it must be", days_up(*.asked), .min.num_days())]
+    TooShort {
+        /// What was asked for, from now on.
+        asked: TimeDelta,
+        /// The shortest allowed.
+        min: TimeDelta,
+    },
     /// Keys like this one have to end.
     #[error("a key that never expires is not allowed here: keys live {} days at most", .max.num_days())]
     MustExpire {
@@ -99,6 +107,11 @@ pub fn new_life(
         (Some(asked), Some(max)) if asked > max => return Err(LifeError::TooLong { asked, max }),
         (None, Some(max)) => return Err(LifeError::MustExpire { max }),
         _ => {}
+    }
+    if let (Some(asked), Some(min)) = (ttl, policy.min_ttl())
+        && asked < min
+    {
+        return Err(LifeError::TooShort { asked, min });
     }
     let expires_at = ttl.map(|ttl| add(now, ttl)).into_iter().chain(access_ends_at).min();
     let review_at = match expires_at {

@@ -23,6 +23,9 @@ pub struct Policy {
     mfa_required: bool,
     self_rotate: bool,
     window_proof: Vec<WindowProof>,
+    min_ttl_days: Option<u16>,
+    max_overlap_hours: u16,
+    max_keys_per_owner: Option<u16>,
 }
 
 /// What an owner or a program may show, beside an administrator, to bring an expired key back.
@@ -78,7 +81,16 @@ pub struct PolicyFields {
     pub self_rotate: bool,
     /// What brings an expired key back. None of them: administrators alone do.
     pub window_proof: Vec<WindowProof>,
+    /// How long a key lives at least, if its length is asked for. `None`: as short as anybody likes.
+    pub min_ttl_days: Option<u16>,
+    /// How long the old secret may go on beside a new one. 0: it is dead at once.
+    pub max_overlap_hours: u16,
+    /// How many keys of the kind, not revoked, an owner may have. `None`: any number.
+    pub max_keys_per_owner: Option<u16>,
 }
+
+/// The longest overlap there is, in hours: seven days.
+pub const MAX_OVERLAP_HOURS: u16 = 168;
 
 impl Default for PolicyFields {
     fn default() -> Self {
@@ -93,6 +105,9 @@ impl Default for PolicyFields {
             mfa_required: false,
             self_rotate: false,
             window_proof: WindowProof::ALL.to_vec(),
+            min_ttl_days: None,
+            max_overlap_hours: MAX_OVERLAP_HOURS,
+            max_keys_per_owner: None,
         }
     }
 }
@@ -133,6 +148,22 @@ pub enum PolicyError {
         /// The limit.
         max: u16,
     },
+    /// The least is beyond the limit.
+    #[error("min_ttl_days is {min}, which is more than {other} ({days})")]
+    MinAbove {
+        /// The least.
+        min: u16,
+        /// `default_ttl_days` or `max_ttl_days`.
+        other: &'static str,
+        /// What that is.
+        days: u16,
+    },
+    /// An overlap is longer than there is.
+    #[error("max_overlap_hours is {0}, but must be from 0 to {MAX_OVERLAP_HOURS}")]
+    OverlapTooLong(u16),
+    /// Nobody could have a key.
+    #[error("max_keys_per_owner is 0, but must be at least 1, or never")]
+    NoKeys,
     /// People's keys always expire.
     #[error("max_ttl_days is missing, but keys of people must expire")]
     UserKeysMustExpire,
@@ -153,6 +184,9 @@ impl PolicyFields {
             mfa_required: self.mfa_required,
             self_rotate: self.self_rotate,
             window_proof: self.window_proof,
+            min_ttl_days: self.min_ttl_days,
+            max_overlap_hours: self.max_overlap_hours,
+            max_keys_per_owner: self.max_keys_per_owner,
         }
     }
 }
@@ -188,6 +222,7 @@ impl Policy {
             ("default_ttl_days", fields.default_ttl_days),
             ("max_ttl_days", fields.max_ttl_days),
             ("review_days", fields.review_days),
+            ("min_ttl_days", fields.min_ttl_days),
         ] {
             if let Some(days) = days.filter(|days| !(1..=MAX_DAYS).contains(days)) {
                 return Err(PolicyError::TtlOutOfRange { field, days });
@@ -202,6 +237,21 @@ impl Policy {
                 return Err(PolicyError::DefaultAboveMax { default: default.to_string(), max });
             }
             _ => {}
+        }
+        for (other, days) in
+            [("default_ttl_days", fields.default_ttl_days), ("max_ttl_days", fields.max_ttl_days)]
+        {
+            if let (Some(min), Some(days)) = (fields.min_ttl_days, days)
+                && days < min
+            {
+                return Err(PolicyError::MinAbove { min, other, days });
+            }
+        }
+        if MAX_OVERLAP_HOURS < fields.max_overlap_hours {
+            return Err(PolicyError::OverlapTooLong(fields.max_overlap_hours));
+        }
+        if fields.max_keys_per_owner == Some(0) {
+            return Err(PolicyError::NoKeys);
         }
         Ok(PolicyFields { reminder_days, ..fields }.assume_valid())
     }
@@ -219,6 +269,9 @@ impl Policy {
             mfa_required: self.mfa_required,
             self_rotate: self.self_rotate,
             window_proof: self.window_proof.clone(),
+            min_ttl_days: self.min_ttl_days,
+            max_overlap_hours: self.max_overlap_hours,
+            max_keys_per_owner: self.max_keys_per_owner,
         }
     }
 
@@ -274,6 +327,21 @@ impl Policy {
         self.window_proof.contains(&proof)
     }
 
+    /// The shortest life that may be asked for; `None`: any.
+    pub fn min_ttl(&self) -> Option<TimeDelta> {
+        self.min_ttl_days.map(|days| TimeDelta::days(i64::from(days)))
+    }
+
+    /// How long the old secret may go on beside a new one. May be zero.
+    pub fn max_overlap(&self) -> TimeDelta {
+        TimeDelta::hours(i64::from(self.max_overlap_hours))
+    }
+
+    /// How many keys an owner may have that are not revoked; `None`: any number.
+    pub fn max_keys_per_owner(&self) -> Option<u16> {
+        self.max_keys_per_owner
+    }
+
     /// Whether a life of `ttl` is allowed; `None` is for ever and counts as longer than any limit.
     pub fn allows_ttl(&self, ttl: Option<TimeDelta>) -> bool {
         match (ttl, self.max_ttl()) {
@@ -326,74 +394,4 @@ impl Policies {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(change: impl FnOnce(&mut PolicyFields)) -> Result<Policy, PolicyError> {
-        let mut fields = PolicyFields::default();
-        change(&mut fields);
-        Policy::new(KeyKind::User, fields)
-    }
-
-    fn message(change: impl FnOnce(&mut PolicyFields)) -> String {
-        check(change).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn the_default_is_a_policy() {
-        let policy = check(|_| ()).unwrap();
-        assert_eq!(policy.reminder_days(), [1, 7, 30]);
-        assert_eq!(policy.window(), TimeDelta::days(7));
-        assert_eq!(policy.closing(), Some(TimeDelta::days(1)));
-    }
-
-    #[test]
-    fn each_mistake_is_named_by_its_field() {
-        assert_eq!(
-            message(|f| f.reminder_days.clear()),
-            "reminder_days is empty, so no owner would ever be told; name at least one day"
-        );
-        assert_eq!(
-            message(|f| f.reminder_days.push(0)),
-            "reminder_days contains 0, but each must be from 1 to 3650"
-        );
-        assert_eq!(message(|f| f.window_days = 91), "window_days is 91, but must be from 0 to 90");
-        assert_eq!(
-            message(|f| f.closing_days = 7),
-            "closing_days is 7, but must be less than window_days (7)"
-        );
-        assert_eq!(
-            message(|f| f.default_ttl_days = Some(0)),
-            "default_ttl_days is 0, but must be from 1 to 3650"
-        );
-        assert_eq!(
-            message(|f| f.default_ttl_days = Some(366)),
-            "default_ttl_days is 366, which is more than max_ttl_days (365)"
-        );
-        assert_eq!(
-            message(|f| f.default_ttl_days = None),
-            "default_ttl_days is never, which is more than max_ttl_days (365)"
-        );
-        assert_eq!(
-            message(|f| f.max_ttl_days = None),
-            "max_ttl_days is missing, but keys of people must expire"
-        );
-    }
-
-    #[test]
-    fn a_short_window_has_no_last_day() {
-        for days in [0, 1] {
-            assert_eq!(check(|f| f.window_days = days).unwrap().closing(), None, "{days}");
-        }
-        assert!(check(|f| f.window_days = 2).unwrap().closing().is_some());
-        assert_eq!(check(|f| f.closing_days = 0).unwrap().closing(), None);
-    }
-
-    #[test]
-    fn never_is_longer_than_any_limit() {
-        let policy = check(|_| ()).unwrap();
-        assert!(policy.allows_ttl(Some(TimeDelta::days(365))));
-        assert!(!policy.allows_ttl(Some(TimeDelta::days(365) + TimeDelta::milliseconds(1))));
-        assert!(!policy.allows_ttl(None));
-    }
-}
+mod tests;

@@ -83,7 +83,8 @@ pub struct Rotation {
 ///
 /// The new life is as long as the first one, `ttl`, was meant to be (`None`: for ever), but no
 /// longer than `policy` allows today and never beyond the end of the owner's access. A length the
-/// policy no longer allows is cut, not refused: otherwise a stricter policy would end keys.
+/// policy no longer allows is cut, not refused: otherwise a stricter policy would end keys. An
+/// overlap is cut to what the policy allows.
 ///
 /// # Errors
 /// Why it may not be done.
@@ -107,7 +108,8 @@ pub fn plan_rotation(
     {
         return Err(Refusal::WindowClosed { ended_at });
     }
-    let overlap_ends = now.checked_add_signed(overlap.0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let overlap = overlap.0.min(policy.max_overlap());
+    let overlap_ends = now.checked_add_signed(overlap).unwrap_or(DateTime::<Utc>::MAX_UTC);
     Ok(Rotation {
         life,
         old_valid_until: old_end.map_or(overlap_ends, |end| end.min(overlap_ends)),
@@ -130,6 +132,7 @@ pub fn may_reissue(
 
 /// The original length, as far as the policy of today allows it.
 fn capped(ttl: Option<TimeDelta>, policy: &Policy) -> Ask {
+    let ttl = ttl.map(|ttl| policy.min_ttl().map_or(ttl, |min| ttl.max(min)));
     match (ttl, policy.max_ttl()) {
         (Some(ttl), Some(max)) => Ask::For(ttl.min(max)),
         (Some(ttl), None) => Ask::For(ttl),

@@ -1,7 +1,10 @@
 //! Keys made by somebody, and why one cannot be made or changed.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, QuerySelect};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait,
+    QueryFilter, QuerySelect,
+};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -12,6 +15,7 @@ use crate::{
         life::{self, Ask, LifeError},
         lifecycle,
         name::Label,
+        policy::Policy,
         stage::Stage,
         token::Mac,
     },
@@ -41,6 +45,12 @@ pub enum KeyError {
     /// There is no such key, or none any more.
     #[error("there is no key {0}")]
     NoKey(String),
+    /// The owner has as many as the policy allows.
+    #[error("the owner has {max} keys of this kind already, and the policy allows no more")]
+    TooMany {
+        /// How many they may have.
+        max: u16,
+    },
     /// There is no such owner any more.
     #[error("the owner is gone")]
     NoOwner,
@@ -167,6 +177,7 @@ pub(super) async fn create_in(
     let now = db.now(&**tx).await?;
     let policy = policies.of(new.tenant_id, new.environment_id, new.kind);
     let access_ends_at = access_end(tx, new.owner_id).await?;
+    see_that_one_more_may_be(tx, policy, new).await?;
     let life = life::new_life(policy, new.ask, access_ends_at, now)?;
     let key = Key {
         kind: new.kind,
@@ -203,6 +214,21 @@ async fn access_end(tx: &Tx, owner_id: i64) -> Result<Option<DateTime<Utc>>, Key
     let row = owners::Entity::find_by_id(owner_id).lock_exclusive().one(&**tx).await;
     let row = row.map_err(StoreError::during("read an owner"))?.ok_or(KeyError::NoOwner)?;
     Ok(row.access_ends_at.and_then(from_ms))
+}
+
+/// Counts the owner's keys, where there is a limit. The owner is locked, so two at once are counted.
+async fn see_that_one_more_may_be(
+    tx: &Tx,
+    policy: &Policy,
+    new: &NewKey<'_>,
+) -> Result<(), KeyError> {
+    let Some(max) = policy.max_keys_per_owner() else { return Ok(()) };
+    let query = api_keys::Entity::find()
+        .filter(api_keys::Column::OwnerId.eq(new.owner_id))
+        .filter(api_keys::Column::Kind.eq(new.kind.code()))
+        .filter(api_keys::Column::State.ne(StateCode::Revoked.code()));
+    let n = query.count(&**tx).await.map_err(StoreError::during("count an owner's keys"))?;
+    if n < u64::from(max) { Ok(()) } else { Err(KeyError::TooMany { max }) }
 }
 
 async fn insert_key(

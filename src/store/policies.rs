@@ -249,6 +249,28 @@ mod tests {
     }
 
     #[test]
+    fn limits_of_numbers_only_tighten_too() {
+        let mut book = PolicyBook::new(base());
+        let tenant = r#"{"min_ttl_days": 10, "max_overlap_hours": 24, "max_keys_per_owner": 5}"#;
+        book.lay_tenant(1, "acme", tenant);
+        let loose =
+            r#"{"min_ttl_days": "never", "max_overlap_hours": 48, "max_keys_per_owner": "never"}"#;
+        book.lay_environment(10, 1, "loose", loose);
+        let strict = r#"{"min_ttl_days": 20, "max_overlap_hours": 0, "max_keys_per_owner": 1}"#;
+        book.lay_environment(11, 1, "strict", strict);
+        // A shorter limit leaves no room for the least that is inherited.
+        book.lay_environment(12, 1, "short", r#"{"max_ttl_days": 5}"#);
+        assert_eq!(book.problems(), []);
+        let of = |environment| {
+            let fields = book.of(1, environment, KeyKind::User).fields();
+            (fields.min_ttl_days, fields.max_overlap_hours, fields.max_keys_per_owner)
+        };
+        assert_eq!(of(10), (Some(10), 24, Some(5)));
+        assert_eq!(of(11), (Some(20), 0, Some(1)));
+        assert_eq!(of(12), (Some(5), 24, Some(5)));
+    }
+
+    #[test]
     fn a_demand_for_an_otp_cannot_be_waived_below() {
         let mut book = PolicyBook::new(base());
         book.lay_tenant(1, "acme", r#"{"mfa_required": true}"#);

@@ -73,6 +73,17 @@ fn an_overlap_is_cut_to_what_is_left_of_the_old_life() {
 }
 
 #[test]
+fn an_overlap_is_cut_to_what_the_policy_allows() {
+    for (hours, expected) in [(0, 0), (2, 2), (24, 24), (168, 24)] {
+        let fields = PolicyFields { max_overlap_hours: hours, ..PolicyFields::default() };
+        let policy = Policy::new(KeyKind::User, fields).unwrap();
+        let key = active(TimeDelta::days(9));
+        let plan = plan_rotation(&key, TTL, &policy, Overlap::default(), noon()).unwrap();
+        assert_eq!(plan.old_valid_until - noon(), TimeDelta::hours(expected), "{hours}");
+    }
+}
+
+#[test]
 fn an_expired_secret_stays_dead() {
     let at_its_expiry = rotate(&active(TimeDelta::zero()), Overlap::MAX).unwrap();
     assert_eq!((at_its_expiry.old_valid_until, at_its_expiry.was_expired), (noon(), true));

@@ -76,7 +76,9 @@ impl From<KeyError> for Problem {
     fn from(error: KeyError) -> Self {
         let detail = error.to_string();
         let (status, code) = match error {
-            KeyError::Life(_) => (StatusCode::UNPROCESSABLE_ENTITY, "policy-violation"),
+            KeyError::Life(_) | KeyError::TooMany { .. } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "policy-violation")
+            }
             KeyError::NoKey(_) => (StatusCode::NOT_FOUND, "not-found"),
             KeyError::NoOwner => (StatusCode::NOT_FOUND, "not-found"),
             KeyError::Expired(_) => (StatusCode::CONFLICT, "key-expired"),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 /// The fields of a policy, by name.
-pub(super) const FIELDS: [&str; 10] = [
+pub(super) const FIELDS: [&str; 13] = [
     "reminder_days",
     "window_days",
     "closing_days",
@@ -16,6 +16,9 @@ pub(super) const FIELDS: [&str; 10] = [
     "mfa_required",
     "self_rotate",
     "window_proof",
+    "min_ttl_days",
+    "max_overlap_hours",
+    "max_keys_per_owner",
 ];
 
 /// Names of fields, each of them one that there is.

@@ -90,7 +90,7 @@ impl Entry {
     }
 }
 
-fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 10] {
+fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 13] {
     let PolicyFields {
         mut reminder_days,
         window_days,
@@ -102,6 +102,9 @@ fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 10] {
         mfa_required,
         self_rotate,
         window_proof,
+        min_ttl_days,
+        max_overlap_hours,
+        max_keys_per_owner,
     } = fields;
     reminder_days.reverse();
     let limit = |days: Option<u16>| days.map_or("never".into(), Value::from);
@@ -117,6 +120,11 @@ fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 10] {
         ("mfa_required", mfa_required.into(), |layer| layer.mfa_required.is_some()),
         ("self_rotate", self_rotate.into(), |layer| layer.self_rotate.is_some()),
         ("window_proof", proofs.into(), |layer| layer.window_proof.is_some()),
+        ("min_ttl_days", limit(min_ttl_days), |layer| layer.min_ttl_days.is_some()),
+        ("max_overlap_hours", max_overlap_hours.into(), |layer| layer.max_overlap_hours.is_some()),
+        ("max_keys_per_owner", limit(max_keys_per_owner), |layer| {
+            layer.max_keys_per_owner.is_some()
+        }),
     ]
 }
 

@@ -8,7 +8,7 @@ use crate::domain::{
 };
 use crate::store::policies::Delegated;
 
-/// A length in days, or no end: `90` or `"never"` in JSON.
+/// A length in days or a number, or no end: `90` or `"never"` in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "LimitText", into = "LimitText")]
 pub enum Limit {
@@ -110,6 +110,15 @@ pub struct PolicyChange {
     /// What brings an expired key back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window_proof: Option<Vec<ProofWord>>,
+    /// Days a key lives at least, if its length is asked for; `never` for no least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_ttl_days: Option<Limit>,
+    /// Hours for which the old secret may go on beside a new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_overlap_hours: Option<u16>,
+    /// Keys of the kind that an owner may have; `never` for any number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_keys_per_owner: Option<Limit>,
 }
 
 impl PolicyChange {
@@ -188,6 +197,24 @@ impl PolicyChange {
                         set
                     },
                 ),
+                min_ttl_days: free.pick(
+                    "min_ttl_days",
+                    self.min_ttl_days.map(Limit::days),
+                    // A limit set here wins over a least that is inherited.
+                    old.min_ttl_days.map(|min| max_ttl_days.map_or(min, |max| min.min(max))),
+                    Ord::max,
+                ),
+                max_overlap_hours: free.pick(
+                    "max_overlap_hours",
+                    self.max_overlap_hours,
+                    old.max_overlap_hours,
+                    u16::min,
+                ),
+                max_keys_per_owner: limit(
+                    "max_keys_per_owner",
+                    self.max_keys_per_owner,
+                    old.max_keys_per_owner,
+                ),
             },
         )
     }
@@ -207,6 +234,9 @@ impl PolicyChange {
             mfa_required: other.mfa_required.or(self.mfa_required),
             self_rotate: other.self_rotate.or(self.self_rotate),
             window_proof: other.window_proof.clone().or_else(|| self.window_proof.clone()),
+            min_ttl_days: other.min_ttl_days.or(self.min_ttl_days),
+            max_overlap_hours: other.max_overlap_hours.or(self.max_overlap_hours),
+            max_keys_per_owner: other.max_keys_per_owner.or(self.max_keys_per_owner),
         }
     }
 }

@@ -173,3 +173,29 @@ fn the_document_is_served_as_openapi_3_1() {
     let document = serde_json::to_value(lapsed::http::v1::document()).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
 }
+
+on_each_engine! {
+    async fn no_owner_has_more_keys_than_the_policy_allows(app: TestApp) {
+        let face = Face::new(&app).await;
+        face.policy(json!({ "max_keys_per_owner": 2, "min_ttl_days": 10, "max_overlap_hours": 0 })).await;
+        let at_once = (0..4).map(|_| face.call(&face.root, "POST", "/v1/keys", new_key()));
+        let replies = futures_util::future::join_all(at_once).await;
+        let made: Vec<_> = replies.iter().filter(|reply| reply.status == 201).collect();
+        assert_eq!(made.len(), 2, "{replies:?}");
+        let is_refused = |reply: &&crate::api::Reply| reply.code() == "policy-violation";
+        assert_eq!(replies.iter().filter(is_refused).count(), 2, "{replies:?}");
+        // A key that is revoked makes room for another.
+        let id = text(&made[0].json()["id"]);
+        face.root("POST", &format!("/v1/keys/{id}/revoke"), json!({})).await;
+        let mut short = new_key();
+        short["life"] = json!({ "days": 9 });
+        let refused = face.call(&face.root, "POST", "/v1/keys", short.clone()).await;
+        assert_eq!((refused.status, refused.code()), (422, "policy-violation".to_owned()));
+        assert!(refused.text.contains("shorter than the 10 days"), "{refused:?}");
+        short["life"] = json!({ "days": 10 });
+        let key = face.root("POST", "/v1/keys", short).await;
+        let path = format!("/v1/keys/{}/rotate", text(&key["id"]));
+        let rotated = face.root("POST", &path, json!({ "overlap_seconds": 3600 })).await;
+        assert_eq!(face.verify(&text(&key["secret"])).await, "replaced", "{rotated}");
+    }
+}
