@@ -36,8 +36,8 @@ const MAX_REFERENCES: usize = 10;
 /// Divides the parts. It is the same in every attempt, so every attempt sends the same bytes, and
 /// it can stand in no part: neither encoding ever writes `=_`.
 const BOUNDARY: &str = "=_lapsed";
-/// Divides the mail from what is attached to it, likewise.
-const OUTER_BOUNDARY: &str = "=_lapsed_outer";
+/// Divides the mail from what is attached to it, likewise. Neither begins like the other.
+const OUTER_BOUNDARY: &str = "=_whole";
 
 /// What is attached: entries for a calendar, that a later mail can move.
 const CALENDAR: &str = "text/calendar; charset=utf-8; method=PUBLISH";

@@ -13,7 +13,6 @@ use tokio::{
     net::TcpStream,
 };
 
-
 /// axe-core 4.14.1 (MPL-2.0), as it is published.
 const AXE: &str = include_str!("axe.min.js");
 /// What stands for an element in WebDriver's JSON.
