@@ -247,6 +247,7 @@ impl App {
             limits: limits(self.config()),
             mailer: Arc::new(self.mailer()?),
             swept: Arc::default(),
+            timekeeper: Arc::default(),
             audit_key: Arc::new(self.audit_key()?),
             instance: instance().into(),
         })
@@ -259,6 +260,7 @@ pub(crate) fn limits(config: &Config) -> Limits {
     Limits {
         batch: usize::try_from(config.jobs.batch).unwrap_or(1_000),
         brake: config.brake.limits(),
+        settle: config.clock.settle(),
         min_notice: TimeDelta::hours(i64::from(config.purge.min_notice_hours)),
         lease: config.jobs.rescue_after.get(),
         keep_tombstones: days(config.lifecycle.tombstone_days),

@@ -10,6 +10,7 @@ mod args;
 mod ask;
 mod audit;
 mod brake;
+mod clock;
 mod completions;
 mod config;
 mod context;
@@ -112,6 +113,9 @@ enum Command {
     /// What is held back because it would destroy too much at once.
     #[command(subcommand)]
     Brake(brake::Command),
+    /// Whether the clock is believed, without which nothing is destroyed.
+    #[command(subcommand)]
+    Clock(clock::Command),
     /// Hold the jobs until `lapsed resume`.
     Pause(pause::PauseArgs),
     /// Let the jobs go on.
@@ -168,6 +172,7 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Otp(command) => otp::run(&globals.open().await?, command).await,
         Command::Admin(command) => admin::run(&globals.open().await?, command).await,
         Command::Brake(command) => brake::run(&globals.open().await?, command).await,
+        Command::Clock(command) => clock::run(&globals.open().await?, command).await,
         Command::Pause(args) => pause::pause(&globals.open().await?, args).await,
         Command::Resume(args) => pause::resume(&globals.open().await?, args).await,
         Command::Status => status::run(&globals.open().await?).await,

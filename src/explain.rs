@@ -4,9 +4,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    domain::key::KeyId,
+    domain::{brake::Destruction, doubt::Doubt, key::KeyId},
     store::{
-        Db, StoreError,
+        Db, StoreError, brake, flags,
         history::{self, NoticeFilter},
         key_list::KeyView,
         policies::PolicyBook,
@@ -37,6 +37,31 @@ pub async fn key(
     let notices = notices(db, view.id).await?;
     let next = next::next(policies, view, &notices, min_notice, now);
     Ok((past::lines(events(db, view.id).await?, notices), next))
+}
+
+/// What keeps the daemon from doing what is due, whatever key it is about.
+///
+/// # Errors
+/// As the database answers.
+pub async fn obstacles(db: &Db, doubt: Option<Doubt>) -> Result<Vec<String>, StoreError> {
+    let mut obstacles = Vec::new();
+    for (flag, what) in
+        [(flags::PAUSE_ALL, "all jobs are paused"), (flags::PAUSE_PURGE, "purges are paused")]
+    {
+        if let Some(flag) = flags::get(db, flag).await? {
+            obstacles.push(format!("{what}, by {}: {}", flag.set_by, flag.value));
+        }
+    }
+    if let Some(doubt) = doubt {
+        obstacles.push(format!("nothing is destroyed while the clock is in doubt: {doubt}"));
+    }
+    for what in Destruction::ALL {
+        if let Some(on) = brake::get(db, what).await? {
+            let (n, what, reason) = (on.n, what.as_str(), on.reason);
+            obstacles.push(format!("the brake holds back {n} keys to {what}: {reason}"));
+        }
+    }
+    Ok(obstacles)
 }
 
 /// What happened to the key that had this number, in order.

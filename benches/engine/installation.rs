@@ -46,6 +46,7 @@ impl Installation {
             limits: Limits { batch, brake, ..Limits::default() },
             mailer: Arc::new(mailer(Transport::Memory(MemoryOutbox::default()))?),
             swept: Arc::default(),
+            timekeeper: Arc::default(),
             audit_key: Arc::new(SealKey::new(lapsed::domain::derived::Derived::new(7, [7; 32]))),
             instance: "bench".into(),
         };

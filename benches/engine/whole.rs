@@ -52,7 +52,8 @@ async fn on(args: &Args, place: &Place, table: &mut Table) -> anyhow::Result<()>
         let ((), mail) = timed(smtp_source(sink.address, LANES, n_owners, MAIL_BYTES)).await?;
         let run = daemon(place, sink.address).await?;
         let sent = place.number("SELECT COUNT(*) FROM messages WHERE status = 3").await?;
-        ensure!(sent.unsigned_abs() == n_owners, "lapsed sent {sent} mails, not {n_owners}");
+        // An owner whose keys are swept while a delivery goes on gets another mail.
+        ensure!(n_owners <= sent.unsigned_abs(), "lapsed sent {sent} mails, not {n_owners}");
         let told = place.number("SELECT COUNT(*) FROM notices WHERE status = 3").await?;
         ensure!(told.unsigned_abs() == n_due, "lapsed told {told} notices, not {n_due}");
         fleet.reset(place).await?;

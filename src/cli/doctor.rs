@@ -10,8 +10,10 @@ use crate::{
         context::{Globals, credentials},
         when::show,
     },
+    domain::{brake::Destruction, doubt::Cause},
+    jobs::timekeeper,
     store::{
-        Db,
+        Db, brake,
         flags::{self, PAUSE_ALL, PAUSE_PURGE},
         health::{self, Health, Waiting},
         policies::PolicyBook,
@@ -123,6 +125,26 @@ async fn examine(globals: &Globals) -> anyhow::Result<Vec<Finding>> {
         let now = app.db.now(app.db.conn()).await?;
         findings.push(clock(app.clock.now(), now));
         backlog(&health::health(&app.db, now).await?, now, &mut findings);
+        let settle = app.config().clock.settle();
+        if let Some(doubt) = timekeeper::peek(&app.db, &*app.clock, settle).await? {
+            let mend = match doubt.cause {
+                Cause::Apart => "timedatectl set-ntp true, on both",
+                _ => "lapsed clock status; if it is right: lapsed clock accept",
+            };
+            let found = format!("{doubt}: nothing is destroyed meanwhile");
+            findings.push(bad("clock", Level::Warning, found, mend));
+        }
+        for what in Destruction::ALL {
+            if let Some(on) = brake::get(&app.db, what).await? {
+                let found =
+                    format!("{} keys to {} are held back: {}", on.n, what.as_str(), on.reason);
+                let mend = format!(
+                    "lapsed brake status; if it is meant: lapsed brake release {}",
+                    on.hash
+                );
+                findings.push(bad("brake", Level::Warning, found, mend));
+            }
+        }
         pauses(&app.db, &mut findings).await?;
         let policies = PolicyBook::load(&app.db, (*app.policies).clone()).await?;
         findings.extend(policies.problems().iter().map(|problem| {
@@ -168,7 +190,12 @@ fn backlog(health: &Health, now: DateTime<Utc>, findings: &mut Vec<Finding>) {
         findings.push(waits(check, waiting, what, mend, now));
     }
     for (check, n, what, mend) in [
-        ("rows", health.n_parked, "keys are put aside", "lapsed keys list --parked"),
+        (
+            "rows",
+            health.n_parked,
+            "keys are put aside",
+            "lapsed keys list --parked; mend the row, then lapsed keys unpark --all",
+        ),
         (
             "mail",
             health.n_failed_messages,

@@ -66,6 +66,13 @@ pub(super) enum Command {
         #[arg(value_name = "ID")]
         key: KeyName,
     },
+    /// Let the next sweep look at keys again whose rows were put aside.
+    #[command(
+        after_help = "Mend the row first: `lapsed keys list --parked` says what is wrong with it. One that \
+                      still makes no sense is put aside again.\n\nExamples:\n  \
+                      lapsed keys unpark 7Hk2pQ9rT4aB\n  lapsed keys unpark --all"
+    )]
+    Unpark(change::UnparkArgs),
     /// Take over keys that another system has issued.
     #[command(after_help = import::AFTER_HELP)]
     Import(import::ImportArgs),
@@ -86,6 +93,7 @@ pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit>
         Command::Reissue(args) => rotate::reissue(ctx, args).await?,
         Command::Verify(args) => return verify::run(ctx, args).await,
         Command::Explain { key } => explain::run(ctx, key).await?,
+        Command::Unpark(args) => change::unpark(ctx, args).await?,
         Command::Import(args) => return import::run(ctx, args).await,
         Command::Export(args) => export::run(ctx, args).await?,
     }

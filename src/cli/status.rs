@@ -5,8 +5,10 @@ use serde::Serialize;
 
 use crate::{
     cli::{Context, Exit, when::show},
-    jobs::JOBS,
+    domain::brake::Destruction,
+    jobs::{JOBS, timekeeper},
     store::{
+        brake,
         flags::{self, PAUSE_ALL, PAUSE_PURGE},
         health::{self, Health, Waiting},
         runs,
@@ -29,6 +31,10 @@ struct StatusJson {
     failed_messages: u64,
     parked_messages: u64,
     unreachable_owners: u64,
+    /// Why the clock is not believed, if it is not.
+    clock_doubted: Option<String>,
+    /// What the brake holds back: which kind of destruction, and how many keys.
+    braked: Vec<(&'static str, u64)>,
     /// Why everything is paused, if it is.
     paused: Option<String>,
     /// Why the purge is paused, if it is.
@@ -72,7 +78,17 @@ pub(super) async fn run(ctx: &Context) -> anyhow::Result<Exit> {
     let flag = async |name| Ok::<_, anyhow::Error>(flags::get(ctx.db(), name).await?);
     let reason = |flag: Option<flags::Flag>| flag.map(|flag| flag.value);
     let status = to_json(health, now, jobs(ctx).await?);
+    let settle = ctx.app.config().clock.settle();
+    let doubt = timekeeper::peek(ctx.db(), &*ctx.app.clock, settle).await?;
+    let mut braked = Vec::new();
+    for what in Destruction::ALL {
+        if let Some(on) = brake::get(ctx.db(), what).await? {
+            braked.push((what.as_str(), on.n));
+        }
+    }
     let status = StatusJson {
+        clock_doubted: doubt.map(|doubt| doubt.to_string()),
+        braked,
         paused: reason(flag(PAUSE_ALL).await?),
         purge_paused: reason(flag(PAUSE_PURGE).await?),
         ..status
@@ -116,6 +132,8 @@ fn to_json(health: Health, now: DateTime<Utc>, jobs: Vec<JobJson>) -> StatusJson
         failed_messages: health.n_failed_messages,
         parked_messages: health.n_parked_messages,
         unreachable_owners: health.n_unreachable,
+        clock_doubted: None,
+        braked: Vec::new(),
         paused: None,
         purge_paused: None,
         jobs,
@@ -128,6 +146,8 @@ fn print(ctx: &Context, status: &StatusJson, now: DateTime<Utc>) -> anyhow::Resu
         None => waiting.count.to_string(),
     };
     let paused = |reason: &Option<String>| reason.clone().unwrap_or_default();
+    let braked: Vec<_> =
+        status.braked.iter().map(|(what, n)| format!("{n} keys to {what}")).collect();
     let keys = &status.keys;
     let mut fields = vec![
         ("keys active", keys.active.to_string()),
@@ -141,6 +161,8 @@ fn print(ctx: &Context, status: &StatusJson, now: DateTime<Utc>) -> anyhow::Resu
         ("mails failed", status.failed_messages.to_string()),
         ("mails put aside", status.parked_messages.to_string()),
         ("owners unreachable", status.unreachable_owners.to_string()),
+        ("CLOCK DOUBTED", paused(&status.clock_doubted)),
+        ("BRAKE ON", braked.join(", ")),
         ("PAUSED", paused(&status.paused)),
         ("PURGE PAUSED", paused(&status.purge_paused)),
     ];

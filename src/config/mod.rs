@@ -10,6 +10,7 @@
 
 mod brake;
 mod check;
+mod clock;
 mod cron;
 mod database;
 mod environment;
@@ -44,6 +45,7 @@ use serde::Deserialize;
 
 pub use self::{
     brake::BrakeConfig,
+    clock::ClockConfig,
     cron::CronLine,
     database::DatabaseConfig,
     http::HttpConfig,
@@ -81,6 +83,8 @@ pub struct Config {
     pub purge: PurgeConfig,
     /// `[brake]`: how much may be destroyed before somebody has to look.
     pub brake: BrakeConfig,
+    /// `[clock]`: when the clock is believed.
+    pub clock: ClockConfig,
     /// `[mail]`: what mails say and where they go.
     pub mail: MailConfig,
     /// `[smtp]`: the mail server.

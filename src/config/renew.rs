@@ -4,10 +4,11 @@ use crate::config::Loaded;
 
 /// What a running daemon takes over: whole sections, and single options. Everything else is
 /// decided at the start: a database, a master key or a socket is not exchanged under way.
-const LIVE: [&str; 9] = [
+const LIVE: [&str; 10] = [
     "lifecycle.",
     "purge.",
     "brake.",
+    "clock.",
     "mail.",
     "smtp.",
     "schedule.",

@@ -1,7 +1,7 @@
 //! Which options exist, in the order of `default.toml`, and what each may be.
 
 use crate::config::{
-    brake, database, http, jobs, keys, lifecycle, log, mail, rule::Rule, schedule, smtp,
+    brake, clock, database, http, jobs, keys, lifecycle, log, mail, rule::Rule, schedule, smtp,
 };
 
 /// Options of one section: the full name and the rule of each.
@@ -14,6 +14,7 @@ const SECTIONS: &[(&str, Rules)] = &[
     ("lifecycle", lifecycle::RULES),
     ("purge", lifecycle::PURGE_RULES),
     ("brake", brake::RULES),
+    ("clock", clock::RULES),
     ("mail", mail::RULES),
     ("smtp", smtp::RULES),
     ("http", http::RULES),

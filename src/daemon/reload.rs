@@ -140,6 +140,7 @@ impl Reloader {
         let mut deps = app.deps()?;
         // Who this daemon is, and what it has seen, are no matter of configuration.
         deps.swept = old.swept.clone();
+        deps.timekeeper = old.timekeeper.clone();
         deps.audit_key = old.audit_key.clone();
         deps.instance = old.instance.clone();
         let limit = app.config().jobs.time_limit.get();

@@ -118,10 +118,11 @@ impl Demo<'_> {
             db: db.clone(),
             clock: Arc::new(clock.clone()),
             policies: Arc::new(policies),
-            // Nobody is there to release the keys of a made-up tenant.
-            limits: Limits { brake: brake::Limits::OFF, ..Limits::default() },
+            // Nobody is there to release the keys of a made-up tenant, and its clock jumps.
+            limits: Limits { brake: brake::Limits::OFF, settle: None, ..Limits::default() },
             mailer: Arc::new(mailer),
             swept: Arc::default(),
+            timekeeper: Arc::default(),
             // Nobody will look at this trail again.
             audit_key: Arc::new(SealKey::new(Derived::new(2, rand::random()))),
             instance: "demo".into(),

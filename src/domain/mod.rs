@@ -4,6 +4,7 @@
 pub mod brake;
 pub mod derived;
 pub mod digest;
+pub mod doubt;
 pub mod identity;
 pub mod key;
 pub mod life;

@@ -125,6 +125,7 @@ impl Vitals {
         let mut scrape = Scrape {
             is_database_up: self.database(runner).await == Database::Up,
             is_mail_resting: Some(mail_rests_until(runner).is_some()),
+            clock_doubt: runner.deps().timekeeper.doubt(),
             meter: Some(runner.deps().db.meter().clone()),
             answers,
             process,

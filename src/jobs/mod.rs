@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    domain::{brake, policy::Policies, seal::SealKey},
-    jobs::{deliver::Mailer, swept::Swept},
+    domain::{brake, doubt, policy::Policies, seal::SealKey},
+    jobs::{deliver::Mailer, swept::Swept, timekeeper::Timekeeper},
     store::Db,
 };
 
@@ -28,6 +28,7 @@ pub mod seal;
 mod state;
 pub mod sweep;
 mod swept;
+pub mod timekeeper;
 
 /// A job: one of the few things the daemon does.
 pub struct Job {
@@ -101,6 +102,8 @@ pub struct Deps {
     pub mailer: Arc<Mailer>,
     /// Up to where the due keys have been swept.
     pub swept: Arc<Swept>,
+    /// Whether the clock is believed.
+    pub timekeeper: Arc<Timekeeper>,
     /// Under which the audit trail is sealed.
     pub audit_key: Arc<SealKey>,
     /// This daemon's name among its replicas.
@@ -114,6 +117,9 @@ pub struct Limits {
     pub batch: usize,
     /// How much may be destroyed before somebody has to look.
     pub brake: brake::Limits,
+    /// How long a doubt about the clock stands before it is believed after all; `None` if it is
+    /// never doubted.
+    pub settle: Option<TimeDelta>,
     /// How long before a purge its owner must have been told.
     pub min_notice: TimeDelta,
     /// How long a message belongs to a daemon that does not answer.
@@ -134,6 +140,7 @@ impl Default for Limits {
         Self {
             batch: 1_000,
             brake: brake::Limits::default(),
+            settle: Some(doubt::SETTLE),
             min_notice: TimeDelta::hours(72),
             lease: Duration::from_secs(600),
             keep_tombstones: TimeDelta::days(400),

@@ -19,7 +19,7 @@ use crate::{
     store::{
         NoticeStatus, StoreError,
         audit::{self, NewEvent},
-        brake, flags,
+        brake, due, flags,
         notices::{self, NewNotice},
         purge::{self, EndedKey},
     },
@@ -30,6 +30,9 @@ use crate::{
 /// # Errors
 /// If the database fails; what was committed before stays done.
 pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
+    if ctx.deps.timekeeper.look(&ctx.deps).await.context("look at the clock")?.is_some() {
+        return Ok(Outcome::default());
+    }
     let mut brake = Brake::new(&ctx.deps, Destruction::Purge).await.context("ask the brake")?;
     let mut outcome = Outcome::default();
     let mut patience = Patience::default();
@@ -71,14 +74,14 @@ async fn purge_batch(ctx: &Context, brake: &Brake<'_>) -> Result<Option<Batch>, 
     let (db, limits) = (&ctx.deps.db, ctx.deps.limits);
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
-    let keys = purge::claim(&*tx, now, limits.batch).await?;
-    let is_last = keys.len() < limits.batch;
-    if keys.is_empty() {
+    let claim = purge::claim(&*tx, now, limits.batch).await?;
+    let is_last = claim.len() < limits.batch;
+    if claim.is_empty() {
         return Ok(Some(Batch { is_last, ..Batch::default() }));
     }
     let (mut gone, mut deferred, mut held) = (Vec::new(), Vec::new(), Vec::new());
     let mut n_untold = 0_u64;
-    for key in &keys {
+    for key in &claim.keys {
         match verdict(&ended(key), limits.min_notice, now) {
             Verdict::Purge if brake.holds(key.id, key.version) => held.push((key.id, key.version)),
             Verdict::Purge => gone.push(*key),
@@ -100,12 +103,16 @@ async fn purge_batch(ctx: &Context, brake: &Brake<'_>) -> Result<Option<Batch>, 
     audit::insert(&*tx, "daemon", &events, now).await?;
     purge::defer(&*tx, &deferred).await?;
     brake::set_turn(&*tx, held.into_iter(), now + PUT_OFF).await?;
+    due::park(&*tx, &claim.corrupt).await?;
     tx.commit().await?;
+    for key in &claim.corrupt {
+        warn!(key.id = key.id.0, "Put a key aside: {}", key.what);
+    }
     if n_untold > 0 {
         warn!(n_keys = n_untold, "Kept keys whose end nobody could be told");
     }
-    let n_examined = keys.len() as u64;
-    let outcome = Outcome { n_examined, n_changed: n_purged, n_failed: n_untold };
+    let (n_examined, n_corrupt) = (claim.len() as u64, claim.corrupt.len() as u64);
+    let outcome = Outcome { n_examined, n_changed: n_purged, n_failed: n_untold + n_corrupt };
     Ok(Some(Batch { outcome, is_last, gone: gone.iter().map(|key| key.tenant_id).collect() }))
 }
 

@@ -12,6 +12,7 @@ use tracing::warn;
 use crate::{
     domain::{
         brake::Destruction,
+        doubt::Doubt,
         key::{KeyId, KeyState},
         lifecycle::{Decision, Step, next_step},
         plan::Day,
@@ -44,7 +45,14 @@ pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
     }
     let book =
         PolicyBook::load(&deps.db, (*deps.policies).clone()).await.context("read policies")?;
-    let mut brake = Brake::new(deps, Destruction::Expire).await.context("ask the brake")?;
+    let doubt = deps.timekeeper.look(deps).await.context("look at the clock")?;
+    if doubt.is_some_and(|doubt| doubt.holds_reminders()) {
+        return Ok(Outcome::default());
+    }
+    let mut brake = match doubt.filter(Doubt::holds_expiries) {
+        Some(_) => Brake::tight(deps, Destruction::Expire),
+        None => Brake::new(deps, Destruction::Expire).await.context("ask the brake")?,
+    };
     let mut outcome = Outcome::default();
     let mut patience = Patience::default();
     let mut from = None;

@@ -9,7 +9,10 @@ use std::{fmt, sync::Arc};
 use chrono::TimeDelta;
 
 use crate::{
-    domain::brake::Destruction,
+    domain::{
+        brake::Destruction,
+        doubt::{Cause, Doubt},
+    },
     jobs::{JOBS, Job, runner::JobState},
     meter::{Answers, Meter},
     store::gauges::{Backlog, Stock},
@@ -38,6 +41,8 @@ pub struct Scrape {
     pub clock_offset: Option<TimeDelta>,
     /// What this process counts as it works; nothing before the database was first reached.
     pub meter: Option<Arc<Meter>>,
+    /// Why the clock is not believed.
+    pub clock_doubt: Option<Doubt>,
     /// How long answers over HTTP took.
     pub answers: Arc<Answers>,
     /// This process.
@@ -118,6 +123,11 @@ impl Scrape {
         let offset = self.clock_offset.map(|offset| ms(offset.num_milliseconds()));
         let help = "By how much the database's clock is ahead of this machine's.";
         page.gauge("lapsed_clock_offset_seconds", help, offset)?;
+        let doubted = Cause::ALL.map(|cause| {
+            let is_so = self.clock_doubt.is_some_and(|doubt| doubt.cause == cause);
+            (("cause", cause.as_str()), u64::from(is_so))
+        });
+        page.gauges("lapsed_clock_doubted", "1 while the clock is not believed.", doubted)?;
         if let Some(backlog) = &self.backlog {
             write_backlog(backlog, page)?;
         }

@@ -9,8 +9,9 @@ use crate::{
         stage::Stage,
     },
     store::{
-        StoreError,
+        Engine, StoreError,
         codes::{Coded, StateCode},
+        connect::engine_of,
         sql::{Batch, Sql},
     },
 };
@@ -150,17 +151,35 @@ pub async fn texts(
     message_ids: &[i64],
     now: DateTime<Utc>,
 ) -> Result<Vec<NoticeText>, StoreError> {
+    let rows = texts_statement(conn, message_ids).all(conn).await?;
+    Ok(rows.iter().filter_map(|row| to_text(row, now).ok().flatten()).collect())
+}
+
+/// The text of that query, for those who want to see its plan.
+///
+/// It is asked right after a mass of notices was written, when no engine has counted them yet. So
+/// it leaves no choice: each message's notices are found by its number. PostgreSQL, left to guess,
+/// read the notices of *all* mails for each few hundred.
+pub fn texts_statement(conn: &impl ConnectionTrait, message_ids: &[i64]) -> Sql {
     let batch = Batch::new().numbers("id", message_ids.iter().copied());
-    let rows = Sql::new(conn, "look up notices")
+    let join = match engine_of(conn.get_database_backend()) {
+        Engine::Sqlite => " CROSS JOIN notices n ON n.message_id = v.id AND n.status = 2",
+        Engine::Postgres => {
+            " CROSS JOIN LATERAL (SELECT * FROM notices \
+             WHERE notices.message_id = v.id AND notices.status = 2 OFFSET 0) n"
+        }
+        Engine::MariaDb => {
+            " JOIN notices n FORCE INDEX (ix_notices_message) \
+             ON n.message_id = v.id AND n.status = 2"
+        }
+    };
+    Sql::new(conn, "look up notices")
         .push(COLUMNS)
         .push(" FROM ")
         .batch(&batch)
-        .push(" JOIN notices n ON n.message_id = v.id AND n.status = 2")
+        .push(join)
         .push(NAMES)
         .push(" ORDER BY n.id")
-        .all(conn)
-        .await?;
-    Ok(rows.iter().filter_map(|row| to_text(row, now).ok().flatten()).collect())
 }
 
 fn to_text(row: &QueryResult, now: DateTime<Utc>) -> Result<Option<NoticeText>, DbErr> {

@@ -5,11 +5,10 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use crate::{
-    domain::key::KeyId,
+    domain::key::{KeyId, KeyState},
     store::{
-        StoreError,
-        codes::Coded,
-        codes::StateCode,
+        StoreError, from_ms,
+        row::{CorruptKey, KeyColumns, key_of},
         sql::{Batch, Sql, Update},
         to_ms,
     },
@@ -34,8 +33,6 @@ pub struct EndedKey {
     pub told_at: Option<DateTime<Utc>>,
     /// Whether it must be kept.
     pub is_held: bool,
-    /// When its turn came.
-    pub due_at: DateTime<Utc>,
 }
 
 /// Why a key is purged.
@@ -69,11 +66,34 @@ impl EndReason {
     }
 }
 
+/// What a claim brought: at most as many rows as were asked for, earliest first.
+#[derive(Debug, Default)]
+pub struct Claim {
+    /// The keys to decide about.
+    pub keys: Vec<EndedKey>,
+    /// The rows to put aside.
+    pub corrupt: Vec<CorruptKey>,
+    /// When the last row became due, and its number.
+    pub last: Option<(DateTime<Utc>, KeyId)>,
+}
+
+impl Claim {
+    /// How many rows were claimed.
+    pub fn len(&self) -> usize {
+        self.keys.len() + self.corrupt.len()
+    }
+
+    /// Whether nothing is due.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// The columns of an ended key, in the order in which [`to_ended`] reads them.
-const SELECT: &str = "SELECT k.id, k.version, k.tenant_id, k.owner_id, k.state, k.window_ends_at, \
+const SELECT: &str = "SELECT k.id, k.next_action_at, k.version, k.tenant_id, k.owner_id, k.state, \
+     k.kind, k.issued_at, k.expires_at, k.access_ends_at, k.window_ends_at, \
      CASE WHEN k.hold IS NULL THEN 0 ELSE 1 END, (SELECT MAX(n.told_at) FROM notices n \
-     WHERE n.key_id = k.id AND n.expires_at = k.expires_at AND n.stage = 0), \
-     CASE WHEN k.access_ends_at <= k.expires_at THEN 1 ELSE 0 END, k.next_action_at \
+     WHERE n.key_id = k.id AND n.expires_at = k.expires_at AND n.stage = 0) \
      FROM api_keys k WHERE k.next_job = 2 AND ";
 
 /// Claims up to `limit` keys whose turn to be purged has come at `now`, earliest first.
@@ -84,10 +104,9 @@ pub async fn claim(
     conn: &impl ConnectionTrait,
     now: DateTime<Utc>,
     limit: usize,
-) -> Result<Vec<EndedKey>, StoreError> {
+) -> Result<Claim, StoreError> {
     let rows = claim_statement(conn, now, limit).all(conn).await?;
-    let keys: Result<_, DbErr> = rows.iter().map(to_ended).collect();
-    keys.map_err(StoreError::during("claim ended keys"))
+    to_claim(&rows).map_err(StoreError::during("claim ended keys"))
 }
 
 /// The text of the claim, for those who want to see its plan.
@@ -111,7 +130,7 @@ pub async fn look(
     after: (DateTime<Utc>, KeyId),
     until: DateTime<Utc>,
     limit: usize,
-) -> Result<Vec<EndedKey>, StoreError> {
+) -> Result<Claim, StoreError> {
     let op = "look at ended keys";
     let (at, id) = (to_ms(after.0), after.1.0);
     let rows = Sql::new(conn, op)
@@ -128,31 +147,64 @@ pub async fn look(
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .all(conn)
         .await?;
-    let keys: Result<_, DbErr> = rows.iter().map(to_ended).collect();
-    keys.map_err(StoreError::during(op))
+    to_claim(&rows).map_err(StoreError::during(op))
 }
 
-fn to_ended(row: &QueryResult) -> Result<EndedKey, DbErr> {
-    let time = |index| {
-        let ms = row.try_get_by_index::<Option<i64>>(index)?;
-        Ok::<_, DbErr>(ms.and_then(DateTime::from_timestamp_millis))
-    };
-    let ended_with_access = row.try_get_by_index::<i32>(8)? != 0;
-    let reason = match StateCode::of_code(row.try_get_by_index(4)?) {
-        Some(StateCode::Revoked) if ended_with_access => EndReason::AccessEnded,
-        Some(StateCode::Revoked) => EndReason::Revoked,
-        _ => EndReason::WindowClosed,
+/// One row that makes no sense stops no other.
+fn to_claim(rows: &[QueryResult]) -> Result<Claim, DbErr> {
+    let mut claim = Claim { keys: Vec::with_capacity(rows.len()), ..Claim::default() };
+    for row in rows {
+        let id = KeyId(row.try_get_by_index(0)?);
+        match to_ended(row, id) {
+            Ok(key) => claim.keys.push(key),
+            Err(what) => claim.corrupt.push(CorruptKey { id, what }),
+        }
+    }
+    if let Some(row) = rows.last() {
+        let at = from_ms(row.try_get_by_index(1)?);
+        claim.last = at.zip(Some(KeyId(row.try_get_by_index(0)?)));
+    }
+    Ok(claim)
+}
+
+fn to_ended(row: &QueryResult, id: KeyId) -> Result<EndedKey, String> {
+    let unreadable = |error: DbErr| error.to_string();
+    let number = |index| row.try_get_by_index::<i64>(index).map_err(unreadable);
+    let maybe = |index| row.try_get_by_index::<Option<i64>>(index).map_err(unreadable);
+    let code = |index| row.try_get_by_index::<i16>(index).map_err(unreadable);
+    let key = key_of(KeyColumns {
+        state: code(5)?,
+        kind: code(6)?,
+        issued_at: number(7)?,
+        expires_at: maybe(8)?,
+        access_ends_at: maybe(9)?,
+        review_at: None,
+        window_ends_at: maybe(10)?,
+        last_stage: None,
+        is_held: row.try_get_by_index::<i32>(11).map_err(unreadable)? != 0,
+    })?;
+    let expires_at = maybe(8)?.and_then(from_ms);
+    let ended_with_access = key
+        .access_ends_at
+        .zip(expires_at)
+        .is_some_and(|(ends_at, expires_at)| ends_at <= expires_at);
+    let (reason, ends_at) = match key.state {
+        KeyState::Window { window_ends_at, .. } => (EndReason::WindowClosed, window_ends_at),
+        KeyState::Revoked { purge_at } if ended_with_access => (EndReason::AccessEnded, purge_at),
+        KeyState::Revoked { purge_at } => (EndReason::Revoked, purge_at),
+        KeyState::Active { .. } => {
+            return Err("next_job is the purge, though the key is active".to_owned());
+        }
     };
     Ok(EndedKey {
-        id: KeyId(row.try_get_by_index(0)?),
-        version: row.try_get_by_index(1)?,
-        tenant_id: row.try_get_by_index(2)?,
-        owner_id: row.try_get_by_index(3)?,
+        id,
+        version: number(2)?,
+        tenant_id: number(3)?,
+        owner_id: number(4)?,
         reason,
-        ends_at: time(5)?,
-        told_at: time(7)?,
-        is_held: row.try_get_by_index::<i32>(6)? != 0,
-        due_at: DateTime::from_timestamp_millis(row.try_get_by_index(9)?).unwrap_or_default(),
+        ends_at: Some(ends_at),
+        told_at: maybe(12)?.and_then(from_ms),
+        is_held: key.is_held,
     })
 }
 

@@ -11,7 +11,9 @@ use lapsed::{
     },
     mail::transport::Transport,
     shutdown::Shutdown,
-    store::{Db, Engine, Settings, due, gauges, messages, outbox, purge, sql::Sql, verify},
+    store::{
+        Db, Engine, Settings, due, gauges, letters, messages, outbox, purge, sql::Sql, verify,
+    },
 };
 
 use crate::{
@@ -23,16 +25,21 @@ use crate::{
     },
 };
 
-/// Fills the tables: 100,000 keys, messages and notices, one in a thousand of them due.
-async fn fill(app: &TestApp) {
-    app.people().await;
-    let numbers = match app.db.engine() {
+/// The numbers from 1 to 100,000, as a table with the column `i`.
+fn numbers(engine: Engine) -> &'static str {
+    match engine {
         Engine::Sqlite => {
             "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i FROM n) AS n"
         }
         Engine::Postgres => "generate_series(1::bigint, 100000) AS n(i)",
         Engine::MariaDb => "(SELECT CAST(seq AS SIGNED) AS i FROM seq_1_to_100000) AS n",
-    };
+    }
+}
+
+/// Fills the tables: 100,000 keys, messages and notices, one in a thousand of them due.
+async fn fill(app: &TestApp) {
+    app.people().await;
+    let numbers = numbers(app.db.engine());
     let text = |sql: &str| match app.db.engine() {
         Engine::MariaDb => format!("CONCAT('x', LPAD({sql}, 11, '0'))"),
         Engine::Postgres => format!("'x' || LPAD(({sql})::text, 11, '0')"),
@@ -172,6 +179,23 @@ on_each_engine! {
         both.0.undo().await.unwrap();
         both.1.undo().await.unwrap();
         db.close().await.unwrap();
+    }
+}
+
+on_each_engine! {
+    async fn a_mail_reads_its_own_notices_and_no_others(app: TestApp) {
+        app.people().await;
+        // Written just now, and counted by nobody yet.
+        app.execute(&format!(
+            "INSERT INTO notices (key_id, tenant_id, owner_id, stage, expires_at, status, created_at, \
+             due_at, message_id) SELECT i, 1, 1, 0, 0, 2, 0, 0, 1 + i % 20000 FROM {}",
+            numbers(app.db.engine())
+        ))
+        .await;
+        let ids: Vec<i64> = (1..=250).collect();
+        let plan = plan(&app, letters::texts_statement(app.db.conn(), &ids)).await;
+        assert!(plan.contains("ix_notices_message"), "{plan}");
+        assert!(!plan.contains("Seq Scan on notices"), "{plan}");
     }
 }
 

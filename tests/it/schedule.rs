@@ -107,6 +107,10 @@ impl Clock for Bomb {
         assert!(!self.0.load(Ordering::SeqCst), "the clock was armed for the test");
         noon()
     }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 #[tokio::test]

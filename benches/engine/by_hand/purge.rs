@@ -99,7 +99,7 @@ async fn by_table(place: &Place, batch: usize) -> anyhow::Result<u64> {
     Sql::new(&tx, "bury by hand")
         .push(TOMBSTONES)
         .bind(now)
-        .push(" FROM batch JOIN api_keys k ON k.id = batch.id")
+        .push(" FROM batch JOIN api_keys k ON k.id = +batch.id")
         .execute(&tx)
         .await?;
     let is_unsent = "notices.status IN (1, 2) AND notices.stage >= -1";
@@ -111,7 +111,7 @@ async fn by_table(place: &Place, batch: usize) -> anyhow::Result<u64> {
             ),
             _ => format!(
                 "UPDATE notices SET status = 5, reason = 'the key was purged' FROM batch b \
-                 WHERE notices.key_id = b.id AND {is_unsent}"
+                 WHERE notices.key_id = +b.id AND {is_unsent}"
             ),
         })
         .execute(&tx)

@@ -1,4 +1,4 @@
-//! `lapsed keys extend` and `lapsed keys revoke`
+//! `lapsed keys extend`, `revoke` and `unpark`
 
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -8,10 +8,11 @@ use crate::{
     cli::{
         ACTOR, Context, Failure,
         args::{KeyName, LifeArgs},
+        keys::list,
         when::{show, show_end},
     },
-    domain::name::Label,
-    store::key_changes,
+    domain::{key::KeyId, name::Label},
+    store::{key_changes, parked},
 };
 
 #[derive(Debug, Args)]
@@ -76,5 +77,29 @@ pub(super) async fn revoke(ctx: &Context, args: RevokeArgs) -> anyhow::Result<()
     }
     let purge = show(purge_at, ctx.now().await?);
     ctx.out.note(&format!("key {id} is revoked; it will be purged: {purge}"));
+    Ok(())
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(in crate::cli) struct UnparkArgs {
+    /// Its id, or the visible part of its token.
+    #[arg(value_name = "ID")]
+    key: Option<KeyName>,
+    /// All that were put aside.
+    #[arg(long)]
+    all: bool,
+}
+
+pub(in crate::cli) async fn unpark(ctx: &Context, args: UnparkArgs) -> anyhow::Result<()> {
+    let only = match args.key {
+        Some(name) => Some(list::find(ctx, name).await?.id),
+        None => None,
+    };
+    let n = parked::unpark(ctx.db(), ACTOR, only.map(KeyId)).await?;
+    match (n, only) {
+        (0, Some(_)) => ctx.out.note("it was not put aside"),
+        _ => ctx.out.note(&format!("{n} keys are looked at again at the next sweep")),
+    }
     Ok(())
 }

@@ -11,6 +11,7 @@ use crate::{
         when::{show, show_end, show_past},
     },
     explain::{self, Line, Next},
+    jobs::timekeeper,
     store::{
         history::{self, Tombstone},
         key_list::{self, KeyView},
@@ -61,7 +62,10 @@ pub(super) async fn run(ctx: &Context, name: KeyName) -> anyhow::Result<()> {
 
 async fn explain_key(ctx: &Context, view: KeyView, now: DateTime<Utc>) -> anyhow::Result<()> {
     let min_notice = TimeDelta::hours(ctx.app.config().purge.min_notice_hours.into());
-    let (history, next) = explain::key(ctx.db(), &ctx.policies, &view, min_notice, now).await?;
+    let (history, mut next) = explain::key(ctx.db(), &ctx.policies, &view, min_notice, now).await?;
+    let settle = ctx.app.config().clock.settle();
+    let doubt = timekeeper::peek(ctx.db(), &*ctx.app.clock, settle).await?;
+    next.why.extend(explain::obstacles(ctx.db(), doubt).await?);
     let state = view.state_word(now);
     let key = KeyJson::new(view, now);
     if ctx.out.is_json() {

@@ -41,7 +41,9 @@ pub(super) async fn show(
     let house = admin.api.house()?;
     let min_notice = house.runner.deps().limits.min_notice;
     let policies = admin.api.policies().await?;
-    let (lines, next) = explain::key(&house.db, &policies, &view, min_notice, now).await?;
+    let (lines, mut next) = explain::key(&house.db, &policies, &view, min_notice, now).await?;
+    let doubt = house.runner.deps().timekeeper.doubt();
+    next.why.extend(explain::obstacles(&house.db, doubt).await?);
     let body = html! {
         (facts(&visit, &view, now))
         (coming(&visit, &next))

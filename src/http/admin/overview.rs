@@ -101,6 +101,9 @@ async fn of_installation(
             tell(format!("{} {}", shell::count(visit, id, on.n), on.hash));
         }
     }
+    if let Some(doubt) = admin.api.house()?.runner.deps().timekeeper.doubt() {
+        tell(format!("{} {doubt}", visit.say("admin-alert-clock")));
+    }
     for (flag, id) in [(PAUSE_ALL, "admin-alert-paused"), (PAUSE_PURGE, "admin-alert-purge-paused")]
     {
         if let Some(flag) = flags::get(db, flag).await? {

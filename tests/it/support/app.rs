@@ -216,9 +216,10 @@ pub fn deps(db: Db, clock: ManualClock, transport: Transport) -> Deps {
         policies: Arc::default(),
         // Small, so that a test of a few hundred keys has several batches.
         // And without a brake: all keys of the one tenant of most tests end at once.
-        limits: Limits { batch: 100, brake: brake::Limits::OFF, ..Limits::default() },
+        limits: Limits { batch: 100, brake: brake::Limits::OFF, settle: None, ..Limits::default() },
         mailer: Arc::new(mailer(transport)),
         swept: Arc::default(),
+        timekeeper: Arc::default(),
         audit_key: Arc::new(SealKey::new(Derived::new(7, [7; 32]))),
         instance: "test".into(),
     }

@@ -74,6 +74,14 @@ impl TestDb {
         connect(self.url(), clock, Duration::from_secs(20)).await
     }
 
+    /// Connects to it as the program does: a server's own clock decides.
+    pub async fn connect_unforced(&self) -> Db {
+        let acquire_timeout = Duration::from_secs(20);
+        let settings =
+            Settings { url: self.url(), password: None, max_connections: 4, acquire_timeout };
+        Db::connect(&settings, Arc::new(lapsed::clock::SystemClock), false).await.unwrap()
+    }
+
     /// Connects to it by way of `address`, and waits for a connection at most `patience`.
     pub async fn connect_by(
         &self,

@@ -64,6 +64,7 @@ admin-alert-held =
     }
 admin-alert-brake-expire = Die Bremse hält den Ablauf von { $n } Schlüsseln zurück. Um genau diesen Plan freizugeben: lapsed brake release
 admin-alert-brake-purge = Die Bremse hält die Löschung von { $n } Schlüsseln zurück. Um genau diesen Plan freizugeben: lapsed brake release
+admin-alert-clock = Nichts wird zerstört, solange an der Uhr gezweifelt wird (lapsed clock status):
 admin-alert-paused = Alle Aufgaben sind angehalten:
 admin-alert-purge-paused = Löschungen sind angehalten:
 admin-alert-late = { $n } Schlüssel warten seit mehr als einer Stunde auf die Bearbeitung

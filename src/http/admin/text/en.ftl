@@ -64,6 +64,7 @@ admin-alert-held =
     }
 admin-alert-brake-expire = The brake holds back the expiry of { $n } keys. To release exactly this plan: lapsed brake release
 admin-alert-brake-purge = The brake holds back the purge of { $n } keys. To release exactly this plan: lapsed brake release
+admin-alert-clock = Nothing is destroyed while the clock is in doubt (lapsed clock status):
 admin-alert-paused = All jobs are paused:
 admin-alert-purge-paused = Purges are paused:
 admin-alert-late = { $n } keys have waited for the sweep for more than an hour
