@@ -202,6 +202,13 @@ fn backlog(health: &Health, now: DateTime<Utc>, findings: &mut Vec<Finding>) {
             "mails have failed",
             "lapsed notices list --status failed; lapsed notices retry --all",
         ),
+        (
+            "purge",
+            health.n_deferred,
+            "purges are put off, because nobody could be told, or too lately",
+            "lapsed keys list --deferred; reach somebody (lapsed owners set, lapsed tenants set \
+             --contact), or decide: lapsed keys revoke ID",
+        ),
         ("mail", health.n_parked_messages, "mails are put aside", "lapsed notices retry --all"),
         (
             "owners",

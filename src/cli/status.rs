@@ -24,6 +24,8 @@ struct StatusJson {
     due: WaitingJson,
     /// Keys that the purge should have looked at by now.
     purges: WaitingJson,
+    /// Keys whose purge was put off, because nobody could be told, or too lately.
+    deferred_purges: u64,
     /// Messages that should have been sent by now.
     messages: WaitingJson,
     /// Notices that wait for a message.
@@ -127,6 +129,7 @@ fn to_json(health: Health, now: DateTime<Utc>, jobs: Vec<JobJson>) -> StatusJson
         },
         due: health.due.into(),
         purges: health.purges.into(),
+        deferred_purges: health.n_deferred,
         messages: health.messages.into(),
         pending_notices: health.n_pending_notices,
         failed_messages: health.n_failed_messages,
@@ -156,6 +159,7 @@ fn print(ctx: &Context, status: &StatusJson, now: DateTime<Utc>) -> anyhow::Resu
         ("keys put aside", keys.parked.to_string()),
         ("due for the sweep", waiting(&status.due)),
         ("due for the purge", waiting(&status.purges)),
+        ("purges put off", status.deferred_purges.to_string()),
         ("notices waiting", status.pending_notices.to_string()),
         ("mails due", waiting(&status.messages)),
         ("mails failed", status.failed_messages.to_string()),

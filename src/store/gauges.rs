@@ -69,6 +69,9 @@ pub struct Stock {
     pub revoked: u64,
     /// Keys whose row could not be understood; they count nowhere else.
     pub parked: u64,
+    /// Keys whose time for a purge is over, and that are there still, because nobody could be told,
+    /// or too lately.
+    pub deferred: u64,
     /// Active keys that expire within a day.
     pub expiring_1d: u64,
     /// Active keys that expire within a week.
@@ -167,6 +170,7 @@ pub async fn stock(db: &Db) -> Result<Stock, StoreError> {
         }
     }
     stock.overdue_notices = overdue(db, now).await?;
+    stock.deferred = deferred(db, now).await?;
     for (status, n) in by_status(db, "messages", [4, 6]).await? {
         match MessageStatus::of_code(status) {
             Some(MessageStatus::Failed) => stock.failed_messages = n,
@@ -175,6 +179,27 @@ pub async fn stock(db: &Db) -> Result<Stock, StoreError> {
         }
     }
     Ok(stock)
+}
+
+/// Keys whose time for a purge is over, and that are there still though nobody holds them: their
+/// purge was put off, until somebody could be told, or an operator revokes them.
+///
+/// # Errors
+/// As the database answers.
+pub async fn deferred(db: &Db, now: DateTime<Utc>) -> Result<u64, StoreError> {
+    let op = "count deferred purges";
+    let row = Sql::new(db.conn(), op)
+        .push(
+            "SELECT COUNT(*) FROM api_keys WHERE next_job = 2 AND state IN (2, 3) AND hold IS NULL \
+             AND window_ends_at <= ",
+        )
+        .bind(to_ms(now))
+        .push(" AND next_action_at > ")
+        .bind(to_ms(now))
+        .one(db.conn())
+        .await?;
+    let n = row.map(|row| count(&row, 0)).transpose();
+    Ok(n.map_err(StoreError::during(op))?.unwrap_or_default())
 }
 
 impl Stock {

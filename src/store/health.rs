@@ -11,7 +11,7 @@ use crate::{
     store::{
         CorruptKey, Db, StoreError,
         audit::{self, NewEvent},
-        from_ms,
+        from_ms, gauges,
         policies::PolicyBook,
         row::{KeyColumns, key_of},
         sql::Sql,
@@ -32,6 +32,8 @@ pub struct Health {
     pub due: Waiting,
     /// Keys the purge has to look at by now, and since when the oldest waits.
     pub purges: Waiting,
+    /// Keys whose purge was put off, because nobody could be told, or too lately.
+    pub n_deferred: u64,
     /// Keys that were put aside because their rows make no sense.
     pub n_parked: u64,
     /// Notices that wait for a message.
@@ -75,6 +77,7 @@ pub async fn health(db: &Db, now: DateTime<Utc>) -> Result<Health, StoreError> {
         n_revoked: of(&states, 3),
         due: waiting(conn, "next_action_at", due, now).await?,
         purges: waiting(conn, "next_action_at", purges, now).await?,
+        n_deferred: gauges::deferred(db, now).await?,
         n_parked: count(conn, "SELECT COUNT(*) FROM api_keys WHERE parked IS NOT NULL").await?,
         n_pending_notices: count(conn, "SELECT COUNT(*) FROM notices WHERE status = 1").await?,
         messages: waiting(conn, "next_attempt_at", sending, now).await?,

@@ -21,6 +21,7 @@ mod clock;
 mod daemon;
 mod deliver;
 mod demo;
+mod documents;
 mod history;
 mod http;
 mod import;

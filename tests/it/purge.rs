@@ -1,6 +1,7 @@
 //! What is purged, and what never is.
 
 use chrono::TimeDelta;
+use lapsed::store::{gauges, health, key_changes, policies::PolicyBook};
 
 use crate::{on_each_engine, support::app::days};
 
@@ -45,6 +46,28 @@ on_each_engine! {
         app.clock.advance(TimeDelta::hours(70));
         app.job("purge").await;
         assert_eq!(app.describe(1).await, "gone", "told 72 hours ago");
+    }
+}
+
+on_each_engine! {
+    async fn an_operator_decides_about_a_key_whose_owner_nobody_could_tell(app: TestApp) {
+        app.people().await;
+        app.key(1, days(0)).await;
+        app.sweep().await;
+        app.clock.advance(days(30));
+        app.sweep().await;
+        app.clock.advance(TimeDelta::milliseconds(1));
+        assert_eq!(gauges::deferred(&app.db, app.now()).await.unwrap(), 0, "nobody has asked yet");
+        app.job("purge").await;
+        assert_eq!(gauges::deferred(&app.db, app.now()).await.unwrap(), 1);
+        assert_eq!(health::health(&app.db, app.now()).await.unwrap().n_deferred, 1);
+
+        let book = PolicyBook::new((*app.deps.policies).clone());
+        key_changes::revoke(&app.db, &book, "operator", "key000000001", None).await.unwrap();
+        assert_eq!(gauges::deferred(&app.db, app.now()).await.unwrap(), 0, "it has been decided");
+        app.clock.advance(TimeDelta::hours(72));
+        app.job("purge").await;
+        assert_eq!(app.describe(1).await, "gone", "after the time for an undo, told or not");
     }
 }
 

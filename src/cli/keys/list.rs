@@ -47,6 +47,10 @@ pub(in crate::cli) struct ListArgs {
     /// Only those that the daemon has put aside because their rows make no sense.
     #[arg(long)]
     parked: bool,
+    /// Only those whose purge was put off, because nobody could be told, or too lately. `lapsed keys
+    /// revoke` decides about one.
+    #[arg(long)]
+    deferred: bool,
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 200)]
     limit: u64,
@@ -67,6 +71,7 @@ pub(super) async fn run(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
         }),
         expires_by: args.expires.map(|expires| expires.from(now)),
         only_parked: args.parked,
+        deferred_at: args.deferred.then_some(now),
         ..Filter::default()
     };
     // One more than is shown tells whether there are more.

@@ -46,6 +46,13 @@ struct Group<'a> {
     operations: Vec<(&'a str, &'a str, &'a Value)>,
 }
 
+impl Group<'_> {
+    /// What links to the group.
+    fn anchor(&self) -> String {
+        self.name.replace(' ', "-")
+    }
+}
+
 fn groups(document: &Value) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (path, methods) in document["paths"].as_object().into_iter().flatten() {
@@ -82,7 +89,7 @@ fn page(document: &Value, style_path: &str) -> Markup {
                     h1 { (title) " " span.soft { (version) } }
                     p { a href="/openapi.json" { "openapi.json" } }
                     @for group in &groups {
-                        h2 { a href={ "#" (group.name) } { (group.name) } }
+                        h2 { a href={ "#" (group.anchor()) } { (group.name) } }
                         ul {
                             @for (method, path, operation) in &group.operations {
                                 li {
@@ -98,7 +105,7 @@ fn page(document: &Value, style_path: &str) -> Markup {
                 main {
                     (prose(info["description"].as_str().unwrap_or_default()))
                     @for group in &groups {
-                        h2 id=(group.name) { (group.name) }
+                        h2 id=(group.anchor()) { (group.name) }
                         @for (method, path, operation) in &group.operations {
                             (operation::section(document, method, path, operation))
                         }

@@ -25,6 +25,7 @@ async fn the_page_shows_every_route_and_loads_its_own_style_alone() {
         for link in page.text.split("href=\"#").skip(1) {
             let anchor = link.split('"').next().unwrap();
             assert!(page.text.contains(&format!("id=\"{anchor}\"")), "{anchor}");
+            assert!(!anchor.contains(' '), "{anchor}");
         }
         let loaded = page.text.split("<link rel=\"stylesheet\" href=\"").nth(1).unwrap();
         let style = loaded.split('"').next().unwrap();

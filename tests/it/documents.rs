@@ -1,0 +1,20 @@
+//! The documents name what there is.
+
+use std::path::Path;
+
+/// Every `file.rs::test` that stands in backquotes.
+fn tests_named_in(text: &str) -> Vec<(&str, &str)> {
+    text.split('`').skip(1).step_by(2).filter_map(|name| name.split_once(".rs::")).collect()
+}
+
+#[test]
+fn every_test_that_a_document_names_is_there() {
+    let text = std::fs::read_to_string("docs/reliability.md").unwrap();
+    let named = tests_named_in(&text);
+    assert!(40 < named.len(), "only {} tests are named", named.len());
+    for (file, test) in named {
+        let path = Path::new("tests/it").join(format!("{file}.rs"));
+        let source = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(source.contains(&format!("fn {test}(")), "there is no {file}.rs::{test}");
+    }
+}
