@@ -201,7 +201,7 @@ async fn an_expired_key_is_brought_back_with_a_pasted_code_and_no_script() {
         // The link has done its work; it offers another, and says no more.
         browser.go(&link).await;
         browser.click("form[action$='/again'] button").await;
-        assert!(browser.page().await.contains("a new mail is on its way"));
+        browser.shows("a new mail is on its way").await;
         assert_ne!(site.link().await, link);
     })
     .await;

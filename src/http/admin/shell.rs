@@ -70,7 +70,6 @@ pub(super) fn page(
                 meta name="robots" content="noindex";
                 title { (title) " – lapsed" }
                 link rel="stylesheet" href=(*STYLE_PATH);
-                link rel="icon" href="data:,";
             }
             body {
                 a.skip href="#main" { (say("admin-skip")) }

@@ -13,6 +13,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::support::daemon::until;
+
 /// axe-core 4.14.1 (MPL-2.0), as it is published.
 const AXE: &str = include_str!("axe.min.js");
 /// What stands for an element in WebDriver's JSON.
@@ -66,6 +68,7 @@ impl Browser {
         ];
         let options = json!({ "args": args, "prefs": prefs, "binary": "/usr/bin/chromium" });
         let wanted = json!({ "browserName": "chrome", "goog:chromeOptions": options,
+            "timeouts": { "implicit": 10_000 },
             "goog:loggingPrefs": { "browser": "SEVERE" } });
         let mut browser = Self { driver, address, session: String::new() };
         let begun = browser
@@ -122,6 +125,11 @@ impl Browser {
     /// The page as it is, as HTML.
     pub async fn page(&self) -> String {
         self.ask("GET", "/source", json!({})).await.unwrap().as_str().unwrap().to_owned()
+    }
+
+    /// Looks until the page says `text`: without scripts, no driver waits for the next page.
+    pub async fn shows(&self, text: &str) {
+        until(text, async || self.page().await.contains(text).then_some(())).await;
     }
 
     async fn find(&self, css: &str) -> String {
