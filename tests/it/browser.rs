@@ -22,6 +22,7 @@ use crate::{
     api::Face,
     support::{
         app::{self, TestApp, days},
+        daemon::until,
         secrets::Secrets,
         smtp::{Plan, SmtpServer, sending::settings},
     },
@@ -233,12 +234,12 @@ async fn an_administrator_signs_in_over_plain_http_on_this_machine_and_every_pag
         let (_, token) = face.token(Role::Admin, None).await;
         let browser = Browser::open().await;
         browser.go(&format!("{}/admin", site.url)).await;
-        assert_eq!(browser.path().await, "/admin/sign-in");
+        browser.is_at("/admin/sign-in").await;
         browser.is_accessible().await;
         browser.fill("#token", &token).await;
         browser.press(&[ENTER]).await;
         // A browser keeps the cookie, for all its prefix says of TLS: this machine is trusted.
-        assert_eq!(browser.path().await, "/admin");
+        browser.is_at("/admin").await;
         let owner = face.ada().await;
         for path in [
             "/admin",
@@ -260,9 +261,11 @@ async fn an_administrator_signs_in_over_plain_http_on_this_machine_and_every_pag
         browser.go(&format!("{}/admin/keys/{}", site.url, key.id)).await;
         browser.fill("#name", "deploy").await;
         browser.click("button.bad").await;
-        assert!(!site.takes(key.expose()).await);
+        let is_dead = async || (!site.takes(key.expose()).await).then_some(());
+        until("the key is dead", is_dead).await;
+        browser.shows("revoked").await;
         browser.click(".who button").await;
-        assert_eq!(browser.path().await, "/admin/sign-in");
+        browser.is_at("/admin/sign-in").await;
         assert_eq!(browser.complaints().await, [""; 0]);
     })
     .await;

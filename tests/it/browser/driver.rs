@@ -132,13 +132,19 @@ impl Browser {
         until(text, async || self.page().await.contains(text).then_some(())).await;
     }
 
+    /// Looks until the browser is at `path`.
+    pub async fn is_at(&self, path: &str) {
+        until(path, async || (self.path().await == path).then_some(())).await;
+    }
+
+    /// Looks until the element is there: the page may be on its way.
     async fn find(&self, css: &str) -> String {
-        let asked = json!({ "using": "css selector", "value": css });
-        let found = self.ask("POST", "/element", asked).await;
-        match found {
-            Ok(element) => element[ELEMENT].as_str().unwrap().to_owned(),
-            Err(_) => panic!("no `{css}` in {}", self.page().await),
-        }
+        until(css, async || {
+            let asked = json!({ "using": "css selector", "value": css });
+            let element = self.ask("POST", "/element", asked).await.ok()?;
+            Some(element[ELEMENT].as_str()?.to_owned())
+        })
+        .await
     }
 
     /// Clicks on the element, as somebody with a mouse.
