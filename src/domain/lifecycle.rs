@@ -141,6 +141,18 @@ pub fn first_look(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Option<Next
     if is_due { Some(Next::Sweep(now)) } else { decision.next }
 }
 
+/// What counts as told once its owner has said that `key` is no longer needed: every reminder of
+/// its present end. That it has expired is told all the same, or it could not be purged. `None` if
+/// there is nothing to be quiet about.
+pub fn quieted(key: &Key) -> Option<Stage> {
+    let told = match key.state {
+        KeyState::Active { expires_at: Some(_) } => Stage::Expiring { days: 1 },
+        KeyState::Window { .. } => Stage::Closing,
+        KeyState::Active { expires_at: None } | KeyState::Revoked { .. } => return None,
+    };
+    key.last_stage.into_iter().chain([told]).min_by_key(|stage| stage.code())
+}
+
 /// The most urgent stage that `key` has passed already: what an import takes as told, so that
 /// nobody is mailed about the past. `None` if the first reminder is still to come.
 pub fn baseline(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Option<Stage> {

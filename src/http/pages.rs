@@ -100,6 +100,7 @@ pub fn router(pages: Pages) -> Router {
         .route("/k/{token}/{id}", get(open::key))
         .route("/k/{token}/{id}/rotate", post(act::rotate))
         .route("/k/{token}/{id}/stop", post(act::stop))
+        .route("/k/{token}/{id}/lapse", post(act::lapse))
         .route("/k/{token}/{id}/otp", post(enrol::begin))
         .route("/k/{token}/{id}/otp/confirm", post(enrol::confirm))
         .layer(DefaultBodyLimit::max(MAX_FORM))

@@ -22,7 +22,8 @@ use thiserror::Error;
 
 use crate::mail::{
     address::{EmailAddress, Mailbox, clean_name},
-    digest::Digest,
+    calendar::calendar,
+    digest::{Audience, Digest},
     render::Letter,
 };
 
@@ -35,6 +36,11 @@ const MAX_REFERENCES: usize = 10;
 /// Divides the parts. It is the same in every attempt, so every attempt sends the same bytes, and
 /// it can stand in no part: neither encoding ever writes `=_`.
 const BOUNDARY: &str = "=_lapsed";
+/// Divides the mail from what is attached to it, likewise. Neither begins like the other.
+const OUTER_BOUNDARY: &str = "=_whole";
+
+/// What is attached: entries for a calendar, that a later mail can move.
+const CALENDAR: &str = "text/calendar; charset=utf-8; method=PUBLISH";
 
 /// Who sends, as the operator has set it up.
 #[derive(Clone, Debug)]
@@ -135,10 +141,21 @@ fn compose(
     if let Some(reply_to) = &sender.reply_to {
         builder = builder.reply_to(mailbox(reply_to.name.as_deref(), &reply_to.address));
     }
+    let is_for_owner = matches!(digest.audience, Audience::Owner);
     let parts = MultiPart::alternative()
         .boundary(BOUNDARY)
         .singlepart(part(ContentType::TEXT_PLAIN, &letter.text))
         .singlepart(part(ContentType::TEXT_HTML, &letter.html));
+    let parts = match calendar(digest, domain, now).filter(|_| is_for_owner) {
+        None => parts,
+        Some(calendar) => MultiPart::mixed().boundary(OUTER_BOUNDARY).multipart(parts).singlepart(
+            SinglePart::builder()
+                .header(ContentType::parse(CALENDAR).map_err(|_| BuildError::NotSendable)?)
+                .header(header::ContentDisposition::attachment("expiry.ics"))
+                .header(ContentTransferEncoding::Base64)
+                .body(calendar),
+        ),
+    };
     Ok(builder.multipart(parts)?.formatted())
 }
 

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod build;
+mod calendar;
 pub mod digest;
 pub mod files;
 pub mod memory;

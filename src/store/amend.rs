@@ -89,3 +89,19 @@ pub(super) async fn void_notices(
     };
     Sql::new(conn, "void notices").update_from(&update, &batch).execute(conn).await
 }
+
+/// Makes the reminders that wait to be told of a key void: its owner has said that it is no longer
+/// needed. Counts them.
+pub(super) async fn quiet_notices(
+    conn: &impl ConnectionTrait,
+    KeyId(id): KeyId,
+) -> Result<u64, StoreError> {
+    Sql::new(conn, "void reminders")
+        .push(
+            "UPDATE notices SET status = 5, reason = 'its owner no longer needs it' \
+             WHERE status IN (1, 2) AND (stage > 0 OR stage = -1) AND key_id = ",
+        )
+        .bind(id)
+        .execute(conn)
+        .await
+}

@@ -141,6 +141,8 @@ pub struct NoticeFilter {
     pub tenant_id: Option<i64>,
     /// With a number below this one.
     pub before: Option<i64>,
+    /// Only those whose mail failed or is put aside.
+    pub is_mail_stuck: bool,
 }
 
 /// Up to `limit` notices that meet `filter`, newest first.
@@ -171,6 +173,9 @@ pub async fn notices(
         if let Some(value) = value {
             sql = sql.push(column).bind(value);
         }
+    }
+    if filter.is_mail_stuck {
+        sql = sql.push(" AND m.status IN (4, 6)");
     }
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = sql.push(" ORDER BY n.id DESC LIMIT ").bind(limit).all(conn).await?;

@@ -185,6 +185,41 @@ pub async fn hold(
     Ok(tx.commit().await?)
 }
 
+/// Lets a key lapse, since its owner no longer needs it: no more reminders are sent of its present
+/// end, and those that wait are not sent either. A rotation before it is purged takes that back.
+///
+/// # Errors
+/// [`KeyError::Revoked`] for a key that has ended for good; else what stands against it.
+pub async fn let_lapse(
+    db: &Db,
+    policies: &PolicyBook,
+    actor: &str,
+    public_id: &str,
+) -> Result<(), KeyError> {
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
+    let row = locked(&tx, public_id).await?;
+    let key = row::to_key(&row)?;
+    let last_stage = lifecycle::quieted(&key).ok_or(KeyError::Revoked)?;
+    let key = Key { last_stage: Some(last_stage), ..key };
+    let policy = policies.of(row.tenant_id, row.environment_id, key.kind);
+    let (next_job, next_action_at) = next_columns(lifecycle::first_look(&key, policy, now));
+    let change = api_keys::ActiveModel {
+        last_stage: Set(Some(last_stage.code())),
+        next_job: Set(next_job),
+        next_action_at: Set(next_action_at),
+        version: Set(row.version + 1),
+        ..Default::default()
+    };
+    let query = api_keys::Entity::update_many().set(change).filter(api_keys::Column::Id.eq(row.id));
+    query.exec(&*tx).await.map_err(StoreError::during("let a key lapse"))?;
+    let id = KeyId(row.id);
+    amend::quiet_notices(&*tx, id).await?;
+    let detail = serde_json::json!({ "expires_at": key.expires_at() });
+    record(&*tx, actor, "key.unneeded", id, (row.tenant_id, row.owner_id), detail, now).await?;
+    Ok(tx.commit().await?)
+}
+
 fn see_version(row: &api_keys::Model, version: Option<i64>) -> Result<(), KeyError> {
     if version.is_none_or(|version| version == row.version) { Ok(()) } else { Err(KeyError::Stale) }
 }

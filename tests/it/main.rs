@@ -13,6 +13,7 @@ mod api;
 mod audit;
 mod bad_rows;
 mod brake;
+mod browser;
 mod canary;
 mod cli;
 mod cli_secrets;

@@ -287,6 +287,42 @@ on_each_engine! {
 }
 
 on_each_engine! {
+    async fn a_key_that_is_no_longer_needed_ends_without_another_reminder(app: TestApp) {
+        let app = app.with(|deps| enable(deps, "https://keys.example"));
+        let secrets = Secrets::new(&app).await;
+        let key = secrets.create().await;
+        app.clock.advance(days(83));
+        let link = newest_link(&app).await;
+        let site = Site::open(&secrets).await;
+        let lapse = format!("/k/{}/{}/lapse", link.expose(), key.id);
+        let done = site.post(&lapse, "").await;
+        assert!(done.status == 200 && done.body.contains("You are reminded no more"), "{}", done.body);
+        assert_eq!(secrets.finding(&key).await, "valid", "it goes on to its end");
+        let n_mails = app.subjects().len();
+        app.clock.advance(days(6));
+        app.pass().await;
+        assert_eq!(app.subjects().len(), n_mails, "no reminder of the last day");
+        app.clock.advance(days(1));
+        app.pass().await;
+        assert_eq!(app.subjects().len(), n_mails + 1, "but that it has expired");
+        let link = sent(&app).pop().unwrap();
+        site.post(&format!("/k/{}/{}/lapse", link.expose(), key.id), "").await;
+        app.clock.advance(days(6));
+        app.pass().await;
+        assert_eq!(app.subjects().len(), n_mails + 1, "and nothing of the window's last day");
+
+        let done = site.post(&format!("/k/{}/{}/rotate", link.expose(), key.id), "").await;
+        let new = secret_in(&done.body).expect("whoever thinks better of it is in time");
+        assert_eq!(secrets.verify(new).await.finding.as_str(), "valid");
+        app.clock.advance(days(60));
+        let n_mails = app.subjects().len();
+        app.pass().await;
+        assert_eq!(app.subjects().len(), n_mails + 1, "and is reminded again");
+        site.close().await;
+    }
+}
+
+on_each_engine! {
     async fn a_key_is_stopped_only_by_its_name(app: TestApp) {
         let app = app.with(|deps| enable(deps, "https://keys.example"));
         let secrets = Secrets::new(&app).await;

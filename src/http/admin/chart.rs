@@ -7,6 +7,8 @@ use crate::http::admin::{shell, visit::Visit};
 
 const BAR: usize = 8;
 const HEIGHT: u64 = 120;
+/// Room above the bars, for the greatest number.
+const TOP: i64 = 24;
 
 /// Draws what expires on each day from `first` on.
 pub(super) fn expiries(visit: &Visit, first: NaiveDate, counts: &[u64]) -> Markup {
@@ -17,9 +19,10 @@ pub(super) fn expiries(visit: &Visit, first: NaiveDate, counts: &[u64]) -> Marku
     let full: Vec<_> = counts.iter().enumerate().filter(|(_, n)| **n > 0).collect();
     html! {
         p { (title) }
-        svg.chart role="img" aria-label=(title) viewBox={ "0 0 " (counts.len() * BAR) " " (HEIGHT + 18) } {
-            @for week in (0..counts.len()).step_by(14) {
-                text x=(week * BAR) y=(HEIGHT + 14) { (day(week).format("%m-%d")) }
+        svg.chart role="img" aria-label=(title) viewBox={ "0 " (-TOP) " " (counts.len() * BAR) " " (HEIGHT + TOP.unsigned_abs() + 24) } {
+            text x="0" y="-6" { (most) }
+            @for (nth, week) in (0..counts.len()).step_by(14).enumerate() {
+                text.odd[nth % 2 == 1] x=(week * BAR) y=(HEIGHT + 19) { (day(week).format("%m-%d")) }
             }
             @for (n, count) in &full {
                 @let height = (**count * HEIGHT / most).max(2);

@@ -130,23 +130,24 @@ pub(super) async fn list(
             @if let Some(day) = typed(&query.day) { (form::text("day", &visit.say("admin-day"), Some(day))) }
             button { (visit.say("admin-filter")) }
         }
-        (table(&visit, &keys, admin.api.now().await?))
+        (table(&visit, &keys, admin.api.now().await?, "admin-keys"))
         (shell::more(&visit, last.map(|last| query.after(last))))
     };
     Ok(shell::of(&visit, &visit.say("admin-keys"), "/admin/keys", &body))
 }
 
-/// Keys as a table.
+/// Keys as a table, which is called by the message `label`.
 pub(super) fn table(
     visit: &Visit,
     keys: &[KeyView],
     now: chrono::DateTime<chrono::Utc>,
+    label: &str,
 ) -> maud::Markup {
     if keys.is_empty() {
         return html! { p { (visit.say("admin-nothing")) } };
     }
     html! {
-        div.wide tabindex="0" role="region" aria-label=(visit.say("admin-keys")) { table {
+        div.wide tabindex="0" role="region" aria-label=(visit.say(label)) { table {
             thead { tr {
                 th scope="col" { (visit.say("admin-name")) }
                 th scope="col" { (visit.say("admin-state")) }

@@ -38,6 +38,8 @@ const STATUSES: [&str; 9] =
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
     status: Option<String>,
+    /// `stuck`: only those whose mail failed or is put aside.
+    mail: Option<String>,
     cursor: Option<String>,
 }
 
@@ -53,21 +55,33 @@ pub(super) async fn list(
     };
     let before = Some(form::cursor(&query.cursor)?).filter(|before| *before > 0);
     let tenant_id = visit.caller.tenant_id();
-    let filter = NoticeFilter { status, tenant_id, before, ..NoticeFilter::default() };
+    let is_mail_stuck = match typed(&query.mail) {
+        None => false,
+        Some("stuck") => true,
+        Some(_) => return Err(malformed("no such mail").into()),
+    };
+    let filter =
+        NoticeFilter { status, tenant_id, before, is_mail_stuck, ..NoticeFilter::default() };
     let found = history::notices(admin.api.db()?, filter, PAGE as u64 + 1).await?;
     let (notices, last) = form::page(found, |notice| notice.id);
     let next = last.map(|last| {
         let last = last.to_string();
-        let fields = [("status", typed(&query.status)), ("cursor", Some(last.as_str()))];
+        let fields = [
+            ("status", typed(&query.status)),
+            ("mail", typed(&query.mail)),
+            ("cursor", Some(last.as_str())),
+        ];
         form::address("/admin/notices", &fields)
     });
     let statuses = STATUSES.map(|word| match word {
         "" => (word, visit.say("admin-any")),
         word => (word, word.to_owned()),
     });
+    let mails = [("", visit.say("admin-any")), ("stuck", visit.say("admin-stuck"))];
     let body = html! {
         form.filters method="get" action="/admin/notices" role="search" {
             (form::choice("status", &visit.say("admin-state"), typed(&query.status), &statuses))
+            (form::choice("mail", &visit.say("admin-mail"), typed(&query.mail), &mails))
             button { (visit.say("admin-filter")) }
         }
         @if notices.is_empty() { p { (visit.say("admin-nothing")) } } @else {

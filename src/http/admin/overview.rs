@@ -73,7 +73,7 @@ fn of_tenant(visit: &Visit, found: &Overview) -> Vec<Alert> {
     [
         ("admin-alert-unreachable", found.n_unreachable, Some("/admin/owners?mail=refused")),
         ("admin-alert-notices", found.n_failed_notices, Some("/admin/notices?status=failed")),
-        ("admin-alert-mails", found.n_stuck_mails, Some("/admin/notices?status=queued")),
+        ("admin-alert-mails", found.n_stuck_mails, Some("/admin/notices?mail=stuck")),
         ("admin-alert-parked", found.n_parked, Some("/admin/keys?state=parked")),
         ("admin-alert-deferred", found.n_deferred, Some("/admin/keys?state=deferred")),
         ("admin-alert-held", found.n_held, Some("/admin/keys?state=held")),

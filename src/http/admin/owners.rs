@@ -23,14 +23,16 @@ use crate::{
         },
     },
     store::{
-        access,
+        Db, StoreError, access,
         key_list::{self, KeyView},
         owners::{self, Filter, Owner},
     },
 };
 
-/// The most keys of an owner that are shown.
-const MOST: u64 = 200;
+/// The most keys of an owner that are shown, and that a preview lists. It counts all.
+const MOST: usize = 200;
+/// How many are read at a time to be counted.
+const BATCH: u64 = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -132,10 +134,15 @@ pub(super) async fn show(
     let owner = visit.caller.owner(&admin.api, &id).await?;
     let now = admin.api.now().await?;
     let filter = key_list::Filter { owner_id: Some(owner.id), ..Default::default() };
-    let found = key_list::list(admin.api.db()?, &filter, 0, MOST).await?;
-    let end = match &preview.end {
+    let mut found = key_list::list(admin.api.db()?, &filter, 0, MOST as u64 + 1).await?;
+    let is_more = found.len() > MOST;
+    found.truncate(MOST);
+    let ending = match &preview.end {
         None => None,
-        Some(_) => Some(form::day(typed(&preview.end))?.unwrap_or(now)),
+        Some(_) => {
+            let end = form::day(typed(&preview.end))?.unwrap_or(now);
+            Some(ending(admin.api.db()?, &owner, end, now).await?)
+        }
     };
     let body = html! {
         section { dl {
@@ -145,11 +152,18 @@ pub(super) async fn show(
             dt { (visit.say("admin-tenant")) } dd { (owner.tenant) }
             dt { (visit.say("admin-access-ends")) } dd { (shell::maybe_at(&visit, owner.access_ends_at, "admin-no-end")) }
         } }
-        section { h2 { (visit.say("admin-keys")) } (keys::table(&visit, &found, now)) }
+        section {
+            h2 { (visit.say("admin-keys")) }
+            (keys::table(&visit, &found, now, "admin-keys"))
+            @if is_more {
+                @let all = form::address("/admin/keys", &[("q", Some(&owner.email))]);
+                p { a href=(all) { (visit.say("admin-all-keys")) } }
+            }
+        }
         @if visit.may(Operate::ROLES) {
-            @match end {
+            @match &ending {
                 None => (ask_when(&visit, &owner)),
-                Some(end) => (would_end(&visit, &owner, &found, end, now, preview.end.as_deref())),
+                Some(ending) => (would_end(&visit, &owner, ending, now, preview.end.as_deref())),
             }
         }
     };
@@ -170,23 +184,61 @@ fn ask_when(visit: &Visit, owner: &Owner) -> Markup {
     }
 }
 
+/// What ends with an owner's access.
+struct Ending {
+    at: DateTime<Utc>,
+    /// All the keys that would outlive it.
+    n: u64,
+    /// The first of them.
+    keys: Vec<KeyView>,
+}
+
+/// Looks at every key of the owner's, and not only at those that are shown.
+async fn ending(
+    db: &Db,
+    owner: &Owner,
+    at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Ending, StoreError> {
+    let filter = key_list::Filter {
+        owner_id: Some(owner.id),
+        state: Some(key_list::State::Active),
+        outlives: Some(at),
+        ..Default::default()
+    };
+    let mut ending = Ending { at, n: 0, keys: Vec::new() };
+    let mut after = 0;
+    loop {
+        let batch = key_list::list(db, &filter, after, BATCH).await?;
+        let is_last = batch.len() < usize::try_from(BATCH).unwrap_or(usize::MAX);
+        after = batch.last().map_or(after, |key| key.id);
+        // What has expired and waits for the sweep ends without this.
+        for key in batch.into_iter().filter(|key| key.state_word(now) == "active") {
+            ending.n += 1;
+            if ending.keys.len() < MOST {
+                ending.keys.push(key);
+            }
+        }
+        if is_last {
+            return Ok(ending);
+        }
+    }
+}
+
 fn would_end(
     visit: &Visit,
     owner: &Owner,
-    found: &[KeyView],
-    end: DateTime<Utc>,
+    ending: &Ending,
     now: DateTime<Utc>,
     day: Option<&str>,
 ) -> Markup {
-    let outlives = |key: &&KeyView| {
-        key.state_word(now) == "active" && key.expires_at.is_none_or(|expires| end < expires)
-    };
-    let ending: Vec<KeyView> = found.iter().filter(outlives).cloned().collect();
+    let n_hidden = ending.n.saturating_sub(ending.keys.len() as u64);
     html! {
         section.danger #preview {
             h2 { (visit.say("admin-offboard")) }
-            p { (shell::count(visit, "admin-would-end", ending.len() as u64)) " " (shell::at(end)) }
-            (keys::table(visit, &ending, now))
+            p { (shell::count(visit, "admin-would-end", ending.n)) " " (shell::at(ending.at)) }
+            (keys::table(visit, &ending.keys, now, "admin-ending"))
+            @if n_hidden > 0 { p { (shell::count(visit, "admin-and-more", n_hidden)) } }
             form method="post" action={ "/admin/owners/" (owner.public_id) "/offboard" } {
                 (shell::secret(visit))
                 input type="hidden" name="end" value=[day];

@@ -12,6 +12,7 @@ use crate::{
     domain::{
         identity::KeyKind,
         plan::{self, Plan},
+        spread::Spread,
     },
     http::{
         admin::{
@@ -23,7 +24,7 @@ use crate::{
         },
         v1::{
             auth::{Demand as _, Govern},
-            refusal::malformed,
+            refusal::{malformed, stale},
         },
     },
     store::{
@@ -31,8 +32,10 @@ use crate::{
         policies::{
             EffectiveField,
             change::{self, Edit, Scope},
+            shorten,
             simulate::{self, Simulation},
         },
+        seen::Tag,
         tenants::{self, Tenant},
     },
 };
@@ -64,9 +67,32 @@ pub(super) struct Change {
     kind: Option<String>,
     field: Option<String>,
     value: Option<String>,
+    /// Days of notice for keys that would live too long, if they shall get a sooner date at all.
+    notice: Option<String>,
+    /// Days over which those dates are spread.
+    spread: Option<String>,
+    /// The rules as they were when the change was tried out.
+    seen: Option<String>,
 }
 
 impl Change {
+    /// How the change reaches the keys that exist; `None`: they keep their dates.
+    fn spread(&self) -> Result<Option<Spread>, Failure> {
+        let days = |text: &Option<String>| typed(text).map(str::parse::<u16>).transpose();
+        let (notice, over) = (days(&self.notice), days(&self.spread));
+        let (Ok(notice), Ok(over)) = (notice, over) else {
+            return Err(malformed("no number of days").into());
+        };
+        let Some(notice) = notice else {
+            return match over {
+                None => Ok(None),
+                Some(_) => Err(malformed("new dates need days of notice").into()),
+            };
+        };
+        let spread = Spread::new(notice, over.unwrap_or(0));
+        spread.map(Some).map_err(|error| malformed(error.to_string()).into())
+    }
+
     fn kind(&self) -> Result<Option<KeyKind>, Failure> {
         let kind = typed(&self.kind).map(str::parse).transpose();
         kind.map_err(|_| malformed("no such kind").into())
@@ -109,15 +135,16 @@ pub(super) async fn show(
     let environment_id = environment.as_ref().map_or(0, |environment| environment.id);
     let of = |kind: &KeyKind| book.effective(tenant.id, environment_id, *kind);
     let effective: Vec<_> = KeyKind::ALL.iter().map(of).collect();
+    let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind: asked.kind()? };
+    let seen = Tag::of(&scope.effective(&book));
+    let spread = asked.spread()?;
     let tried = match asked.edit()? {
         None => None,
         Some(edit) => {
             let (db, base) = (admin.api.db()?, admin.api.base()?);
-            let kind = asked.kind()?;
-            let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind };
             let (new, _) = change::preview(db.conn(), &base, &scope, &[edit]).await?;
             let until = plan::until(admin.api.now().await?, TimeDelta::days(30));
-            Some(simulate::simulate(db, (&book, &new), &scope, until, None).await?)
+            Some(simulate::simulate(db, (&book, &new), &scope, until, spread.as_ref()).await?)
         }
     };
     let title = match &environment {
@@ -135,12 +162,14 @@ pub(super) async fn show(
                 (fields(&visit, &asked, effective.first()))
                 button { (visit.say("admin-try")) }
             }
-            @if let Some(found) = &tried { (outcome(&visit, found)) }
+            @if let Some(found) = &tried { (outcome(&visit, found, spread.as_ref())) }
             @if tried.is_some() && visit.may(Govern::ROLES) {
                 form method="post" action={ (path) } {
                     (shell::secret(&visit))
                     (hidden("environment", &asked.environment)) (hidden("kind", &asked.kind))
                     (hidden("field", &asked.field)) (hidden("value", &asked.value))
+                    (hidden("notice", &asked.notice)) (hidden("spread", &asked.spread))
+                    input type="hidden" name="seen" value=(seen);
                     button { (visit.say("admin-apply")) }
                 }
             }
@@ -164,6 +193,17 @@ fn fields(visit: &Visit, asked: &Change, some: Option<&Vec<EffectiveField>>) -> 
         (form::choice("field", &visit.say("admin-field"), typed(&asked.field), &names))
         (form::text("value", &visit.say("admin-value"), typed(&asked.value)))
         (form::choice("kind", &visit.say("admin-kind"), typed(&asked.kind), &kinds))
+        (form::text("notice", &visit.say("admin-notice-days"), typed(&asked.notice)))
+        (form::text("spread", &visit.say("admin-spread-days"), typed(&asked.spread)))
+    }
+}
+
+/// A value as people write it.
+fn shown(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(word) => word.clone(),
+        serde_json::Value::Array(all) => all.iter().map(shown).collect::<Vec<_>>().join(", "),
+        value => value.to_string(),
     }
 }
 
@@ -178,14 +218,14 @@ fn table(visit: &Visit, effective: &[Vec<EffectiveField>]) -> Markup {
             tbody { @for row in 0..rows { tr {
                 th scope="row" { (effective[0][row].field) }
                 @for fields in effective { @if let Some(field) = fields.get(row) {
-                    td { (field.value) br; span.soft { (visit.say(&format!("admin-origin-{}", field.origin))) } }
+                    td { (shown(&field.value)) br; span.soft { (visit.say(&format!("admin-origin-{}", field.origin))) } }
                 } }
             } } }
         } }
     }
 }
 
-fn outcome(visit: &Visit, found: &Simulation) -> Markup {
+fn outcome(visit: &Visit, found: &Simulation, spread: Option<&Spread>) -> Markup {
     let total = |plan: &Plan| plan.total();
     let (before, after) = (total(&found.before), total(&found.after));
     let rows = [
@@ -194,7 +234,7 @@ fn outcome(visit: &Visit, found: &Simulation) -> Markup {
         ("admin-sim-purged", before.n_purged, after.n_purged),
     ];
     html! {
-        table {
+        table.plain {
             caption { (visit.say("admin-sim-days")) }
             thead { tr { td {} th.n scope="col" { (visit.say("admin-before")) } th.n scope="col" { (visit.say("admin-after")) } } }
             tbody { @for (id, before, after) in rows { tr { th scope="row" { (visit.say(id)) } td.n { (before) } td.n { (after) } } } }
@@ -203,12 +243,19 @@ fn outcome(visit: &Visit, found: &Simulation) -> Markup {
             li { (shell::count(visit, "admin-sim-keys", found.n_keys)) }
             li { (shell::count(visit, "admin-sim-next", found.n_other_next)) }
             li { (shell::count(visit, "admin-sim-window", found.n_other_window)) }
-            li { (shell::count(visit, "admin-sim-long", found.n_too_long)) }
+            @if spread.is_none() { li { (shell::count(visit, "admin-sim-long", found.n_too_long)) } }
+            @else {
+                li {
+                    (shell::count(visit, "admin-sim-shortened", found.n_shortened))
+                    @if let Some(first) = found.first_end { " " (shell::at(first)) }
+                }
+            }
         }
     }
 }
 
-/// `POST /admin/policies/{tenant}`: makes the change that was tried out.
+/// `POST /admin/policies/{tenant}`: makes the change that was tried out, and does to the keys that
+/// exist what was shown. Nothing is changed if the rules are not those it was tried out on.
 pub(super) async fn apply(
     State(admin): State<Admin>,
     visit: Visit,
@@ -218,9 +265,18 @@ pub(super) async fn apply(
     let edit = sent.edit()?.ok_or_else(|| malformed("no field and no value"))?;
     let (tenant, environment) = place(&admin, &visit, &tenant, &sent).await?;
     let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind: sent.kind()? };
-    let (db, base) = (admin.api.db()?, admin.api.base()?);
-    let book = change::set(db, &visit.caller.actor, &base, &scope, &[edit]).await?;
+    let spread = sent.spread()?;
+    let seen = typed(&sent.seen).ok_or_else(|| malformed("try the change out first"))?;
+    let present = Tag::of(&scope.effective(&admin.api.policies().await?));
+    if present.to_string() != seen {
+        return Err(stale().into());
+    }
+    let (db, base, actor) = (admin.api.db()?, admin.api.base()?, &visit.caller.actor);
+    let book = change::set_if(db, actor, &base, (&scope, Some(&present)), &[edit]).await?;
     simulate::reschedule(db, &book, &scope).await?;
+    if let Some(spread) = spread {
+        shorten(db, actor, &book, &scope, &spread).await?;
+    }
     let path = format!("/admin/policies/{}", tenant.slug);
     let to = form::address(&path, &[("environment", typed(&sent.environment))]);
     Ok(Redirect::to(&to).into_response())

@@ -19,7 +19,7 @@ use crate::http::{
     v1::auth::{Audit, Demand as _},
 };
 
-const STYLE: &str = include_str!("style.css");
+const STYLE: &str = concat!(include_str!("../palette.css"), include_str!("style.css"));
 
 /// Where the style is: a path that changes with it, so that it can be kept for ever.
 static STYLE_PATH: LazyLock<String> = LazyLock::new(|| {
@@ -70,7 +70,6 @@ pub(super) fn page(
                 meta name="robots" content="noindex";
                 title { (title) " – lapsed" }
                 link rel="stylesheet" href=(*STYLE_PATH);
-                link rel="icon" href="data:,";
             }
             body {
                 a.skip href="#main" { (say("admin-skip")) }

@@ -16,7 +16,7 @@ use crate::domain::identity::PublicId;
 const FREE: u32 = 5;
 /// The wait after the last of them.
 const WAIT: Duration = Duration::from_secs(60);
-/// Tokens that are remembered. More are only there when somebody makes ids up.
+/// Tokens that are remembered. More of them are only there when somebody makes ids up.
 const MOST: usize = 1000;
 
 /// How often somebody was wrong, by token. Cheap to clone.
@@ -29,7 +29,11 @@ impl Throttle {
         let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tries.retain(|_, (_, last)| now.saturating_duration_since(*last) < WAIT);
         if tries.len() >= MOST && !tries.contains_key(&id) {
-            return false;
+            // Whoever makes ids up must keep nobody out. The one forgotten is the one that was
+            // wrong the least often, and of those the one that has been quiet the longest: a token
+            // that somebody guesses at goes on being counted.
+            let least = tries.iter().min_by_key(|(_, tried)| **tried).map(|(id, _)| *id);
+            least.map(|id| tries.remove(&id));
         }
         let (n, last) = tries.entry(id).or_insert((0, now));
         if *n >= FREE {
@@ -59,5 +63,24 @@ mod tests {
         assert!(throttle.admits(one, now + WAIT));
         throttle.worked(one);
         assert_eq!((0..20).filter(|_| throttle.admits(one, now + WAIT)).count(), 5);
+    }
+
+    #[test]
+    fn a_flood_of_ids_neither_keeps_anybody_out_nor_clears_who_is_guessed_at() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        let made_up = |n: u32| {
+            let mut bytes = [0; 12];
+            bytes[..4].copy_from_slice(&n.to_be_bytes());
+            PublicId::from_random(bytes.map(|byte| byte % 62))
+        };
+        let guessed_at = PublicId::from_random([61; 12]);
+        assert_eq!((0..20).filter(|_| throttle.admits(guessed_at, now)).count(), 5);
+        for n in 0..5000 {
+            throttle.admits(made_up(n), now);
+        }
+        assert!(throttle.admits(PublicId::from_random([60; 12]), now), "a token of somebody's");
+        assert!(!throttle.admits(guessed_at, now));
+        let remembered = throttle.0.lock().unwrap().len();
+        assert_eq!(remembered, MOST);
     }
 }

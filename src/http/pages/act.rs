@@ -113,6 +113,22 @@ pub(super) async fn stop(visit: Visit, sent: Result<Form<StopForm>, FormRejectio
     visit.answer(done).await
 }
 
+/// `POST /k/{token}/{id}/lapse`: the key is no longer needed, and its owner is reminded no more.
+pub(super) async fn lapse(visit: Visit) -> Response {
+    let done = async {
+        let opened = &visit.opened;
+        // A new secret was asked for after this link was sent.
+        if opened.linked.is_used {
+            return show::key(&visit, None).await;
+        }
+        let (db, policies, who) = (&visit.house()?.db, &opened.policies, opened.actor());
+        key_changes::let_lapse(db, policies, &who, &opened.linked.public_id).await?;
+        Ok(show::lapsing(&visit))
+    };
+    let done = done.await;
+    visit.answer(done).await
+}
+
 /// `POST /k/{token}/again`: a new mail with a new link, if there is anything to open; the answer is
 /// the same if not.
 pub(super) async fn again(

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use axum::{Router, http::header, routing::get};
 use sha2::{Digest as _, Sha256};
 
-const STYLE: &str = include_str!("style.css");
+const STYLE: &str = concat!(include_str!("../palette.css"), include_str!("style.css"));
 const SCRIPT: &str = include_str!("enhance.js");
 
 /// Where the style is.

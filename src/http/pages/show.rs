@@ -50,6 +50,7 @@ pub(super) async fn key(visit: &Visit, failure: Option<&Failure>) -> Result<Resp
             }
         } @else if state == "active" || state == "expired" {
             (rotate(language, opened, state == "active"))
+            @if opened.view.expires_at.is_some() { (unneeded(language, opened)) }
         }
         @if state != "revoked" { (stop(language, opened)) }
     };
@@ -127,6 +128,34 @@ fn rotate(language: Language, opened: &Opened, is_active: bool) -> Markup {
             }
         }
     }
+}
+
+fn unneeded(language: Language, opened: &Opened) -> Markup {
+    let say = |id: &str| language.say(id);
+    html! {
+        section {
+            h2 { (say("lapse-title")) }
+            p { (say("lapse-note")) }
+            form method="post" action={ (opened.path()) "/lapse" } {
+                button.plain { (say("lapse")) }
+            }
+        }
+    }
+}
+
+/// The page of a key that nobody needs any more.
+pub(super) fn lapsing(visit: &Visit) -> Response {
+    let (language, opened) = (visit.language, &visit.opened);
+    let end = if opened.is_active() { opened.view.expires_at } else { opened.view.window_ends_at };
+    let id = if opened.is_active() { "lapsing-active" } else { "lapsing-window" };
+    let end = end.map(|end| at(opened, end)).unwrap_or_default();
+    let body = html! {
+        section {
+            p { (language.say_with(id, "at", &end)) }
+            p { a href=(opened.path()) { (language.say("to-key")) } }
+        }
+    };
+    shell::page(language, StatusCode::OK, &language.say("lapsing-title"), &body)
 }
 
 fn stop(language: Language, opened: &Opened) -> Markup {

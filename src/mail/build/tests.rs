@@ -83,7 +83,7 @@ fn headers_say_who_what_and_that_a_machine_wrote() {
     List-Id: <lapsed.example.org>
     Reply-To: =?utf-8?b?T3BzLCBhbGw=?= <ops@example.org>
     MIME-Version: 1.0
-    Content-Type: multipart/alternative; boundary="=_lapsed"
+    Content-Type: multipart/mixed; boundary="=_whole"
     "#);
     assert_eq!(built.from, "keys@example.org");
     assert_eq!(built.to, ["ada@example.org"]);

@@ -12,7 +12,7 @@ fn form(path: &str) -> &'static str {
         "/admin/keys/{id}/extend" => "days=300",
         "/admin/keys/{id}/hold" => "reason=test",
         "/admin/owners/{id}/offboard" => "name=ada@acme.example",
-        "/admin/policies/{tenant}" => "field=window_days&value=9",
+        "/admin/policies/{tenant}" => "field=window_days&value=9&seen=0",
         "/admin/notices/{id}/retry" | "/admin/sign-out" => "",
         _ => panic!("say what {path} is to be tried with"),
     }
@@ -61,8 +61,9 @@ on_each_engine! {
         let desk = Desk::new(&app).await;
         let targets = targets(&desk).await;
         for role in Role::ALL {
+            // Signing out is the last of the routes.
+            let browser = desk.holder(*role, None).await;
             for route in admin::routes() {
-                let browser = desk.holder(*role, None).await;
                 let path = targets.at(route.path);
                 let reply = match route.method {
                     "POST" => desk.post(&browser, &path, form(route.path)).await,

@@ -113,12 +113,94 @@ on_each_engine! {
         assert!(!tried.text.contains("from the tenant"), "nothing was set");
         let viewer = desk.holder(Role::Viewer, None).await;
         assert!(!desk.get(&viewer, asked).await.text.contains("Apply this change"));
-        let set = desk.post(&browser, "/admin/policies/acme", "field=window_days&value=3&kind=user").await;
+        let (change, path) = ("field=window_days&value=3&kind=user", "/admin/policies/acme");
+        assert_eq!(desk.post(&browser, path, change).await.status, 400, "nobody has tried it out");
+        let set = desk.post(&browser, path, &format!("{change}&seen={}", seen_in(&tried.text))).await;
         assert_eq!(set.status, 303, "{}", set.text);
+        let late = desk.post(&browser, path, &format!("{change}&seen={}", seen_in(&tried.text))).await;
+        assert!(late.status == 412 && late.text.contains("Somebody else changed this"), "{}", late.text);
         let after = desk.get(&browser, "/admin/policies/acme").await;
         assert_eq!(after.text.matches("from the tenant").count(), 1, "{}", after.text);
-        let wrong = desk.post(&browser, "/admin/policies/acme", "field=window_day&value=3").await;
+        let wrong = desk.get(&browser, "/admin/policies/acme?field=window_day&value=3").await;
         assert!(wrong.status == 422 && wrong.text.contains("unknown field"), "{}", wrong.text);
+    }
+}
+
+/// What a page says the rules were when a change was tried out.
+fn seen_in(page: &str) -> &str {
+    let (_, rest) = page.split_once("name=\"seen\" value=\"").expect("a change was tried out");
+    rest.split('"').next().unwrap()
+}
+
+on_each_engine! {
+    async fn a_stricter_policy_reaches_the_keys_that_exist_as_it_was_tried_out(app: TestApp) {
+        let desk = Desk::new(&app).await;
+        for id in 101..=103 {
+            app.key(id, days(80)).await;
+        }
+        let browser = desk.root().await;
+        let change = "field=max_ttl_days&value=20&kind=user&notice=10&spread=5";
+        let tried = desk.get(&browser, &format!("/admin/policies/acme?{change}")).await;
+        assert!(tried.text.contains("3 would end sooner"), "{}", tried.text);
+        let ends = "SELECT expires_at FROM api_keys WHERE id BETWEEN 101 AND 103";
+        let before: Vec<i64> = app.column(ends).await;
+        let form = format!("{change}&seen={}", seen_in(&tried.text));
+        assert_eq!(desk.post(&browser, "/admin/policies/acme", &form).await.status, 303);
+        let after: Vec<i64> = app.column(ends).await;
+        let first = (app.now() + days(10)).timestamp_millis();
+        let last = (app.now() + days(20)).timestamp_millis();
+        assert!(before.iter().all(|at| last < *at));
+        assert!(after.iter().all(|at| (first..=last).contains(at)), "{after:?}");
+        for wrong in ["notice=0", "notice=x", "spread=5", "notice=10&spread=900"] {
+            let asked = format!("/admin/policies/acme?field=max_ttl_days&value=20&{wrong}");
+            assert_eq!(desk.get(&browser, &asked).await.status, 400, "{wrong}");
+        }
+    }
+}
+
+on_each_engine! {
+    async fn the_preview_of_a_leave_counts_every_key(app: TestApp) {
+        let desk = Desk::new(&app).await;
+        for id in 101..=350 {
+            app.key(id, days(40)).await;
+        }
+        let path = format!("/admin/owners/{}?end=", desk.face.ada().await);
+        let preview = desk.get(&desk.root().await, &path).await;
+        assert!(preview.text.contains("250 keys would end earlier"), "{}", preview.text);
+        assert!(preview.text.contains("And 50 more."), "{}", preview.text);
+        assert!(preview.text.contains("/admin/keys?q=ada%40acme.example"), "{}", preview.text);
+    }
+}
+
+on_each_engine! {
+    async fn mails_that_are_stuck_are_the_ones_that_are_listed(app: TestApp) {
+        let desk = Desk::new(&app).await;
+        app.key(101, days(7)).await;
+        app.key(102, days(7)).await;
+        app.pass().await;
+        app.owner(60, "bob@acme.example").await;
+        app.key_of(60, 103, days(7)).await;
+        app.pass().await;
+        app.execute("UPDATE messages SET status = 6 WHERE owner_id = 60").await;
+        app.execute("UPDATE notices SET status = 2 WHERE owner_id = 60").await;
+        let browser = desk.root().await;
+        let page = desk.get(&browser, "/admin").await;
+        let (_, rest) = page.text.split_once("<a href=\"/admin/notices?mail=stuck\">").expect(&page.text);
+        assert!(rest.starts_with("One mail failed or is put aside"), "{rest}");
+        let listed = desk.get(&browser, "/admin/notices?mail=stuck").await;
+        assert_eq!(listed.text.matches("href=\"/admin/notices/").count(), 1, "{}", listed.text);
+        assert!(listed.text.contains("bob@acme.example"));
+        assert_eq!(desk.get(&browser, "/admin/notices?mail=lost").await.status, 400);
+    }
+}
+
+on_each_engine! {
+    async fn a_new_installation_needs_no_attention(app: TestApp) {
+        let desk = Desk::new(&app).await;
+        app.pass().await;
+        let page = desk.get(&desk.root().await, "/admin").await;
+        // Nobody is told of a token, and nobody is missed.
+        assert!(page.text.contains("Nothing needs attention"), "{}", page.text);
     }
 }
 

@@ -128,6 +128,14 @@ admin-owner-contractor = Auftragnehmer
 admin-owner-application = Anwendung
 admin-mail = E-Mail
 admin-refused = E-Mail abgelehnt
+admin-stuck = Mail gescheitert oder beiseitegelegt
+admin-all-keys = Alle ihre Schlüssel ansehen
+admin-ending = Schlüssel, die enden würden
+admin-and-more =
+    { $n ->
+    [one] Und ein weiterer.
+    *[other] Und { $n } weitere.
+    }
 admin-access-ends = Zugang endet (UTC)
 admin-no-end = kein Ende
 admin-offboard = Zugang beenden
@@ -163,6 +171,8 @@ admin-policies-note = Wählen Sie, wessen Regeln Sie sehen möchten. Eine Umgebu
 admin-in-effect = In Kraft
 admin-field = Feld
 admin-value = Wert
+admin-notice-days = Vorlauf in Tagen, für Schlüssel, die zu lange lebten
+admin-spread-days = Ihre neuen Termine verteilen über Tage
 admin-origin-installation = von der Installation
 admin-origin-tenant = vom Mandanten
 admin-origin-environment = von der Umgebung
@@ -179,3 +189,4 @@ admin-sim-keys = { $n } Schlüssel wurden geprüft
 admin-sim-next = { $n } hätten eine andere nächste Aktion
 admin-sim-window = { $n } hätten ein anderes Fenster
 admin-sim-long = { $n } gelten länger als dann erlaubt und behalten ihr Datum
+admin-sim-shortened = { $n } würden früher enden, und ihre Besitzer erführen es; der erste am

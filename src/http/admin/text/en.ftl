@@ -128,6 +128,14 @@ admin-owner-contractor = contractor
 admin-owner-application = application
 admin-mail = Mail
 admin-refused = mail refused
+admin-stuck = mail failed or put aside
+admin-all-keys = See all their keys
+admin-ending = Keys that would end
+admin-and-more =
+    { $n ->
+    [one] And one more.
+    *[other] And { $n } more.
+    }
 admin-access-ends = Access ends (UTC)
 admin-no-end = no end
 admin-offboard = End their access
@@ -163,6 +171,8 @@ admin-policies-note = Choose whose policy you want to see. An environment is lai
 admin-in-effect = In effect
 admin-field = Field
 admin-value = Value
+admin-notice-days = Notice in days, for keys that would live too long
+admin-spread-days = Spread their new dates over days
 admin-origin-installation = from the installation
 admin-origin-tenant = from the tenant
 admin-origin-environment = from the environment
@@ -179,3 +189,4 @@ admin-sim-keys = { $n } keys were looked at
 admin-sim-next = { $n } would have another next action
 admin-sim-window = { $n } would have a window of another length
 admin-sim-long = { $n } live longer than would be allowed, and keep their date
+admin-sim-shortened = { $n } would end sooner, and their owners be told; the first at
