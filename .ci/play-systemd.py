@@ -1,0 +1,76 @@
+"""Starts ExecStart of a unit whose program lies below a root, and plays systemd's part."""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+root, unit = map(pathlib.Path, sys.argv[1:])
+settings = [line.split("=", 1) for line in unit.read_text().splitlines() if "=" in line]
+(command,) = [value.split() for name, value in settings if name == "ExecStart"]
+(given,) = [value for name, value in settings if name == "Environment"]
+(patience,) = [int(value) for name, value in settings if name == "TimeoutStopSec"]
+(home,) = [value for name, value in settings if name == "WorkingDirectory"]
+below = lambda path: root / path.lstrip("/")
+name, config = given.split("=")
+below(home).mkdir(parents=True, exist_ok=True)
+
+
+def hear(words, seconds=60):
+    """Waits for the next datagram with `words`, and gives it back."""
+    until, others = time.monotonic() + seconds, []
+    while True:
+        ears.settimeout(max(0.01, until - time.monotonic()))
+        try:
+            said = ears.recv(4096).decode()
+        except TimeoutError:
+            raise SystemExit(f"the daemon did not say {words} but {others}; its log:\n{log.read_text()}")
+        if words in said:
+            return said
+        others.append(said)
+
+
+with tempfile.TemporaryDirectory() as folder:
+    log = pathlib.Path(folder) / "log"
+    ears = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ears.bind(f"{folder}/notify")
+    env = {
+        name: str(below(config)),
+        "NOTIFY_SOCKET": f"{folder}/notify",
+        # A shorter one than the unit's: nobody wants to wait for it.
+        "WATCHDOG_USEC": "3000000",
+        "LAPSED_HTTP__LISTEN": "127.0.0.1:0",
+    }
+    with log.open("w") as out:
+        daemon = subprocess.Popen([below(command[0]), *command[1:]], env=env, cwd=below(home), stderr=out)
+    try:
+        hear("READY=1")
+        hear("WATCHDOG=1", 3)
+        good = below(config).read_text()
+        below(config).write_text(good + "\n[lifecycle]\nwindow_days = 8\n")
+        daemon.send_signal(signal.SIGHUP)
+        hear("RELOADING=1")
+        said = hear("READY=1")
+        if "refused" in said:
+            raise SystemExit(f"a good configuration was refused: {said}")
+        below(config).write_text(good + "\n[lifecycle]\nwindow_dayz = 8\n")
+        daemon.send_signal(signal.SIGHUP)
+        hear("RELOADING=1")
+        said = hear("READY=1")
+        if "refused a new configuration" not in said or "window_dayz" not in said:
+            raise SystemExit(f"a broken configuration was not refused: {said}")
+        hear("WATCHDOG=1", 3)
+        below(config).write_text(good)
+        daemon.terminate()
+        hear("STOPPING=1")
+        code = daemon.wait(patience)
+        if code != 0:
+            raise SystemExit(f"the daemon ended with {code}; its log:\n{log.read_text()}")
+    finally:
+        if daemon.poll() is None:
+            daemon.kill()
+print(f"`{' '.join(command)}`: ready, fed, reloaded, refused a broken file, stopped")
