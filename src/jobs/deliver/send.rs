@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -207,6 +207,11 @@ async fn mark_all(
     Ok(total)
 }
 
+/// How long a stop goes on trying to mark what the relay has taken.
+const LAST_TRIES: Duration = Duration::from_secs(5);
+/// The wait between two such tries.
+const BREATH: Duration = Duration::from_millis(100);
+
 /// Marks one batch, and waits for a database that is away as long as the mails may still be ours:
 /// the relay has them, and each mark that is lost is a mail sent twice. Nothing else is sent
 /// meanwhile.
@@ -216,13 +221,20 @@ async fn mark_patiently(
     halt: &CancellationToken,
 ) -> Result<Outcome, StoreError> {
     let (begun_at, mut backoff) = (Instant::now(), Backoff::default());
+    let mut stopped_at = None;
     loop {
         match mark(ctx, reports, halt).await {
             Err(error) if error.is_passing() && begun_at.elapsed() < ctx.deps.limits.lease => {
                 halt.cancel();
-                if !pause(&ctx.cancel, backoff.failed(rand::random())).await {
+                if pause(&ctx.cancel, backoff.failed(rand::random())).await {
+                    continue;
+                }
+                // A stop gives the database some moments more: a deadlock is over in no time.
+                let stopped_at = *stopped_at.get_or_insert_with(Instant::now);
+                if LAST_TRIES < stopped_at.elapsed() {
                     return Err(error);
                 }
+                pause(&CancellationToken::new(), BREATH).await;
             }
             result => return result,
         }
