@@ -96,7 +96,7 @@ async fn purge_batch(ctx: &Context, brake: &Brake<'_>) -> Result<Option<Batch>, 
         return Ok(None);
     }
     let policy = format!(r#"{{"min_notice_hours":{}}}"#, limits.min_notice.num_hours());
-    let n_purged = purge::purge(&*tx, &gone, &policy, now).await?;
+    let n_purged = purge::purge(&*tx, &gone, &policy, now, ctx.deps.limits.min_notice).await?;
     let receipts: Vec<_> = gone.iter().map(|key| receipt(key, now)).collect();
     notices::insert(&*tx, &receipts, now).await?;
     let events: Vec<_> = gone.iter().map(event).collect();
