@@ -101,7 +101,8 @@ impl Batches for Purge<'_> {
 
     async fn write(&self, tx: &Tx, plan: &Plan, now: DateTime<Utc>) -> Result<Written, StoreError> {
         let tx = &**tx;
-        let n_purged = purge::purge(tx, &plan.gone, &self.policy, now).await?;
+        let n_purged =
+            purge::purge(tx, &plan.gone, &self.policy, now, self.deps.limits.min_notice).await?;
         let receipts: Vec<_> = plan.gone.iter().map(|key| receipt(key, now)).collect();
         notices::insert(tx, &receipts, now).await?;
         let events: Vec<_> = plan.gone.iter().map(event).collect();

@@ -1,7 +1,7 @@
 //! The last statement about a key. Every purge repeats the whole condition under which it is
 //! right, so that a rotation at the same instant wins whole or loses whole.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use crate::{
@@ -210,12 +210,20 @@ fn to_ended(row: &QueryResult, id: KeyId) -> Result<EndedKey, String> {
 
 /// What must hold of a row for it to be purged: nothing in it is a negation, so that a NULL
 /// anywhere keeps the key.
+///
+/// Whatever its caller believes, a key goes only if somebody revoked it, or if a mail server took
+/// the notice that it had expired early enough.
 const MAY_BE_PURGED: &str = "api_keys.version = v.version AND api_keys.state IN (2, 3) \
-     AND api_keys.next_job = 2 AND api_keys.hold IS NULL AND api_keys.window_ends_at <= v.now";
+     AND api_keys.next_job = 2 AND api_keys.hold IS NULL AND api_keys.window_ends_at <= v.now \
+     AND ((api_keys.state = 3 AND (api_keys.access_ends_at IS NULL OR api_keys.expires_at IS NULL \
+     OR api_keys.expires_at < api_keys.access_ends_at)) OR EXISTS (SELECT 1 FROM notices \
+     WHERE notices.key_id = api_keys.id AND notices.expires_at = api_keys.expires_at \
+     AND notices.stage = 0 AND notices.told_at <= v.told))";
 
 /// Purges `keys` at `now`: a tombstone for each, its secrets and the key itself gone, its unsent
-/// reminders void. Counts the keys that were purged; one that changed since it was claimed is not.
-/// The transaction holds the rows: nobody changes them until it ends.
+/// reminders void. Counts the keys that were purged; one that changed since it was claimed is not,
+/// nor one of whose end nobody was told at least `min_notice` ago. The transaction holds the rows:
+/// nobody changes them until it ends.
 ///
 /// `policy` says in JSON under which rules they went.
 ///
@@ -226,6 +234,7 @@ pub async fn purge(
     keys: &[EndedKey],
     policy: &str,
     now: DateTime<Utc>,
+    min_notice: TimeDelta,
 ) -> Result<u64, StoreError> {
     if keys.is_empty() {
         return Ok(0);
@@ -234,7 +243,8 @@ pub async fn purge(
         .numbers("id", keys.iter().map(|key| key.id.0))
         .numbers("version", keys.iter().map(|key| key.version))
         .numbers("reason", keys.iter().map(|key| i64::from(key.reason.code())))
-        .numbers("now", keys.iter().map(|_| to_ms(now)));
+        .numbers("now", keys.iter().map(|_| to_ms(now)))
+        .numbers("told", keys.iter().map(|_| to_ms(now - min_notice)));
     let n_buried = bury(conn, &batch, policy, now).await?;
     let ids = Batch::new().numbers("id", keys.iter().map(|key| key.id.0));
     let update = Update {

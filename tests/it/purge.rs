@@ -113,3 +113,38 @@ on_each_engine! {
         assert_eq!(app.count("notices WHERE message_id IS NOT NULL").await, 0);
     }
 }
+
+on_each_engine! {
+    async fn the_statement_itself_keeps_what_nobody_was_told_of(app: TestApp) {
+        // Not through the job, which decides first: this caller asks for every key it has found.
+        app.people().await;
+        let now = app.now();
+        for id in 1..=7 {
+            app.key(id, days(-30)).await;
+        }
+        let over = (now - days(1)).timestamp_millis();
+        app.execute(&format!("UPDATE api_keys SET state = 2, next_job = 2, window_ends_at = {over}, last_stage = -1")).await;
+        app.execute("UPDATE api_keys SET state = 3 WHERE id IN (4, 5)").await;
+        app.execute("UPDATE api_keys SET access_ends_at = expires_at WHERE id = 5").await;
+        let in_time = (now - chrono::TimeDelta::hours(72)).timestamp_millis();
+        for (id, stage, off, told_at) in
+            [(2, 0, 0, in_time + 1), (3, 0, 0, in_time), (6, 0, 1, 1), (7, -1, 0, 1)]
+        {
+            app.execute(&format!(
+                "INSERT INTO notices (key_id, tenant_id, owner_id, stage, expires_at, status, \
+                 created_at, due_at, told_at) SELECT id, 1, 1, {stage}, expires_at + {off}, 3, 0, 0, \
+                 {told_at} FROM api_keys WHERE id = {id}"
+            ))
+            .await;
+        }
+        let claim = lapsed::store::purge::claim(app.db.conn(), now, 10).await.unwrap();
+        assert_eq!(claim.keys.len(), 7);
+        let min_notice = chrono::TimeDelta::hours(72);
+        let n = lapsed::store::purge::purge(app.db.conn(), &claim.keys, "{}", now, min_notice).await;
+        assert_eq!(n.unwrap(), 2, "one told just in time, and one that somebody revoked");
+        let gone: Vec<i64> = app.column("SELECT key_id FROM tombstones ORDER BY key_id").await;
+        assert_eq!(gone, [3, 4]);
+        let left: Vec<i64> = app.column("SELECT id FROM api_keys ORDER BY id").await;
+        assert_eq!(left, [1, 2, 5, 6, 7]);
+    }
+}
