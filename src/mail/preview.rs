@@ -60,7 +60,7 @@ pub fn for_contacts(mut digest: Digest) -> Digest {
     digest.audience = Audience::Contacts {
         owner_name: "Ada Lovelace".to_owned(),
         owner_mail_masked: "a***@e***.org".to_owned(),
-        reason: "the mail server says that the mailbox does not exist".to_owned(),
+        reason: Some("the mail server says that the mailbox does not exist".to_owned()),
     };
     digest
 }
@@ -90,6 +90,7 @@ fn item(topic: Topic, index: usize, now: DateTime<Utc>) -> Item {
         }
         Topic::Shortened => (Stage::Shortened, Some(now + days(30 + later))),
         Topic::OtpReset => (Stage::OtpReset, Some(now + days(60))),
+        Topic::Suspended => (Stage::Suspended, Some(now + days(60))),
         Topic::Review => (Stage::ReviewDue, None),
         Topic::Rotated => (Stage::Rotated, Some(now + days(90))),
         Topic::Created => (Stage::Created, Some(now + days(90))),
@@ -106,6 +107,7 @@ fn item(topic: Topic, index: usize, now: DateTime<Utc>) -> Item {
         expires_at,
         window_ends_at: expires_at.filter(|_| topic != Topic::Ending).map(|at| at + days(7)),
         ends_with_access: topic == Topic::Ending,
+        is_suspended: topic == Topic::Suspended,
         last_used_at: (index > 0).then(|| now - days(40) * i32::try_from(index % 4).unwrap_or(0)),
         link: Some("https://keys.example.org/k/sample-link-that-opens-nothing".to_owned()),
     }
