@@ -296,6 +296,6 @@ mod tests {
             assert_eq!(topic.to_string().parse(), Ok(topic));
         }
         let error = "expire".parse::<Topic>().unwrap_err();
-        assert!(error.to_string().starts_with("`expire` is none of `closing`"), "{error}");
+        assert!(error.to_string().starts_with("`expire` is none of `otp-reset`"), "{error}");
     }
 }

@@ -137,15 +137,15 @@ async fn keys(
     let db = &house.db;
     let link = links::find(db, token).await?.ok_or(Failure::Gone)?;
     let mut keys = links::keys(db.conn(), &link).await?;
-    // The same key may be told of twice in one mail.
-    let mut seen = HashSet::new();
-    keys.retain(|key| seen.insert(key.id));
     // A mail that says that a key was rotated comes after every rotation: it does not keep the
     // page that shows the new secret from saying whether it is used.
     // And whoever says that a rotation was not theirs is heard though a newer mail has gone out:
     // it may be of the next rotation of the same stranger's.
     let heard = |key: &LinkedKey| is_alarm && key.stage == Stage::Rotated;
     keys.retain(|key| !key.is_replaced || key.is_used || heard(key));
+    // The same key may be told of twice in one mail.
+    let mut seen = HashSet::new();
+    keys.retain(|key| seen.insert(key.id));
     if keys.is_empty() { Err(Failure::Gone) } else { Ok((link, keys)) }
 }
 
