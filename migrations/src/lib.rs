@@ -17,6 +17,7 @@ mod m20261123_000007_links;
 mod m20261127_000008_undo;
 mod m20261127_000010_sessions;
 mod m20261127_000012_peppers;
+mod m20261127_000014_suspend;
 
 /// All migrations, in the order in which they are applied.
 pub struct Migrator;
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000008_undo::Migration),
             Box::new(m20261127_000010_sessions::Migration),
             Box::new(m20261127_000012_peppers::Migration),
+            Box::new(m20261127_000014_suspend::Migration),
         ]
     }
 }

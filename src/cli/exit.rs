@@ -115,6 +115,7 @@ fn usual_hint(error: &anyhow::Error) -> Option<&'static str> {
             KeyError::Corrupt(_) => Some("`lapsed doctor` lists the rows that make no sense"),
             KeyError::Life(error) => life_hint(error),
             KeyError::TooMany { .. } => Some("`lapsed keys revoke ID` makes room for another"),
+            KeyError::Suspension(_) => Some("`lapsed keys explain` says what has happened to it"),
             KeyError::NoOwner | KeyError::Stale | KeyError::Once(_) | KeyError::Store(_) => None,
         };
     }
@@ -136,6 +137,9 @@ fn usual_hint(error: &anyhow::Error) -> Option<&'static str> {
 fn rotation_hint(error: &RotationError) -> Option<&'static str> {
     match error {
         RotationError::Refused(Refusal::Life(error)) => life_hint(error),
+        RotationError::Refused(Refusal::Suspended) => {
+            Some("`lapsed keys explain` says why; `lapsed keys unsuspend` lifts it")
+        }
         RotationError::Refused(Refusal::Revoked | Refusal::WindowClosed { .. }) => {
             Some("make a new key with `lapsed keys create`")
         }

@@ -39,6 +39,16 @@ pub(super) enum Command {
         after_help = "Example:\n  lapsed keys revoke 7Hk2pQ9rT4aB --reason 'found in a public repository'"
     )]
     Revoke(change::RevokeArgs),
+    /// Have a key refused until somebody has looked at it. Its dates do not wait.
+    #[command(
+        after_help = "Example:\n  lapsed keys suspend 7Hk2pQ9rT4aB --reason 'nobody knows who rotated it'"
+    )]
+    Suspend(change::RevokeArgs),
+    /// Let a suspended key go on with the secrets it has.
+    #[command(
+        after_help = "Example:\n  lapsed keys unsuspend 7Hk2pQ9rT4aB --reason 'it was the new colleague'"
+    )]
+    Unsuspend(change::RevokeArgs),
     /// Let an active key live longer, counted from now.
     #[command(
         after_help = "Examples:\n  lapsed keys extend 7Hk2pQ9rT4aB --days 30\n  lapsed keys extend 7Hk2pQ9rT4aB --until 2027-06-30"
@@ -87,6 +97,8 @@ pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit>
         Command::List(args) => list::run(ctx, args).await?,
         Command::Show { key } => list::show_one(ctx, key).await?,
         Command::Revoke(args) => change::revoke(ctx, args).await?,
+        Command::Suspend(args) => change::suspend(ctx, args).await?,
+        Command::Unsuspend(args) => change::unsuspend(ctx, args).await?,
         Command::Extend(args) => change::extend(ctx, args).await?,
         Command::Rotate(args) => rotate::rotate(ctx, args).await?,
         Command::EndOverlap { key } => rotate::end_overlap(ctx, key).await?,

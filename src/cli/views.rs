@@ -108,7 +108,7 @@ pub(super) struct KeyJson {
     pub(super) name: String,
     /// `user`, `application` or `service`; `null` if the row is damaged.
     pub(super) kind: Option<&'static str>,
-    /// `active`, `expired`, `revoked` or `damaged`.
+    /// `active`, `expired`, `suspended`, `revoked` or `damaged`.
     pub(super) state: &'static str,
     pub(super) created_at: DateTime<Utc>,
     pub(super) expires_at: Option<DateTime<Utc>>,
@@ -125,6 +125,8 @@ pub(super) struct KeyJson {
     pub(super) last_used_at: Option<DateTime<Utc>>,
     /// What presented it then, as whoever asked about it said.
     pub(super) last_used_by: Option<String>,
+    /// Since when it is suspended.
+    pub(super) suspended_at: Option<DateTime<Utc>>,
     /// Why it must be kept.
     pub(super) hold: Option<String>,
     /// Why the daemon has put it aside.
@@ -157,6 +159,7 @@ impl KeyJson {
             next_action_at: view.next_action_at,
             last_used_at: view.last_used_at,
             last_used_by: view.last_used_by,
+            suspended_at: view.suspended_at,
             hold: view.hold,
             parked: view.parked,
             source,

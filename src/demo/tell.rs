@@ -124,6 +124,7 @@ fn in_words(stage: Stage) -> String {
         Stage::Rotated => "was rotated".to_owned(),
         Stage::ReviewDue => "needs a review".to_owned(),
         Stage::LinkAsked => "has a new link".to_owned(),
+        Stage::Suspended | Stage::SuspendedContacts => "is suspended".to_owned(),
         Stage::OtpReset => "has an owner without a second factor".to_owned(),
         Stage::Shortened => "ends sooner by a stricter policy".to_owned(),
     }

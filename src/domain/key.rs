@@ -46,6 +46,9 @@ pub struct Key {
     pub review_at: Option<DateTime<Utc>>,
     /// The most urgent stage told for the present expiry. A rotated or extended key has none.
     pub last_stage: Option<Stage>,
+    /// Whether it is refused until an administrator lifts that. Its life goes on meanwhile: its
+    /// expiry and its window do not wait.
+    pub is_suspended: bool,
     /// Whether somebody has asked that it be kept: a held key ends like any other, but is not
     /// purged.
     pub is_held: bool,
@@ -64,6 +67,11 @@ impl Key {
     /// How long the present life is from beginning to expiry.
     pub fn lifetime(&self) -> Option<TimeDelta> {
         self.expires_at().map(|expires_at| expires_at - self.issued_at)
+    }
+
+    /// Whether it is suspended, and not over: a revoked key is refused for good.
+    pub fn is_stopped(&self) -> bool {
+        self.is_suspended && !matches!(self.state, KeyState::Revoked { .. })
     }
 
     /// Whether the key ends because its owner's access does: then there is no window after it.

@@ -21,5 +21,6 @@ pub mod seal;
 pub mod session;
 pub mod spread;
 pub mod stage;
+pub mod suspension;
 pub mod token;
 pub mod verdict;

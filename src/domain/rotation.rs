@@ -56,6 +56,9 @@ pub enum Refusal {
     /// It was revoked, or ended with its owner's access.
     #[error("the key has been revoked")]
     Revoked,
+    /// An administrator has to look at it first.
+    #[error("the key is suspended: an administrator has to lift that first")]
+    Suspended,
     /// The time in which it could be brought back is over.
     #[error("the key could be rotated until {}, and no longer", show(*.ended_at))]
     WindowClosed {
@@ -97,6 +100,7 @@ pub fn plan_rotation(
 ) -> Result<Rotation, Refusal> {
     let old_end = match key.state {
         KeyState::Revoked { .. } => return Err(Refusal::Revoked),
+        _ if key.is_suspended => return Err(Refusal::Suspended),
         KeyState::Active { expires_at } => expires_at,
         KeyState::Window { expires_at, .. } => Some(expires_at),
     };

@@ -107,6 +107,7 @@ mod tests {
             access_ends_at: None,
             review_at: None,
             last_stage: None,
+            is_suspended: false,
             is_held: false,
         }
     }

@@ -31,6 +31,10 @@ pub enum Stage {
     OtpReset,
     /// A stricter policy has the key end sooner than it was said.
     Shortened,
+    /// The key is refused until an administrator has looked at it.
+    Suspended,
+    /// The same, for the tenant's contacts: they are told beside the owner.
+    SuspendedContacts,
 }
 
 impl Stage {
@@ -49,6 +53,8 @@ impl Stage {
             Self::LinkAsked => -13,
             Self::OtpReset => -14,
             Self::Shortened => -15,
+            Self::Suspended => -16,
+            Self::SuspendedContacts => -17,
         }
     }
 
@@ -65,6 +71,8 @@ impl Stage {
             -13 => Some(Self::LinkAsked),
             -14 => Some(Self::OtpReset),
             -15 => Some(Self::Shortened),
+            -16 => Some(Self::Suspended),
+            -17 => Some(Self::SuspendedContacts),
             _ => None,
         }
     }
@@ -83,6 +91,8 @@ impl fmt::Display for Stage {
             Self::LinkAsked => f.pad("link-asked"),
             Self::OtpReset => f.pad("otp-reset"),
             Self::Shortened => f.pad("shortened"),
+            Self::Suspended => f.pad("suspended"),
+            Self::SuspendedContacts => f.pad("suspended-contacts"),
         }
     }
 }

@@ -19,6 +19,8 @@ pub enum Finding {
     Expired,
     /// Its key was revoked, or ended with its owner's access.
     Revoked,
+    /// Its key is suspended: an administrator has to look at it.
+    Suspended,
     /// A newer secret has taken its place, and its overlap is over.
     Replaced,
     /// It is no secret of any key: mistyped, forged, of a purged key, or never ours. There is one
@@ -33,6 +35,7 @@ impl Finding {
             Self::Valid => "valid",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
+            Self::Suspended => "suspended",
             Self::Replaced => "replaced",
             Self::Invalid => "invalid",
         }
@@ -88,6 +91,8 @@ pub fn judge(
     let is_over = |end: Option<DateTime<Utc>>| end.is_some_and(|end| end <= now);
     let finding = match key.state {
         KeyState::Revoked { .. } => Finding::Revoked,
+        // Before the dates: whoever holds a secret in doubt is not told how to bring the key back.
+        _ if key.is_suspended => Finding::Suspended,
         // Whatever the dates say, a key in its window is expired.
         KeyState::Window { .. } => Finding::Expired,
         KeyState::Active { .. } if is_over(expires_at) => Finding::Expired,
@@ -123,17 +128,21 @@ mod tests {
         Some(noon() + TimeDelta::seconds(seconds))
     }
 
-    fn verdict(state: KeyState, valid_until: Option<DateTime<Utc>>) -> Verdict {
-        let key = Key {
+    fn key(state: KeyState) -> Key {
+        Key {
             kind: KeyKind::User,
             state,
             issued_at: noon() - TimeDelta::days(1),
             access_ends_at: None,
             review_at: None,
             last_stage: None,
+            is_suspended: false,
             is_held: false,
-        };
-        judge("7Hk2pQ9rT4aB".parse().unwrap(), &key, 3, valid_until, noon())
+        }
+    }
+
+    fn verdict(state: KeyState, valid_until: Option<DateTime<Utc>>) -> Verdict {
+        judge("7Hk2pQ9rT4aB".parse().unwrap(), &key(state), 3, valid_until, noon())
     }
 
     fn active(seconds: i64) -> KeyState {
@@ -159,6 +168,22 @@ mod tests {
         assert_eq!(window.key.unwrap().window_ends_at, Some(noon()));
         let revoked = verdict(KeyState::Revoked { purge_at: noon() }, None);
         assert_eq!(revoked.finding, Finding::Revoked);
+    }
+
+    #[test]
+    fn a_suspended_key_is_refused_whatever_its_dates_say() {
+        let (expires_at, window_ends_at) = (noon() - TimeDelta::days(1), noon());
+        for (state, finding) in [
+            (active(9), Finding::Suspended),
+            (active(-9), Finding::Suspended),
+            (KeyState::Window { expires_at, window_ends_at }, Finding::Suspended),
+            (KeyState::Revoked { purge_at: noon() }, Finding::Revoked),
+        ] {
+            let key = Key { is_suspended: true, ..key(state) };
+            let verdict = judge("7Hk2pQ9rT4aB".parse().unwrap(), &key, 3, None, noon());
+            assert_eq!(verdict.finding, finding, "{state:?}");
+            assert_eq!(verdict.key.unwrap().days_left, None);
+        }
     }
 
     #[test]

@@ -52,6 +52,13 @@ pub(super) fn next(
         None => (None, "nothing".to_owned()),
     };
     let mut why = reasons(key, policy, now);
+    if key.is_stopped() {
+        let since = view.suspended_at.unwrap_or(now).format("%Y-%m-%d %H:%M UTC");
+        why.push(format!(
+            "it is suspended since {since}: it is refused and cannot be rotated until that is \
+             lifted, and its dates do not wait"
+        ));
+    }
     if let Some(hold) = &view.hold {
         why.push(format!("it is held, so it is not purged: {hold}"));
     }

@@ -85,6 +85,8 @@ pub fn routes() -> Vec<Route> {
         get("/admin/keys", Read::ROLES, keys::list),
         get("/admin/keys/{id}", Read::ROLES, key::show),
         post("/admin/keys/{id}/revoke", Operate::ROLES, act::revoke),
+        post("/admin/keys/{id}/suspend", Operate::ROLES, act::suspend),
+        post("/admin/keys/{id}/unsuspend", Operate::ROLES, act::unsuspend),
         post("/admin/keys/{id}/extend", Operate::ROLES, act::extend),
         post("/admin/keys/{id}/hold", Operate::ROLES, act::hold),
         get("/admin/owners", Read::ROLES, owners::list),

@@ -30,6 +30,7 @@ mod failure;
 mod open;
 mod shell;
 mod show;
+mod suspend;
 pub(super) mod words;
 
 /// The most bytes a form may have.
@@ -100,6 +101,7 @@ pub fn router(pages: Pages) -> Router {
         .route("/k/{token}/{id}", get(open::key))
         .route("/k/{token}/{id}/rotate", post(act::rotate))
         .route("/k/{token}/{id}/stop", post(act::stop))
+        .route("/k/{token}/{id}/suspend", get(suspend::ask).post(suspend::suspend))
         .route("/k/{token}/{id}/lapse", post(act::lapse))
         .route("/k/{token}/{id}/otp", post(enrol::begin))
         .route("/k/{token}/{id}/otp/confirm", post(enrol::confirm))

@@ -45,8 +45,9 @@ pub enum Audience {
         owner_name: String,
         /// The owner's address as it may be shown, like `a***@e***.org`.
         owner_mail_masked: String,
-        /// Why the owner cannot be reached, as the end of "could not be reached: …".
-        reason: String,
+        /// Why the owner cannot be reached, as the end of "could not be reached: …"; `None` if
+        /// they are told too.
+        reason: Option<String>,
     },
 }
 
@@ -74,6 +75,8 @@ pub struct Item {
     pub window_ends_at: Option<DateTime<Utc>>,
     /// Whether it ends because its owner's access does.
     pub ends_with_access: bool,
+    /// Whether it is refused until an administrator lifts that.
+    pub is_suspended: bool,
     /// When it was last seen in use.
     pub last_used_at: Option<DateTime<Utc>>,
     /// The reader's own link to the key's page, if there are pages. It opens a door: not for logs.
@@ -85,6 +88,8 @@ pub struct Item {
 pub enum Topic {
     /// The owner's second factor was taken away. The most urgent: it may be somebody else's doing.
     OtpReset,
+    /// The key is refused: somebody else may have had its secret.
+    Suspended,
     /// The rotation window is about to close: after it the key is gone.
     Closing,
     /// The key has expired, and perhaps can still be brought back.
@@ -107,8 +112,9 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic, the most urgent first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::OtpReset,
+        Self::Suspended,
         Self::Closing,
         Self::Expired,
         Self::Expiring,
@@ -129,6 +135,7 @@ impl Topic {
             Self::Ending => "ending",
             Self::Shortened => "shortened",
             Self::OtpReset => "otp-reset",
+            Self::Suspended => "suspended",
             Self::Review => "review",
             Self::Rotated => "rotated",
             Self::Created => "created",
@@ -146,7 +153,7 @@ impl fmt::Display for Topic {
 /// A word that names no topic.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "`{0}` is none of `closing`, `expired`, `expiring`, `ending`, `review`, `rotated`, `created`, `purged`"
+    "`{0}` is none of `otp-reset`, `suspended`, `shortened`, `closing`, `expired`, `expiring`, `ending`, `review`, `rotated`, `created`, `purged`"
 )]
 pub struct UnknownTopic(String);
 
@@ -182,6 +189,7 @@ impl Item {
             Stage::Rotated => Topic::Rotated,
             Stage::ReviewDue => Topic::Review,
             Stage::OtpReset => Topic::OtpReset,
+            Stage::Suspended | Stage::SuspendedContacts => Topic::Suspended,
             Stage::Shortened => Topic::Shortened,
         }
     }
@@ -191,9 +199,12 @@ impl Item {
         match topic {
             Topic::Closing | Topic::Expired => self.window_ends_at,
             Topic::Expiring | Topic::Ending | Topic::Shortened => self.expires_at,
-            Topic::OtpReset | Topic::Review | Topic::Rotated | Topic::Created | Topic::Purged => {
-                None
-            }
+            Topic::OtpReset
+            | Topic::Suspended
+            | Topic::Review
+            | Topic::Rotated
+            | Topic::Created
+            | Topic::Purged => None,
         }
     }
 }
@@ -285,6 +296,6 @@ mod tests {
             assert_eq!(topic.to_string().parse(), Ok(topic));
         }
         let error = "expire".parse::<Topic>().unwrap_err();
-        assert!(error.to_string().starts_with("`expire` is none of `closing`"), "{error}");
+        assert!(error.to_string().starts_with("`expire` is none of `otp-reset`"), "{error}");
     }
 }

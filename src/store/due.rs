@@ -211,6 +211,8 @@ fn to_due(row: &QueryResult) -> Result<DueKey, String> {
         review_at: maybe(11)?,
         window_ends_at: maybe(12)?,
         last_stage: row.try_get_by_index::<Option<i16>>(13).map_err(unreadable)?,
+        // A suspended key lives on and ends like any other.
+        is_suspended: false,
         is_held: row.try_get_by_index::<i32>(14).map_err(unreadable)? != 0,
     })?;
     Ok(DueKey {

@@ -181,6 +181,7 @@ fn columns(row: &QueryResult) -> Result<KeyColumns, DbErr> {
         review_at: row.try_get_by_index(8)?,
         window_ends_at: row.try_get_by_index(9)?,
         last_stage: row.try_get_by_index(10)?,
+        is_suspended: false,
         is_held: row.try_get_by_index::<i32>(11)? != 0,
     })
 }

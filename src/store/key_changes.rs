@@ -220,12 +220,12 @@ pub async fn let_lapse(
     Ok(tx.commit().await?)
 }
 
-fn see_version(row: &api_keys::Model, version: Option<i64>) -> Result<(), KeyError> {
+pub(super) fn see_version(row: &api_keys::Model, version: Option<i64>) -> Result<(), KeyError> {
     if version.is_none_or(|version| version == row.version) { Ok(()) } else { Err(KeyError::Stale) }
 }
 
 /// The key's row, locked against everybody else.
-async fn locked(tx: &Tx, public_id: &str) -> Result<api_keys::Model, KeyError> {
+pub(super) async fn locked(tx: &Tx, public_id: &str) -> Result<api_keys::Model, KeyError> {
     let query = api_keys::Entity::find().filter(api_keys::Column::PublicId.eq(public_id));
     let row = query.lock_exclusive().one(&**tx).await;
     row.map_err(StoreError::during("read a key"))?

@@ -55,6 +55,10 @@ pub struct KeyView {
     pub last_used_at: Option<DateTime<Utc>>,
     /// What presented it then, as whoever asked about it said.
     pub last_used_by: Option<String>,
+    /// Since when it is suspended.
+    pub suspended_at: Option<DateTime<Utc>>,
+    /// When a suspension of it was lifted last.
+    pub unsuspended_at: Option<DateTime<Utc>>,
     /// Why it must be kept.
     pub hold: Option<String>,
     /// Why the daemon has put it aside.
@@ -64,11 +68,14 @@ pub struct KeyView {
 }
 
 impl KeyView {
-    /// `active`, `expired` (its window is open), `revoked`, or `damaged`.
+    /// `active`, `expired` (its window is open), `suspended`, `revoked`, or `damaged`.
     ///
     /// A key whose time has come is expired, whether or not the daemon has been there.
     pub fn state_word(&self, now: DateTime<Utc>) -> &'static str {
         use crate::domain::key::KeyState;
+        if self.key.as_ref().is_ok_and(Key::is_stopped) {
+            return "suspended";
+        }
         match self.key.as_ref().map(|key| key.state) {
             Ok(KeyState::Active { expires_at: Some(at) }) if at <= now => "expired",
             Ok(KeyState::Active { .. }) => "active",
@@ -93,6 +100,8 @@ pub enum State {
     Window,
     /// Ended for good.
     Revoked,
+    /// Active or expired, and suspended.
+    Suspended,
 }
 
 /// Which keys are listed. `None` is all.
@@ -146,10 +155,11 @@ pub async fn list(
             sql = sql.push(column).bind(value.as_str());
         }
     }
-    let state = filter.state.map(|state| match state {
-        State::Active => StateCode::Active.code(),
-        State::Window => StateCode::Window.code(),
-        State::Revoked => StateCode::Revoked.code(),
+    let state = filter.state.and_then(|state| match state {
+        State::Active => Some(StateCode::Active.code()),
+        State::Window => Some(StateCode::Window.code()),
+        State::Revoked => Some(StateCode::Revoked.code()),
+        State::Suspended => None,
     });
     for (column, value) in [
         (" AND k.owner_id = ", filter.owner_id),
@@ -168,6 +178,9 @@ pub async fn list(
     }
     if let Some(end) = filter.outlives {
         sql = sql.push(" AND (k.expires_at IS NULL OR k.expires_at > ").bind(to_ms(end)).push(")");
+    }
+    if filter.state == Some(State::Suspended) {
+        sql = sql.push(" AND k.suspended_at IS NOT NULL AND k.state IN (1, 2)");
     }
     if filter.only_parked {
         sql = sql.push(" AND k.parked IS NOT NULL");
@@ -261,6 +274,8 @@ fn to_view(result: &QueryResult) -> Result<KeyView, StoreError> {
         next_action_at: row.next_action_at.and_then(from_ms),
         last_used_at: row.last_used_at.and_then(from_ms),
         last_used_by: row.last_used_by,
+        suspended_at: row.suspended_at.and_then(from_ms),
+        unsuspended_at: row.unsuspended_at.and_then(from_ms),
         hold: row.hold,
         parked: row.parked,
         external: row.source.zip(row.external_id),

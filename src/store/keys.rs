@@ -17,6 +17,7 @@ use crate::{
         name::Label,
         policy::Policy,
         stage::Stage,
+        suspension::SuspensionError,
         token::Mac,
     },
     store::{
@@ -60,6 +61,9 @@ pub enum KeyError {
     /// The key has been revoked.
     #[error("the key has been revoked")]
     Revoked,
+    /// Its suspension does not allow it, or its want of one.
+    #[error(transparent)]
+    Suspension(#[from] SuspensionError),
     /// It is not any more as the caller saw it.
     #[error("the key has been changed since it was read")]
     Stale,
@@ -186,6 +190,7 @@ pub(super) async fn create_in(
         access_ends_at,
         review_at: life.review_at,
         last_stage: None,
+        is_suspended: false,
         is_held: false,
     };
     let next = next_columns(lifecycle::first_look(&key, policy, now));

@@ -51,6 +51,8 @@ pub struct NoticeText {
     pub window_ends_at: Option<DateTime<Utc>>,
     /// Whether it ends with its owner's access.
     pub ends_with_access: bool,
+    /// Whether it is refused until an administrator lifts that.
+    pub is_suspended: bool,
     /// When it was last used.
     pub last_used_at: Option<DateTime<Utc>>,
 }
@@ -107,7 +109,8 @@ const COLUMNS: &str = "SELECT n.id, COALESCE(n.message_id, 0), n.stage, n.expire
      COALESCE(k.kind, t.kind), tenants.name, environments.name, \
      COALESCE(k.created_at, t.created_at), COALESCE(k.expires_at, t.expires_at), \
      COALESCE(k.window_ends_at, t.window_ends_at), k.access_ends_at, \
-     COALESCE(k.last_used_at, t.last_used_at), k.state, n.tenant_id, environments.id, n.due_at";
+     COALESCE(k.last_used_at, t.last_used_at), k.state, n.tenant_id, environments.id, n.due_at, \
+     k.suspended_at";
 const NAMES: &str = " LEFT JOIN api_keys k ON k.id = n.key_id \
      LEFT JOIN tombstones t ON t.key_id = n.key_id AND k.id IS NULL \
      JOIN tenants ON tenants.id = n.tenant_id \
@@ -135,7 +138,7 @@ pub async fn of_notice(
         .all(conn)
         .await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let owner_id = first.try_get_by_index(18).map_err(StoreError::during(op))?;
+    let owner_id = first.try_get_by_index(19).map_err(StoreError::during(op))?;
     let texts: Vec<_> = rows.iter().filter_map(|row| to_text(row, now).ok().flatten()).collect();
     Ok(Some((owner_id, texts)).filter(|(_, texts)| !texts.is_empty()))
 }
@@ -217,6 +220,7 @@ fn to_text(row: &QueryResult, now: DateTime<Utc>) -> Result<Option<NoticeText>, 
         expires_at,
         window_ends_at: time(11)?,
         ends_with_access: matches!((expires_at, access_ends_at), (Some(end), Some(access)) if access <= end),
+        is_suspended: time(18)?.is_some(),
         last_used_at: time(13)?,
     }))
 }
@@ -247,6 +251,10 @@ fn is_true(
         Stage::Shortened => state == Some(StateCode::Active),
         Stage::Closing => state == Some(StateCode::Window) && is_same_expiry,
         Stage::Purged => true,
-        Stage::Created | Stage::Rotated | Stage::ReviewDue => state.is_some(),
+        Stage::Created
+        | Stage::Rotated
+        | Stage::ReviewDue
+        | Stage::Suspended
+        | Stage::SuspendedContacts => state.is_some(),
     }
 }

@@ -50,6 +50,7 @@ pub mod schema;
 pub mod seen;
 pub mod sessions;
 pub mod sql;
+pub mod suspension;
 pub mod tenants;
 mod time;
 pub mod timeline;

@@ -16,6 +16,8 @@ pub struct PendingNotice {
     pub id: i64,
     /// To whom.
     pub owner_id: i64,
+    /// What is told.
+    pub stage: i16,
 }
 
 /// Whom a mail can go to, for one owner.
@@ -77,7 +79,9 @@ pub struct NewMessage {
 /// The text of the claim, for those who want to see its plan.
 pub fn claim_statement(conn: &impl ConnectionTrait, limit: usize) -> Sql {
     Sql::new(conn, "claim pending notices")
-        .push("SELECT id, owner_id FROM notices WHERE status = 1 ORDER BY owner_id, id LIMIT ")
+        .push(
+            "SELECT id, owner_id, stage FROM notices WHERE status = 1 ORDER BY owner_id, id LIMIT ",
+        )
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .skip_locked()
 }
@@ -92,7 +96,11 @@ pub async fn claim_pending(
 ) -> Result<Vec<PendingNotice>, StoreError> {
     let rows = claim_statement(conn, limit).all(conn).await?;
     let notice = |row: &QueryResult| {
-        Ok(PendingNotice { id: row.try_get_by_index(0)?, owner_id: row.try_get_by_index(1)? })
+        Ok(PendingNotice {
+            id: row.try_get_by_index(0)?,
+            owner_id: row.try_get_by_index(1)?,
+            stage: row.try_get_by_index(2)?,
+        })
     };
     let notices: Result<_, DbErr> = rows.iter().map(notice).collect();
     notices.map_err(StoreError::during("claim pending notices"))

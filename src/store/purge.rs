@@ -181,6 +181,7 @@ fn to_ended(row: &QueryResult, id: KeyId) -> Result<EndedKey, String> {
         review_at: None,
         window_ends_at: maybe(10)?,
         last_stage: None,
+        is_suspended: false,
         is_held: row.try_get_by_index::<i32>(11).map_err(unreadable)? != 0,
     })?;
     let expires_at = maybe(8)?.and_then(from_ms);

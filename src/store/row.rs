@@ -31,6 +31,8 @@ pub(crate) struct KeyColumns {
     pub(crate) review_at: Option<i64>,
     pub(crate) window_ends_at: Option<i64>,
     pub(crate) last_stage: Option<i16>,
+    /// Whether `suspended_at` has an instant.
+    pub(crate) is_suspended: bool,
     /// Whether `hold` has a text.
     pub(crate) is_held: bool,
 }
@@ -46,6 +48,7 @@ impl From<&api_keys::Model> for KeyColumns {
             review_at: row.review_at,
             window_ends_at: row.window_ends_at,
             last_stage: row.last_stage,
+            is_suspended: row.suspended_at.is_some(),
             is_held: row.hold.is_some(),
         }
     }
@@ -80,6 +83,7 @@ pub(crate) fn key_of(columns: KeyColumns) -> Result<Key, String> {
         access_ends_at,
         review_at: maybe_time("review_at", columns.review_at)?,
         last_stage: columns.last_stage.map(stage).transpose()?,
+        is_suspended: columns.is_suspended,
         is_held: columns.is_held,
     })
 }
@@ -141,6 +145,7 @@ mod tests {
         review_at: None,
         window_ends_at: None,
         last_stage: Some(30),
+        is_suspended: false,
         is_held: false,
     };
 

@@ -64,7 +64,7 @@ pub fn statement(db: &Db, id: PublicId) -> Sql {
              k.expires_at, k.access_ends_at, k.window_ends_at, ",
         )
         .push(db.now_column())
-        .push(", s.pepper_id FROM api_keys k JOIN key_secrets s ON s.key_id = k.id WHERE k.public_id = ")
+        .push(", s.pepper_id, k.suspended_at FROM api_keys k JOIN key_secrets s ON s.key_id = k.id WHERE k.public_id = ")
         .bind(id.as_str())
         .push(" AND s.algorithm = 1 ORDER BY s.version DESC LIMIT 2")
 }
@@ -138,6 +138,7 @@ fn columns(row: &QueryResult) -> Result<KeyColumns, DbErr> {
         review_at: None,
         window_ends_at: row.try_get_by_index(8)?,
         last_stage: None,
+        is_suspended: row.try_get_by_index::<Option<i64>>(11)?.is_some(),
         // A hold keeps a key from its purge, and is nothing to whoever presents a secret.
         is_held: false,
     })

@@ -12,7 +12,7 @@ use crate::{
         when::{show, show_end},
     },
     domain::{key::KeyId, name::Label},
-    store::{key_changes, parked},
+    store::{key_changes, parked, suspension},
 };
 
 #[derive(Debug, Args)]
@@ -77,6 +77,20 @@ pub(super) async fn revoke(ctx: &Context, args: RevokeArgs) -> anyhow::Result<()
     }
     let purge = show(purge_at, ctx.now().await?);
     ctx.out.note(&format!("key {id} is revoked; it will be purged: {purge}"));
+    Ok(())
+}
+
+pub(super) async fn suspend(ctx: &Context, args: RevokeArgs) -> anyhow::Result<()> {
+    let (id, reason) = (args.key.0, args.reason.as_ref().map(Label::as_str));
+    suspension::suspend(ctx.db(), ACTOR, (id.as_str(), None), reason, None).await?;
+    ctx.out.note(&format!("key {id} is suspended; its owner and the contacts are told"));
+    Ok(())
+}
+
+pub(super) async fn unsuspend(ctx: &Context, args: RevokeArgs) -> anyhow::Result<()> {
+    let (id, reason) = (args.key.0, args.reason.as_ref().map(Label::as_str));
+    suspension::unsuspend(ctx.db(), ACTOR, (id.as_str(), None), reason).await?;
+    ctx.out.note(&format!("key {id} goes on"));
     Ok(())
 }
 

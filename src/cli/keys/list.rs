@@ -20,6 +20,8 @@ enum StateArg {
     Active,
     /// Its window is open.
     Expired,
+    /// Refused until somebody has looked at it.
+    Suspended,
     /// Ended for good.
     Revoked,
 }
@@ -67,6 +69,7 @@ pub(super) async fn run(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
         state: args.state.map(|state| match state {
             StateArg::Active => State::Active,
             StateArg::Expired => State::Window,
+            StateArg::Suspended => State::Suspended,
             StateArg::Revoked => State::Revoked,
         }),
         expires_by: args.expires.map(|expires| expires.from(now)),

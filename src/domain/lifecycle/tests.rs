@@ -27,6 +27,7 @@ fn expiring(ahead: TimeDelta, told: Option<u16>) -> Key {
         access_ends_at: None,
         review_at: None,
         last_stage: told.map(|days| Stage::Expiring { days }),
+        is_suspended: false,
         is_held: false,
     }
 }
@@ -257,7 +258,7 @@ prop_compose! {
     ) -> Key {
         let mut key = Key {
             kind: KeyKind::Application, state, issued_at: noon(), access_ends_at, review_at,
-            last_stage: told.and_then(Stage::from_code), is_held,
+            last_stage: told.and_then(Stage::from_code), is_suspended: false, is_held,
         };
         key.issued_at = key.expires_at().unwrap_or(noon()) - TimeDelta::milliseconds(life_ms);
         key

@@ -24,6 +24,7 @@ fn key(state: KeyState) -> Key {
         access_ends_at: None,
         review_at: None,
         last_stage: None,
+        is_suspended: false,
         is_held: false,
     }
 }

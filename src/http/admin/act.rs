@@ -18,7 +18,7 @@ use crate::{
         },
         v1::refusal::malformed,
     },
-    store::key_changes,
+    store::{key_changes, suspension},
 };
 
 fn back(id: &str) -> Response {
@@ -90,6 +90,42 @@ pub(super) async fn hold(
     let which = (key.public_id.as_str(), Some(key.version));
     let reason = reason.as_ref().map(Label::as_str);
     key_changes::hold(db, &policies, &visit.caller.actor, which, reason).await?;
+    Ok(back(&id))
+}
+
+/// Why a key is suspended, or let go.
+#[derive(Deserialize)]
+pub(super) struct Why {
+    reason: Option<String>,
+}
+
+/// `POST /admin/keys/{id}/suspend`
+pub(super) async fn suspend(
+    State(admin): State<Admin>,
+    visit: Visit,
+    Path(id): Path<String>,
+    Sent(form): Sent<Why>,
+) -> Result<Response, Failure> {
+    let key = visit.caller.key_to_change(&admin.api, &id).await?;
+    let reason: Option<Label> = label(&form.reason)?;
+    let (reason, which) = (reason.as_ref().map(Label::as_str), (key.public_id.as_str(), None));
+    suspension::suspend(admin.api.db()?, &visit.caller.actor, which, reason, None).await?;
+    Ok(back(&id))
+}
+
+/// `POST /admin/keys/{id}/unsuspend`
+pub(super) async fn unsuspend(
+    State(admin): State<Admin>,
+    visit: Visit,
+    Path(id): Path<String>,
+    Sent(form): Sent<Why>,
+) -> Result<Response, Failure> {
+    let key = visit.caller.key_to_change(&admin.api, &id).await?;
+    let reason: Option<Label> = label(&form.reason)?;
+    // Only that very key that was looked at.
+    let which = (key.public_id.as_str(), Some(key.version));
+    let reason = reason.as_ref().map(Label::as_str);
+    suspension::unsuspend(admin.api.db()?, &visit.caller.actor, which, reason).await?;
     Ok(back(&id))
 }
 

@@ -161,6 +161,23 @@ fn deeds(visit: &Visit, key: &KeyView, now: DateTime<Utc>) -> Markup {
                 }
             }
         }
+        @if state == "suspended" || state == "active" || state == "expired" {
+            @let (deed, word) = if state == "suspended" {
+                ("/unsuspend", "admin-unsuspend")
+            } else {
+                ("/suspend", "admin-suspend")
+            };
+            section {
+                h2 { (visit.say(word)) }
+                @if state != "suspended" { p { (visit.say("admin-suspend-note")) } }
+                form method="post" action={ (path) (deed) } {
+                    (shell::secret(visit))
+                    label for="suspend-why" { (visit.say("admin-reason")) }
+                    input #suspend-why name="reason" type="text" maxlength="200" autocomplete="off";
+                    button { (visit.say(word)) }
+                }
+            }
+        }
         @if state != "revoked" {
             section.danger {
                 h2 { (visit.say("admin-revoke")) }

@@ -23,7 +23,8 @@ use crate::{
 };
 
 /// The states that can be asked for.
-const STATES: [&str; 7] = ["", "active", "window", "revoked", "parked", "held", "deferred"];
+const STATES: [&str; 8] =
+    ["", "active", "window", "suspended", "revoked", "parked", "held", "deferred"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,6 +76,7 @@ impl Query {
             None => {}
             Some("active") => filter.state = Some(Stored::Active),
             Some("window") => filter.state = Some(Stored::Window),
+            Some("suspended") => filter.state = Some(Stored::Suspended),
             Some("revoked") => filter.state = Some(Stored::Revoked),
             Some("parked") => filter.only_parked = true,
             Some("held") => filter.only_held = true,

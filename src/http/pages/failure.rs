@@ -5,6 +5,7 @@ use maud::html;
 use tracing::warn;
 
 use crate::{
+    domain::rotation::Refusal,
     http::pages::{shell, words::Language},
     store::{StoreError, keys::KeyError, otp::OtpError, rotation::RotationError},
 };
@@ -55,6 +56,7 @@ impl From<RotationError> for Failure {
     fn from(error: RotationError) -> Self {
         match error {
             RotationError::Otp(error) => error.into(),
+            RotationError::Refused(Refusal::Suspended) => Self::Said("what-suspended"),
             RotationError::Refused(_) | RotationError::NotReissuable | RotationError::NoOverlap => {
                 Self::Said("refused")
             }
@@ -69,6 +71,7 @@ impl From<RotationError> for Failure {
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
         match error {
+            KeyError::Suspension(_) => Self::Said("suspend-late"),
             KeyError::Revoked => Self::Said("what-revoked"),
             KeyError::NoKey(_) => Self::Gone,
             error => internal(error.into()),

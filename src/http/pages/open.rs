@@ -13,7 +13,7 @@ use chrono_tz::Tz;
 use maud::html;
 
 use crate::{
-    domain::link::LinkToken,
+    domain::{link::LinkToken, stage::Stage},
     http::pages::{
         House, Pages,
         failure::{self, Failure},
@@ -75,13 +75,31 @@ impl FromRequestParts<Pages> for Visit {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, pages: &Pages) -> Result<Self, Response> {
+        Self::at(parts, pages, false).await
+    }
+}
+
+/// The same, for whoever says that a rotation was not theirs: the mail that told of it need not be
+/// the newest.
+pub(super) struct Alarmed(pub(super) Visit);
+
+impl FromRequestParts<Pages> for Alarmed {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, pages: &Pages) -> Result<Self, Response> {
+        Visit::at(parts, pages, true).await.map(Self)
+    }
+}
+
+impl Visit {
+    async fn at(parts: &mut Parts, pages: &Pages, is_alarm: bool) -> Result<Self, Response> {
         let language = Language::of(&parts.headers);
         let Ok(Path((token, id))) =
             Path::<(String, String)>::from_request_parts(parts, pages).await
         else {
             return Err(failure::page(language, Failure::BadForm));
         };
-        let opened = async { open(pages.house()?, &token, &id).await };
+        let opened = async { open(pages.house()?, &token, &id, is_alarm).await };
         match opened.await {
             Ok(opened) => Ok(Self { pages: pages.clone(), language, opened }),
             Err(failure) => Err(refuse(language, &token, failure)),
@@ -111,23 +129,35 @@ pub(super) fn form<T>(form: Result<Form<T>, FormRejection>) -> Result<T, Failure
 }
 
 /// The keys a token opens: those of its mail that no newer mail has told of.
-async fn keys(house: &House, token: &LinkToken) -> Result<(Link, Vec<LinkedKey>), Failure> {
+async fn keys(
+    house: &House,
+    token: &LinkToken,
+    is_alarm: bool,
+) -> Result<(Link, Vec<LinkedKey>), Failure> {
     let db = &house.db;
     let link = links::find(db, token).await?.ok_or(Failure::Gone)?;
     let mut keys = links::keys(db.conn(), &link).await?;
+    // A mail that says that a key was rotated comes after every rotation: it does not keep the
+    // page that shows the new secret from saying whether it is used.
+    // And whoever says that a rotation was not theirs is heard though a newer mail has gone out:
+    // it may be of the next rotation of the same stranger's.
+    let heard = |key: &LinkedKey| is_alarm && key.stage == Stage::Rotated;
+    keys.retain(|key| !key.is_replaced || key.is_used || heard(key));
     // The same key may be told of twice in one mail.
     let mut seen = HashSet::new();
     keys.retain(|key| seen.insert(key.id));
-    // A mail that says that a key was rotated comes after every rotation: it does not keep the
-    // page that shows the new secret from saying whether it is used.
-    keys.retain(|key| !key.is_replaced || key.is_used);
     if keys.is_empty() { Err(Failure::Gone) } else { Ok((link, keys)) }
 }
 
 /// Opens the key called `public_id`.
-async fn open(house: &House, token: &str, public_id: &str) -> Result<Opened, Failure> {
+async fn open(
+    house: &House,
+    token: &str,
+    public_id: &str,
+    is_alarm: bool,
+) -> Result<Opened, Failure> {
     let token = LinkToken::parse(token).map_err(|_| Failure::Gone)?;
-    let (link, keys) = keys(house, &token).await?;
+    let (link, keys) = keys(house, &token, is_alarm).await?;
     let linked = keys.into_iter().find(|key| key.public_id == public_id).ok_or(Failure::Gone)?;
     let db = &house.db;
     let view = key_list::find(db.conn(), public_id).await?.ok_or(Failure::Gone)?;
@@ -151,9 +181,9 @@ pub(super) async fn link(
     let shown = async {
         let house = pages.house()?;
         let parsed = LinkToken::parse(&token).map_err(|_| Failure::Gone)?;
-        let (_, keys) = keys(house, &parsed).await?;
+        let (_, keys) = keys(house, &parsed, false).await?;
         if let [only] = keys.as_slice() {
-            let opened = open(house, &token, &only.public_id).await?;
+            let opened = open(house, &token, &only.public_id, false).await?;
             let visit = Visit { pages: pages.clone(), language, opened };
             return show::key(&visit, None).await;
         }

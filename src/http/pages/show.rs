@@ -66,6 +66,7 @@ fn facts(language: Language, opened: &Opened) -> Markup {
         "active" if view.expires_at.is_none() => ("active", "what-never"),
         "active" => ("active", "what-active"),
         "expired" => ("window", "what-window"),
+        "suspended" => ("suspended", "what-suspended"),
         "revoked" => ("revoked", "what-revoked"),
         _ => ("damaged", "damaged"),
     };

@@ -59,7 +59,7 @@ pub(super) struct KeyParams {
     owner: Option<String>,
     /// `user`, `application` or `service`.
     kind: Option<String>,
-    /// `active`, `window` or `revoked`, as stored.
+    /// `active`, `window` or `revoked`, as stored, or `suspended`.
     state: Option<String>,
     /// That end at this instant or before.
     expires_by: Option<DateTime<Utc>>,
@@ -71,8 +71,13 @@ impl KeyParams {
             None => None,
             Some("active") => Some(key_list::State::Active),
             Some("window") => Some(key_list::State::Window),
+            Some("suspended") => Some(key_list::State::Suspended),
             Some("revoked") => Some(key_list::State::Revoked),
-            Some(_) => return Err(malformed("`state`: one of `active`, `window`, `revoked`")),
+            Some(_) => {
+                return Err(malformed(
+                    "`state`: one of `active`, `window`, `suspended`, `revoked`",
+                ));
+            }
         };
         Ok(Filter {
             environment: self.environment.clone(),

@@ -88,6 +88,8 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(keys::secret::reissue))
         .routes(routes!(keys::secret::end_overlap))
         .routes(routes!(keys::change::revoke))
+        .routes(routes!(keys::change::suspend))
+        .routes(routes!(keys::change::unsuspend))
         .routes(routes!(keys::change::hold, keys::change::release))
         .routes(routes!(own::show))
         .routes(routes!(own::rotate))

@@ -78,6 +78,9 @@ pub(super) async fn rotate(
     // asked for again with the secret that its rotation replaced.
     let once_key = idempotency_key(&headers)?;
     match verdict.finding {
+        Finding::Suspended => {
+            return Err(refused(StatusCode::CONFLICT, "key-suspended", "suspended"));
+        }
         Finding::Revoked => return Err(refused(StatusCode::CONFLICT, "key-revoked", "revoked")),
         Finding::Valid | Finding::Replaced if !policy.self_rotate() => {
             return Err(forbidden("the policy of this key does not let it rotate itself"));

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use tracing::{error, warn};
 
 use crate::{
-    domain::rotation::Refusal,
+    domain::{rotation::Refusal, suspension::SuspensionError},
     http::problem::Problem,
     issue::IssueError,
     random::NoRandomness,
@@ -83,6 +83,11 @@ impl From<KeyError> for Problem {
             KeyError::NoOwner => (StatusCode::NOT_FOUND, "not-found"),
             KeyError::Expired(_) => (StatusCode::CONFLICT, "key-expired"),
             KeyError::Revoked => (StatusCode::CONFLICT, "key-revoked"),
+            KeyError::Suspension(SuspensionError::Revoked) => (StatusCode::CONFLICT, "key-revoked"),
+            KeyError::Suspension(SuspensionError::Not) => (StatusCode::CONFLICT, "not-suspended"),
+            KeyError::Suspension(
+                SuspensionError::Already | SuspensionError::LiftedSince { .. },
+            ) => (StatusCode::CONFLICT, "key-suspended"),
             KeyError::Stale => (StatusCode::PRECONDITION_FAILED, "stale"),
             KeyError::Once(_) => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-mismatch"),
             KeyError::Store(error) => return error.into(),
@@ -106,6 +111,7 @@ impl From<RotationError> for Problem {
         let detail = error.to_string();
         let (status, code) = match error {
             RotationError::Refused(Refusal::Revoked) => (StatusCode::CONFLICT, "key-revoked"),
+            RotationError::Refused(Refusal::Suspended) => (StatusCode::CONFLICT, "key-suspended"),
             RotationError::Refused(Refusal::WindowClosed { .. }) => {
                 (StatusCode::GONE, "window-closed")
             }

@@ -40,7 +40,7 @@ pub(super) struct Presented {
 pub(super) struct VerdictBody {
     /// Whether the caller is to be let in.
     valid: bool,
-    /// `valid`, `expired`, `revoked`, `replaced` or `invalid`. One word for all that is nobody's.
+    /// `valid`, `expired`, `revoked`, `suspended`, `replaced` or `invalid`. One word for all that is nobody's.
     code: &'static str,
     /// The key's id; `null` if it is nobody's.
     key_id: Option<String>,
@@ -114,7 +114,9 @@ pub(super) async fn forward_auth(
     let status = match verdict.finding {
         Finding::Valid => StatusCode::NO_CONTENT,
         Finding::Invalid => StatusCode::UNAUTHORIZED,
-        Finding::Expired | Finding::Revoked | Finding::Replaced => StatusCode::FORBIDDEN,
+        Finding::Expired | Finding::Revoked | Finding::Suspended | Finding::Replaced => {
+            StatusCode::FORBIDDEN
+        }
     };
     let mut response = status.into_response();
     let told = response.headers_mut();

@@ -57,7 +57,7 @@ pub(super) struct KeyBody {
     pub(super) name: String,
     /// `user`, `application` or `service`; `null` if the row is damaged.
     pub(super) kind: Option<String>,
-    /// `active`, `expired`, `revoked` or `damaged`.
+    /// `active`, `expired`, `suspended`, `revoked` or `damaged`.
     pub(super) state: String,
     pub(super) created_at: DateTime<Utc>,
     pub(super) expires_at: Option<DateTime<Utc>>,
@@ -72,6 +72,8 @@ pub(super) struct KeyBody {
     pub(super) last_used_at: Option<DateTime<Utc>>,
     /// What presented it then, as whoever asked about it said.
     pub(super) last_used_by: Option<String>,
+    /// Since when it is suspended.
+    pub(super) suspended_at: Option<DateTime<Utc>>,
     /// Why it must be kept.
     pub(super) hold: Option<String>,
     /// Why the daemon has put it aside.
@@ -100,6 +102,7 @@ impl KeyBody {
             window_ends_at: view.window_ends_at,
             last_used_at: view.last_used_at,
             last_used_by: view.last_used_by,
+            suspended_at: view.suspended_at,
             hold: view.hold,
             parked: view.parked,
             version: view.version,

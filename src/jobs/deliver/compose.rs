@@ -132,7 +132,7 @@ pub async fn preview(
         to_name: Some(owner.name.clone()).filter(|name| !name.trim().is_empty()),
         audience: match is_refused {
             false => digest::Audience::Owner,
-            true => contacts(Some(&owner)),
+            true => contacts(Some(&owner), &texts),
         },
         time_zone: owner.time_zone.parse().unwrap_or(Tz::UTC),
         items: texts.into_iter().map(|text| item(book, text, None)).collect(),
@@ -155,7 +155,7 @@ fn word(
         message_id: message.header_id.clone(),
         to,
         to_name: owner.map(|owner| owner.name.clone()).filter(|name| !name.trim().is_empty()),
-        audience: audience(message, owner),
+        audience: audience(message, owner, &texts),
         time_zone: owner.and_then(|owner| owner.time_zone.parse().ok()).unwrap_or(Tz::UTC),
         items: texts.into_iter().map(|text| item(book, text, link)).collect(),
     };
@@ -170,20 +170,25 @@ fn word(
     })
 }
 
-fn audience(message: &ClaimedMessage, owner: Option<&Addressee>) -> digest::Audience {
+fn audience(
+    message: &ClaimedMessage,
+    owner: Option<&Addressee>,
+    texts: &[NoticeText],
+) -> digest::Audience {
     match message.audience {
         Audience::Owner => digest::Audience::Owner,
-        Audience::Contacts => contacts(owner),
+        Audience::Contacts => contacts(owner, texts),
     }
 }
 
-fn contacts(owner: Option<&Addressee>) -> digest::Audience {
+fn contacts(owner: Option<&Addressee>, texts: &[NoticeText]) -> digest::Audience {
+    let is_beside = texts.iter().all(|text| text.stage == Stage::SuspendedContacts);
+    let refusal = owner.and_then(|owner| owner.refusal.clone());
     digest::Audience::Contacts {
         owner_name: owner.map(|owner| owner.name.clone()).unwrap_or_default(),
         owner_mail_masked: owner.map(|owner| mask(&owner.email)).unwrap_or_default(),
-        reason: owner
-            .and_then(|owner| owner.refusal.clone())
-            .unwrap_or_else(|| "the address is not valid".to_owned()),
+        reason: (!is_beside)
+            .then(|| refusal.unwrap_or_else(|| "the address is not valid".to_owned())),
     }
 }
 
@@ -210,6 +215,7 @@ fn item(book: &PolicyBook, text: NoticeText, link: Option<&str>) -> Item {
         expires_at: text.expires_at,
         window_ends_at: window_ends_at.filter(|_| has_way_back),
         ends_with_access: text.ends_with_access,
+        is_suspended: text.is_suspended,
         last_used_at: text.last_used_at,
         // Of a purged key there is nothing left to open.
         link: link.filter(|_| text.stage != Stage::Purged).map(str::to_owned),

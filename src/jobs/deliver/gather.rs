@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 
 use crate::{
+    domain::stage::Stage,
     jobs::{Context, deliver::Mailer, patience::Patience},
     mail::address::EmailAddress,
     store::{
@@ -41,16 +42,17 @@ async fn gather_batch(ctx: &Context) -> Result<bool, StoreError> {
         return Ok(true);
     }
     let owners = by_owner(&pending);
-    let owner_ids: Vec<i64> = owners.iter().map(|(owner_id, _)| *owner_id).collect();
+    let owner_ids: Vec<i64> = pending_owners(&owners);
     let recipients = outbox::recipients(&*tx, &owner_ids).await?;
-    let mut recipients: HashMap<i64, Recipient> =
+    let recipients: HashMap<i64, Recipient> =
         recipients.into_iter().map(|recipient| (recipient.owner_id, recipient)).collect();
     let (mut messages, mut untellable) = (Vec::new(), Vec::new());
-    for (owner_id, notices) in owners {
+    for (owner_id, notices, mail) in owners {
         let message = recipients
-            .remove(&owner_id)
+            .get(&owner_id)
+            .cloned()
             .ok_or_else(|| "its owner is not in the database".to_owned())
-            .and_then(|recipient| address(&ctx.deps.mailer, recipient, &notices, now));
+            .and_then(|recipient| address(&ctx.deps.mailer, recipient, (&notices, mail), now));
         match message {
             Ok(message) => messages.push(message),
             Err(reason) => untellable.extend(notices.iter().map(|id| (*id, reason.clone()))),
@@ -71,26 +73,54 @@ fn leave_last_owner(pending: &mut Vec<PendingNotice>) {
     }
 }
 
-/// The notices of each owner, in the order given.
-fn by_owner(pending: &[PendingNotice]) -> Vec<(i64, Vec<i64>)> {
-    pending
-        .chunk_by(|a, b| a.owner_id == b.owner_id)
-        .filter_map(|chunk| {
-            let owner_id = chunk.first()?.owner_id;
-            Some((owner_id, chunk.iter().map(|notice| notice.id).collect()))
-        })
-        .collect()
+/// For whom one owner's notices are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meant {
+    /// The owner, or whoever is told instead.
+    Owner,
+    /// The contacts, beside the owner.
+    Contacts,
+}
+
+impl Meant {
+    fn of(notice: &PendingNotice) -> Self {
+        let is_beside = notice.stage == Stage::SuspendedContacts.code();
+        if is_beside { Self::Contacts } else { Self::Owner }
+    }
+}
+
+/// The notices of each owner, in the order given; those for the contacts apart.
+fn by_owner(pending: &[PendingNotice]) -> Vec<(i64, Vec<i64>, Meant)> {
+    let mut owners = Vec::new();
+    for chunk in pending.chunk_by(|a, b| a.owner_id == b.owner_id) {
+        let Some(first) = chunk.first() else { continue };
+        for meant in [Meant::Owner, Meant::Contacts] {
+            let of = chunk.iter().filter(|notice| Meant::of(notice) == meant);
+            let ids: Vec<i64> = of.map(|notice| notice.id).collect();
+            if !ids.is_empty() {
+                owners.push((first.owner_id, ids, meant));
+            }
+        }
+    }
+    owners
+}
+
+fn pending_owners(owners: &[(i64, Vec<i64>, Meant)]) -> Vec<i64> {
+    let mut ids: Vec<i64> = owners.iter().map(|(owner_id, ..)| *owner_id).collect();
+    // An owner's mails follow each other.
+    ids.dedup();
+    ids
 }
 
 /// Decides to whom one owner's mail goes. The error says why it can go to nobody.
 fn address(
     mailer: &Mailer,
     recipient: Recipient,
-    notices: &[i64],
+    (notices, meant): (&[i64], Meant),
     now: DateTime<Utc>,
 ) -> Result<NewMessage, String> {
     let is_usable = |address: &str| address.parse::<EmailAddress>().is_ok();
-    let to_owner = recipient.is_reachable && is_usable(&recipient.email);
+    let to_owner = meant == Meant::Owner && recipient.is_reachable && is_usable(&recipient.email);
     let (audience, recipients) = if to_owner {
         (Audience::Owner, vec![recipient.email])
     } else {
@@ -99,7 +129,11 @@ fn address(
         (Audience::Contacts, contacts.into_iter().filter(|one| is_usable(one)).collect())
     };
     if recipients.is_empty() {
-        return Err("the owner cannot be reached, and the tenant has no contacts".to_owned());
+        let why = match meant {
+            Meant::Owner => "the owner cannot be reached, and the tenant has no contacts",
+            Meant::Contacts => "the tenant has no contacts",
+        };
+        return Err(why.to_owned());
     }
     Ok(NewMessage {
         header_id: header_id(&mailer.sender.domain, now),
@@ -124,7 +158,7 @@ mod tests {
 
     fn notices(owners: &[i64]) -> Vec<PendingNotice> {
         let numbered = (1..).zip(owners);
-        numbered.map(|(id, &owner_id)| PendingNotice { id, owner_id }).collect()
+        numbered.map(|(id, &owner_id)| PendingNotice { id, owner_id, stage: 0 }).collect()
     }
 
     #[test]
@@ -143,6 +177,11 @@ mod tests {
 
     #[test]
     fn notices_are_gathered_by_owner() {
-        assert_eq!(by_owner(&notices(&[7, 7, 9])), [(7, vec![1, 2]), (9, vec![3])]);
+        let mut pending = notices(&[7, 7, 9]);
+        assert_eq!(by_owner(&pending), [(7, vec![1, 2], Meant::Owner), (9, vec![3], Meant::Owner)]);
+        pending[0].stage = Stage::SuspendedContacts.code();
+        let owners = by_owner(&pending);
+        assert_eq!(owners[..2], [(7, vec![2], Meant::Owner), (7, vec![1], Meant::Contacts)]);
+        assert_eq!(pending_owners(&owners), [7, 9]);
     }
 }

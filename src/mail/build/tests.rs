@@ -164,7 +164,7 @@ const FIELDS: &[(&str, Field)] = &[
     ("owner's address and reason", |digest, text| {
         *digest = preview::for_contacts(digest.clone());
         if let Audience::Contacts { owner_mail_masked, reason, .. } = &mut digest.audience {
-            (*owner_mail_masked, *reason) = (text.to_owned(), text.to_owned());
+            (*owner_mail_masked, *reason) = (text.to_owned(), Some(text.to_owned()));
         }
     }),
 ];

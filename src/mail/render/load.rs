@@ -39,6 +39,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embedded![
     "purged.txt",
     "review.txt",
     "rotated.txt",
+    "suspended.txt",
     "row.txt",
     "shortened.txt",
 ];

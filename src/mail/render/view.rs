@@ -87,6 +87,7 @@ impl<'a> View<'a> {
             | Topic::Ending
             | Topic::Shortened
             | Topic::OtpReset
+            | Topic::Suspended
             | Topic::Review => "warn",
             Topic::Rotated | Topic::Created | Topic::Purged => "calm",
         };
@@ -132,6 +133,7 @@ impl<'a> View<'a> {
             window_ends => self.moment_or(window, topic == Topic::Closing),
             last_used => self.last_used(item),
             unused_days => self.unused_days(item),
+            is_suspended => item.is_suspended,
             is_never_used => item.last_used_at.is_none(),
             // One button for all of them, or a link for each.
             link => item.link.as_ref().filter(|_| self.common_link().is_none()),
@@ -177,7 +179,7 @@ impl<'a> View<'a> {
                     owner_name => &owner,
                     owner,
                     owner_mail => clean_name(owner_mail_masked),
-                    reason => clean_name(reason),
+                    reason => reason.as_deref().map(clean_name),
                 }
             }
         }
@@ -185,10 +187,16 @@ impl<'a> View<'a> {
 
     /// Where the one button leads: to the page that all keys share, else to the overview, if
     /// there are pages at all.
-    fn button_url(&self) -> Option<&str> {
+    fn button_url(&self) -> Option<String> {
         let has_links = self.lead.iter().any(|item| item.link.is_some());
         let overview = self.surroundings.public_url.as_deref().filter(|_| has_links);
-        self.common_link().or(overview)
+        if let (Topic::Rotated, [only]) = (self.topic, self.lead.as_slice())
+            && let Some(link) = &only.link
+        {
+            // Whoever rotated the key knows of it: the mail is for whoever did not.
+            return Some(format!("{link}/{}/suspend", only.public_id));
+        }
+        self.common_link().or(overview).map(str::to_owned)
     }
 
     /// The link of all keys of the lead, if it is the same one.

@@ -34,6 +34,8 @@ pub(crate) struct Model {
     pub(crate) window_extended_at: Option<i64>,
     pub(crate) expires_before: Option<i64>,
     pub(crate) last_used_by: Option<String>,
+    pub(crate) suspended_at: Option<i64>,
+    pub(crate) unsuspended_at: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -60,6 +60,7 @@ impl<'r> NewEntry<'r> {
                 None => first_review(policy, issued_at, now),
             },
             last_stage: None,
+            is_suspended: false,
             is_held: false,
         };
         let mut passed = Vec::new();

@@ -79,6 +79,9 @@ impl Work<'_> {
 }
 
 fn see_that_it_may_be(locked: &Locked) -> Result<(), RotationError> {
+    if locked.key.is_stopped() {
+        return Err(Refusal::Suspended.into());
+    }
     match locked.key.state {
         KeyState::Active { expires_at } if expires_at.is_none_or(|end| locked.now < end) => {}
         // A dead key gets a secret by a rotation, and by nothing else.

@@ -25,7 +25,7 @@ use crate::{
             views::{KeyBody, ProblemView},
         },
     },
-    store::key_changes,
+    store::{key_changes, suspension},
 };
 
 /// What is to be changed about a key.
@@ -109,6 +109,59 @@ pub(in crate::http::v1) async fn revoke(
     let purge_at =
         key_changes::revoke_if(api.db()?, &policies, &caller.actor, which, reason).await?;
     Ok(Json(RevokedKey { id, purge_at }))
+}
+
+/// Suspend a key
+///
+/// Every secret of it is refused, and it cannot be rotated, until that is lifted. Its dates do not
+/// wait; its owner and the contacts are told.
+#[utoipa::path(post, path = "/v1/keys/{id}/suspend", tag = "keys", request_body = Why,
+    params(("id" = String, Path, description = "its id"),
+        ("If-Match" = Option<String>, Header, description = "its `ETag`")),
+    security(("token" = ["operator", "admin"])),
+    responses((status = 200, body = KeyBody, headers(("ETag" = String))),
+        (status = "default", description = "refused", body = ProblemView,
+            content_type = "application/problem+json")))]
+pub(in crate::http::v1) async fn suspend(
+    State(api): State<Api>,
+    Allowed(caller, ..): Allowed<Operate>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Body(why): Body<Why>,
+) -> Result<Response, Problem> {
+    let reason: Option<Label> = parse_maybe("reason", why.reason.as_deref())?;
+    let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
+    let which = (key.public_id.as_str(), IfMatch::of(&headers).version(key.version)?);
+    let reason = reason.as_ref().map(Label::as_str);
+    suspension::suspend(api.db()?, &caller.actor, which, reason, None).await?;
+    let key = caller.key(&api, &id).await?;
+    Ok(tagged(KeyBody::new(key, api.now().await?)))
+}
+
+/// Lift the suspension of a key
+///
+/// It goes on with the secrets it has.
+#[utoipa::path(post, path = "/v1/keys/{id}/unsuspend", tag = "keys", request_body = Why,
+    params(("id" = String, Path, description = "its id"),
+        ("If-Match" = Option<String>, Header, description = "its `ETag`")),
+    security(("token" = ["operator", "admin"])),
+    responses((status = 200, body = KeyBody, headers(("ETag" = String))),
+        (status = "default", description = "refused", body = ProblemView,
+            content_type = "application/problem+json")))]
+pub(in crate::http::v1) async fn unsuspend(
+    State(api): State<Api>,
+    Allowed(caller, ..): Allowed<Operate>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Body(why): Body<Why>,
+) -> Result<Response, Problem> {
+    let reason: Option<Label> = parse_maybe("reason", why.reason.as_deref())?;
+    let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
+    let which = (key.public_id.as_str(), IfMatch::of(&headers).version(key.version)?);
+    let reason = reason.as_ref().map(Label::as_str);
+    suspension::unsuspend(api.db()?, &caller.actor, which, reason).await?;
+    let key = caller.key(&api, &id).await?;
+    Ok(tagged(KeyBody::new(key, api.now().await?)))
 }
 
 /// Whether a key must be kept.

@@ -1,0 +1,84 @@
+//! "This was not me": the owner of a key that somebody else rotated has it suspended.
+//!
+//! It takes nothing away for good, so it asks for nothing but a click; only an administrator lifts
+//! it, since the owner's mailbox may be in the hands of whoever rotated the key.
+
+use axum::{http::StatusCode, response::Response};
+use maud::html;
+
+use crate::{
+    domain::suspension::{SuspensionError, may_suspend},
+    http::pages::{
+        failure::Failure,
+        open::{Alarmed, Visit},
+        shell,
+    },
+    store::{keys::KeyError, suspension},
+};
+
+/// `GET /k/{token}/{id}/suspend`: what it would do, or why it is not done.
+pub(super) async fn ask(Alarmed(visit): Alarmed) -> Response {
+    page(&visit, StatusCode::OK)
+}
+
+/// `POST /k/{token}/{id}/suspend`
+pub(super) async fn suspend(Alarmed(visit): Alarmed) -> Response {
+    let done = async {
+        let opened = &visit.opened;
+        let which = (opened.linked.public_id.as_str(), None);
+        let (reason, seen_at) = (Some("its owner disowned a rotation"), opened.link.created_at);
+        let db = &visit.house()?.db;
+        match suspension::suspend(db, &opened.actor(), which, reason, Some(seen_at)).await {
+            // Whoever sends the form again is told the same.
+            Ok(()) | Err(KeyError::Suspension(SuspensionError::Already)) => {
+                Ok::<_, Failure>(suspended(&visit))
+            }
+            // The page says why: it was lifted since, or the key is over.
+            Err(KeyError::Suspension(_)) => Ok(page(&visit, StatusCode::CONFLICT)),
+            Err(error) => Err(error.into()),
+        }
+    };
+    let done = done.await;
+    visit.answer(done).await
+}
+
+fn page(visit: &Visit, status: StatusCode) -> Response {
+    let (language, opened) = (visit.language, &visit.opened);
+    let say = |id: &str| language.say(id);
+    let lifted_at = opened.view.unsuspended_at;
+    let allowed = match &opened.view.key {
+        Ok(key) => may_suspend(key, lifted_at, opened.link.created_at),
+        // Such a key is nobody's to change.
+        Err(_) => Err(SuspensionError::Not),
+    };
+    let body = html! {
+        section {
+            @match allowed {
+                Ok(()) => {
+                    p { (say("suspend-note")) }
+                    @if opened.linked.is_used { p { (say("suspend-since")) } }
+                    form method="post" action={ (opened.path()) "/suspend" } {
+                        button.bad { (say("suspend")) }
+                    }
+                }
+                Err(SuspensionError::Revoked) => p { (say("what-revoked")) },
+                Err(SuspensionError::Already) => p { (say("what-suspended")) },
+                Err(SuspensionError::LiftedSince { .. }) => p { (say("suspend-late")) },
+                Err(SuspensionError::Not) => p { (say("damaged")) },
+            }
+            dl { dt { (say("id")) } dd { code { (opened.view.public_id) } } }
+        }
+    };
+    shell::page(
+        language,
+        status,
+        &language.say_with("suspend-title", "name", &opened.view.name),
+        &body,
+    )
+}
+
+fn suspended(visit: &Visit) -> Response {
+    let say = |id: &str| visit.language.say(id);
+    let body = html! { section { p { (say("suspended-note")) } } };
+    shell::page(visit.language, StatusCode::OK, &say("suspended-title"), &body)
+}
