@@ -12,11 +12,11 @@ import time
 root, unit = map(pathlib.Path, sys.argv[1:])
 settings = [line.split("=", 1) for line in unit.read_text().splitlines() if "=" in line]
 (command,) = [value.split() for name, value in settings if name == "ExecStart"]
-(given,) = [value for name, value in settings if name == "Environment"]
+given = dict(value.split("=", 1) for name, value in settings if name == "Environment")
 (patience,) = [int(value) for name, value in settings if name == "TimeoutStopSec"]
 (home,) = [value for name, value in settings if name == "WorkingDirectory"]
 below = lambda path: root / path.lstrip("/")
-name, config = given.split("=")
+config = given["LAPSED_CONFIG"]
 below(home).mkdir(parents=True, exist_ok=True)
 
 
@@ -38,8 +38,8 @@ with tempfile.TemporaryDirectory() as folder:
     log = pathlib.Path(folder) / "log"
     ears = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     ears.bind(f"{folder}/notify")
-    env = {
-        name: str(below(config)),
+    env = given | {
+        "LAPSED_CONFIG": str(below(config)),
         "NOTIFY_SOCKET": f"{folder}/notify",
         # A shorter one than the unit's: nobody wants to wait for it.
         "WATCHDOG_USEC": "3000000",

@@ -155,13 +155,12 @@ impl Toll {
         Self { keys: keys.map(|(id, key)| (*id, *key)).collect() }
     }
 
-    /// How many keys each tenant would lose, where that is more than a tenant loses unasked.
+    /// How many keys each tenant would lose.
     pub fn by_tenant(&self) -> BTreeMap<i64, u64> {
         let mut tenants = BTreeMap::new();
         for key in self.keys.values() {
             *tenants.entry(key.tenant_id).or_insert(0) += 1;
         }
-        tenants.retain(|_, n| WHOLE_TENANT <= *n);
         tenants
     }
 

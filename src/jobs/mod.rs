@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod alone;
+mod batches;
 mod braking;
 pub mod contact;
 pub mod deliver;

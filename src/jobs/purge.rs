@@ -8,20 +8,21 @@ use tracing::warn;
 use crate::{
     domain::{
         brake::Destruction,
+        key::KeyId,
         purge::{Reason, Verdict, verdict},
         stage::Stage,
     },
     jobs::{
-        Context, Outcome,
+        Context, Deps, Outcome,
+        batches::{self, Batches, Place, Taken, Written},
         braking::{Brake, PUT_OFF, ended},
-        patience::Patience,
     },
     store::{
-        NoticeStatus, StoreError,
+        CorruptKey, NoticeStatus, StoreError, Tx,
         audit::{self, NewEvent},
         brake, due, flags,
         notices::{self, NewNotice},
-        purge::{self, EndedKey},
+        purge::{self, Claim, EndedKey},
     },
 };
 
@@ -34,86 +35,128 @@ pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
         return Ok(Outcome::default());
     }
     let mut brake = Brake::new(&ctx.deps, Destruction::Purge).await.context("ask the brake")?;
-    let mut outcome = Outcome::default();
-    let mut patience = Patience::default();
-    while !ctx.cancel.is_cancelled() {
-        // Asked for each batch, so that a pause stops a purge that is under way.
-        let paused = flags::get(&ctx.deps.db, flags::PAUSE_PURGE).await.context("read flags")?;
-        if paused.is_some() {
-            break;
+    let policy = format!(r#"{{"min_notice_hours":{}}}"#, ctx.deps.limits.min_notice.num_hours());
+    let purge = Purge { deps: &ctx.deps, policy };
+    let done = batches::run(&purge, &ctx, &mut brake).await.context("purge")?;
+    brake.close().await.context("tell the brake")?;
+    Ok(done.outcome)
+}
+
+struct Purge<'a> {
+    deps: &'a Deps,
+    /// Under which rules keys go: for their tombstones.
+    policy: String,
+}
+
+/// What one batch writes.
+#[derive(Debug, Default)]
+struct Plan {
+    /// Keys that go.
+    gone: Vec<EndedKey>,
+    /// Their tenants.
+    tenants: Vec<i64>,
+    /// Keys that stay, each until it may be asked about again.
+    deferred: Vec<(EndedKey, DateTime<Utc>)>,
+    /// Keys that might go, but are held back: each with its version.
+    held: Vec<(KeyId, i64)>,
+    /// How many stay because nobody could be told.
+    n_untold: u64,
+    /// Rows that make no sense.
+    corrupt: Vec<CorruptKey>,
+}
+
+impl Batches for Purge<'_> {
+    type Plan = Plan;
+
+    async fn claim(
+        &self,
+        tx: &Tx,
+        now: DateTime<Utc>,
+        brake: &Brake<'_>,
+    ) -> Result<Option<Taken<Plan>>, StoreError> {
+        if self.is_paused().await? {
+            return Ok(None);
         }
-        match purge_batch(&ctx, &brake).await {
-            // The batch was undone: so much must not go before somebody has looked.
-            Ok(None) => brake.look().await.context("look at what is purged")?,
-            Ok(Some(batch)) => {
-                patience.done();
-                outcome += batch.outcome;
-                brake.did(batch.gone.into_iter());
-                if batch.is_last {
-                    break;
+        let claim = purge::claim(&**tx, now, self.deps.limits.batch).await?;
+        Ok(Some(self.taken(claim, now, brake)))
+    }
+
+    async fn look(
+        &self,
+        after: Option<Place>,
+        now: DateTime<Utc>,
+        brake: &Brake<'_>,
+    ) -> Result<Option<Taken<Plan>>, StoreError> {
+        if self.is_paused().await? {
+            return Ok(None);
+        }
+        let after = after.unwrap_or((DateTime::UNIX_EPOCH, KeyId(0)));
+        let seen = purge::look(self.deps.db.conn(), after, now, self.deps.limits.batch).await?;
+        Ok(Some(self.taken(seen, now, brake)))
+    }
+
+    fn doomed<'p>(&self, plan: &'p Plan) -> &'p [i64] {
+        &plan.tenants
+    }
+
+    async fn write(&self, tx: &Tx, plan: &Plan, now: DateTime<Utc>) -> Result<Written, StoreError> {
+        let tx = &**tx;
+        let n_purged = purge::purge(tx, &plan.gone, &self.policy, now).await?;
+        let receipts: Vec<_> = plan.gone.iter().map(|key| receipt(key, now)).collect();
+        notices::insert(tx, &receipts, now).await?;
+        let events: Vec<_> = plan.gone.iter().map(event).collect();
+        audit::insert(tx, "daemon", &events, now).await?;
+        let n_deferred = purge::defer(tx, &plan.deferred).await?;
+        brake::set_turn(tx, plan.held.iter().copied(), now + PUT_OFF).await?;
+        due::park(tx, &plan.corrupt).await?;
+        let n_corrupt = plan.corrupt.len() as u64;
+        let n_sound = plan.gone.len() + plan.deferred.len() + plan.held.len();
+        let outcome = Outcome {
+            n_examined: n_sound as u64 + n_corrupt,
+            n_changed: n_purged,
+            n_failed: plan.n_untold + n_corrupt,
+        };
+        let is_whole =
+            n_purged == plan.gone.len() as u64 && n_deferred == plan.deferred.len() as u64;
+        Ok(Written { outcome, is_whole })
+    }
+
+    fn tell(&self, plan: &Plan) {
+        for key in &plan.corrupt {
+            warn!(key.id = key.id.0, "Put a key aside: {}", key.what);
+        }
+        if plan.n_untold > 0 {
+            warn!(n_keys = plan.n_untold, "Kept keys whose end nobody could be told");
+        }
+    }
+}
+
+impl Purge<'_> {
+    /// Asked for each batch, so that a pause stops a purge that is under way.
+    async fn is_paused(&self) -> Result<bool, StoreError> {
+        flags::get(&self.deps.db, flags::PAUSE_PURGE).await.map(|paused| paused.is_some())
+    }
+
+    fn taken(&self, claim: Claim, now: DateTime<Utc>, brake: &Brake<'_>) -> Taken<Plan> {
+        let (n_rows, last) = (claim.len(), claim.last);
+        let mut plan = Plan { corrupt: claim.corrupt, ..Plan::default() };
+        for key in claim.keys {
+            match verdict(&ended(&key), self.deps.limits.min_notice, now) {
+                Verdict::Purge if brake.holds(key.id, key.version) => {
+                    plan.held.push((key.id, key.version));
+                }
+                Verdict::Purge => {
+                    plan.tenants.push(key.tenant_id);
+                    plan.gone.push(key);
+                }
+                Verdict::Defer { until, reason } => {
+                    plan.n_untold += u64::from(reason == Reason::Untold);
+                    plan.deferred.push((key, until));
                 }
             }
-            Err(error) => patience.begin_anew(error, &ctx.cancel).await.context("purge a batch")?,
         }
+        Taken { n_rows, last, is_sound: plan.corrupt.is_empty(), plan }
     }
-    brake.close().await.context("tell the brake")?;
-    Ok(outcome)
-}
-
-/// What one transaction did.
-#[derive(Debug, Default)]
-struct Batch {
-    outcome: Outcome,
-    is_last: bool,
-    /// The tenants of the keys that went.
-    gone: Vec<i64>,
-}
-
-/// `None` if the brake has to look first: then nothing was done.
-async fn purge_batch(ctx: &Context, brake: &Brake<'_>) -> Result<Option<Batch>, StoreError> {
-    let (db, limits) = (&ctx.deps.db, ctx.deps.limits);
-    let tx = db.begin().await?;
-    let now = db.now(&*tx).await?;
-    let claim = purge::claim(&*tx, now, limits.batch).await?;
-    let is_last = claim.len() < limits.batch;
-    if claim.is_empty() {
-        return Ok(Some(Batch { is_last, ..Batch::default() }));
-    }
-    let (mut gone, mut deferred, mut held) = (Vec::new(), Vec::new(), Vec::new());
-    let mut n_untold = 0_u64;
-    for key in &claim.keys {
-        match verdict(&ended(key), limits.min_notice, now) {
-            Verdict::Purge if brake.holds(key.id, key.version) => held.push((key.id, key.version)),
-            Verdict::Purge => gone.push(*key),
-            Verdict::Defer { until, reason } => {
-                n_untold += u64::from(reason == Reason::Untold);
-                deferred.push((*key, until));
-            }
-        }
-    }
-    if brake.must_look(gone.iter().map(|key| key.tenant_id)) {
-        tx.undo().await?;
-        return Ok(None);
-    }
-    let policy = format!(r#"{{"min_notice_hours":{}}}"#, limits.min_notice.num_hours());
-    let n_purged = purge::purge(&*tx, &gone, &policy, now).await?;
-    let receipts: Vec<_> = gone.iter().map(|key| receipt(key, now)).collect();
-    notices::insert(&*tx, &receipts, now).await?;
-    let events: Vec<_> = gone.iter().map(event).collect();
-    audit::insert(&*tx, "daemon", &events, now).await?;
-    purge::defer(&*tx, &deferred).await?;
-    brake::set_turn(&*tx, held.into_iter(), now + PUT_OFF).await?;
-    due::park(&*tx, &claim.corrupt).await?;
-    tx.commit().await?;
-    for key in &claim.corrupt {
-        warn!(key.id = key.id.0, "Put a key aside: {}", key.what);
-    }
-    if n_untold > 0 {
-        warn!(n_keys = n_untold, "Kept keys whose end nobody could be told");
-    }
-    let (n_examined, n_corrupt) = (claim.len() as u64, claim.corrupt.len() as u64);
-    let outcome = Outcome { n_examined, n_changed: n_purged, n_failed: n_untold + n_corrupt };
-    Ok(Some(Batch { outcome, is_last, gone: gone.iter().map(|key| key.tenant_id).collect() }))
 }
 
 fn receipt(key: &EndedKey, now: DateTime<Utc>) -> NewNotice {

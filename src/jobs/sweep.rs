@@ -1,9 +1,9 @@
 //! The sweep: what is due is looked at, decided, and written, a batch at a time.
 //!
-//! One transaction claims a batch in the order of `next_action_at`, asks the domain about each
-//! key, and writes keys, notices and audit together. Every claimed row leaves the due set in that
-//! transaction: done, put off, or put aside with the reason. So nothing can clog the window, and
-//! a crash at any point leaves either all of a batch or none of it.
+//! A batch is taken in the order of `next_action_at` ([`batches`]), the domain is asked about each
+//! key, and one transaction writes keys, notices and audit together. Every row of it leaves the due
+//! set in that transaction: done, put off, or put aside with the reason. So nothing can clog the
+//! window, and a crash at any point leaves either all of a batch or none of it.
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -20,11 +20,11 @@ use crate::{
     },
     jobs::{
         Context, Deps, Outcome,
+        batches::{self, Batches, Place, Taken, Written},
         braking::{Brake, PUT_OFF},
-        patience::Patience,
     },
     store::{
-        Db, NoticeStatus, StoreError,
+        CorruptKey, Db, NoticeStatus, StoreError, Tx,
         audit::{self, NewEvent},
         brake,
         due::{self, Claim, DueKey, KeyChange},
@@ -40,9 +40,9 @@ use crate::{
 /// If the database fails; what was committed before stays done.
 pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
     let deps = &ctx.deps;
-    if is_idle(&ctx).await.context("look whether anything is due")? {
+    let Some(from) = floor(&ctx).await.context("look whether anything is due")? else {
         return Ok(Outcome::default());
-    }
+    };
     let book =
         PolicyBook::load(&deps.db, (*deps.policies).clone()).await.context("read policies")?;
     let doubt = deps.timekeeper.look(deps).await.context("look at the clock")?;
@@ -53,86 +53,97 @@ pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
         Some(_) => Brake::tight(deps, Destruction::Expire),
         None => Brake::new(deps, Destruction::Expire).await.context("ask the brake")?,
     };
-    let mut outcome = Outcome::default();
-    let mut patience = Patience::default();
-    let mut from = None;
-    while !ctx.cancel.is_cancelled() {
-        match sweep_batch(&ctx, &book, &mut from, &brake).await {
-            // The batch was undone: so much must not expire before somebody has looked.
-            Ok(None) => brake.look().await.context("look at what expires")?,
-            Ok(Some(batch)) => {
-                patience.done();
-                outcome += batch.outcome;
-                brake.did(batch.expired.into_iter());
-                if batch.is_last {
-                    deps.swept.drained(batch.now);
-                    break;
-                }
-            }
-            Err(error) => patience.begin_anew(error, &ctx.cancel).await.context("sweep a batch")?,
-        }
+    let sweep = Sweep { deps, book, from };
+    let done = batches::run(&sweep, &ctx, &mut brake).await.context("sweep")?;
+    if let Some(now) = done.drained_at {
+        deps.swept.drained(now);
     }
     brake.close().await.context("tell the brake")?;
-    Ok(outcome)
+    Ok(done.outcome)
 }
 
-/// Whether there is nothing to do, which is what most sweeps find.
-async fn is_idle(ctx: &Context) -> Result<bool, StoreError> {
+/// The instant below which nothing can be due; `None` if there is nothing to do, which is what
+/// most sweeps find.
+async fn floor(ctx: &Context) -> Result<Option<DateTime<Utc>>, StoreError> {
     let Deps { db, clock, swept, .. } = &ctx.deps;
     let from = swept.floor(clock.now());
     let glance = due::glance(db, from).await?;
     // The floor goes by the database's clock. Where that says something else, or was set back,
     // this machine's does not count.
-    let is_idle = glance.is_idle && swept.floor(glance.now) == from;
-    if is_idle {
+    if glance.is_idle && swept.floor(glance.now) == from {
         swept.drained(glance.now);
-    }
-    Ok(is_idle)
-}
-
-/// What one transaction did.
-struct Batch {
-    now: DateTime<Utc>,
-    outcome: Outcome,
-    is_last: bool,
-    /// The tenants of the keys that expired.
-    expired: Vec<i64>,
-}
-
-/// `None` if the brake has to look first: then nothing was done.
-async fn sweep_batch(
-    ctx: &Context,
-    book: &PolicyBook,
-    from: &mut Option<DateTime<Utc>>,
-    brake: &Brake<'_>,
-) -> Result<Option<Batch>, StoreError> {
-    let (db, limit) = (&ctx.deps.db, ctx.deps.limits.batch);
-    let tx = db.begin().await?;
-    let now = db.now(&*tx).await?;
-    let from = *from.get_or_insert_with(|| ctx.deps.swept.floor(now));
-    let claim = due::claim(&*tx, from, now, limit).await?;
-    let is_last = claim.len() < limit;
-    if claim.is_empty() {
-        let (outcome, expired) = (Outcome::default(), Vec::new());
-        return Ok(Some(Batch { now, outcome, is_last, expired }));
-    }
-    let writes = decide(&claim, book, now, |due| brake.holds(due.id, due.version));
-    if brake.must_look(writes.expired.iter().copied()) {
-        tx.undo().await?;
         return Ok(None);
     }
-    let n_changed = due::write(&*tx, &writes.changes).await?;
-    notices::insert(&*tx, &writes.notices, now).await?;
-    audit::insert(&*tx, "daemon", &writes.events, now).await?;
-    due::park(&*tx, &claim.corrupt).await?;
-    brake::set_turn(&*tx, writes.held.iter().copied(), now + PUT_OFF).await?;
-    tx.commit().await?;
-    for key in &claim.corrupt {
-        warn!(key.id = key.id.0, "Put a key aside: {}", key.what);
+    Ok(Some(swept.floor(glance.now)))
+}
+
+struct Sweep<'a> {
+    deps: &'a Deps,
+    book: PolicyBook,
+    /// Below that, nothing is due.
+    from: DateTime<Utc>,
+}
+
+impl Batches for Sweep<'_> {
+    type Plan = Writes;
+
+    async fn claim(
+        &self,
+        tx: &Tx,
+        now: DateTime<Utc>,
+        brake: &Brake<'_>,
+    ) -> Result<Option<Taken<Writes>>, StoreError> {
+        let claim = due::claim(&**tx, self.from, now, self.deps.limits.batch).await?;
+        Ok(Some(self.taken(claim, now, brake)))
     }
-    let outcome =
-        Outcome { n_examined: claim.len() as u64, n_changed, n_failed: claim.corrupt.len() as u64 };
-    Ok(Some(Batch { now, outcome, is_last, expired: writes.expired }))
+
+    async fn look(
+        &self,
+        after: Option<Place>,
+        now: DateTime<Utc>,
+        brake: &Brake<'_>,
+    ) -> Result<Option<Taken<Writes>>, StoreError> {
+        let after = after.unwrap_or((self.from, KeyId(0)));
+        let seen = due::look(self.deps.db.conn(), after, now, self.deps.limits.batch).await?;
+        Ok(Some(self.taken(seen, now, brake)))
+    }
+
+    fn doomed<'p>(&self, plan: &'p Writes) -> &'p [i64] {
+        &plan.expired
+    }
+
+    async fn write(
+        &self,
+        tx: &Tx,
+        plan: &Writes,
+        now: DateTime<Utc>,
+    ) -> Result<Written, StoreError> {
+        let tx = &**tx;
+        let n_changed = due::write(tx, &plan.changes).await?;
+        notices::insert(tx, &plan.notices, now).await?;
+        audit::insert(tx, "daemon", &plan.events, now).await?;
+        due::park(tx, &plan.corrupt).await?;
+        brake::set_turn(tx, plan.held.iter().copied(), now + PUT_OFF).await?;
+        let n_failed = plan.corrupt.len() as u64;
+        let n_examined = (plan.changes.len() + plan.held.len()) as u64 + n_failed;
+        let outcome = Outcome { n_examined, n_changed, n_failed };
+        Ok(Written { outcome, is_whole: n_changed == plan.changes.len() as u64 })
+    }
+
+    fn tell(&self, plan: &Writes) {
+        for key in &plan.corrupt {
+            warn!(key.id = key.id.0, "Put a key aside: {}", key.what);
+        }
+    }
+}
+
+impl Sweep<'_> {
+    fn taken(&self, claim: Claim, now: DateTime<Utc>, brake: &Brake<'_>) -> Taken<Writes> {
+        let (n_rows, last) = (claim.len(), claim.last);
+        let mut plan = decide(&claim, &self.book, now, |due| brake.holds(due.id, due.version));
+        plan.corrupt = claim.corrupt;
+        Taken { n_rows, last, is_sound: plan.corrupt.is_empty(), plan }
+    }
 }
 
 /// Counts what a sweep and a purge would do now, without doing it: everything that is due.
@@ -170,6 +181,8 @@ struct Writes {
     expired: Vec<i64>,
     /// Keys that would expire, but are held back: each with its version.
     held: Vec<(KeyId, i64)>,
+    /// Rows that make no sense.
+    corrupt: Vec<CorruptKey>,
 }
 
 /// Asks the domain about each key. Nothing here waits or fails.

@@ -1,8 +1,10 @@
 //! What the brake has to know, and what it remembers: as flags, so that it holds for all replicas
 //! and over restarts.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, QuerySelect};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, QueryResult, QuerySelect};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -145,6 +147,16 @@ pub async fn n_lately(db: &Db, what: Destruction, now: DateTime<Utc>) -> Result<
 /// # Errors
 /// As the database answers.
 pub async fn add_lately(db: &Db, what: Destruction, n: u64) -> Result<(), StoreError> {
+    match try_add_lately(db, what, n).await {
+        // Another daemon has begun this half an hour at the same instant; its row is there now.
+        Err(StoreError::Taken { .. } | StoreError::Busy { .. }) => {
+            try_add_lately(db, what, n).await
+        }
+        added => added,
+    }
+}
+
+async fn try_add_lately(db: &Db, what: Destruction, n: u64) -> Result<(), StoreError> {
     let op = "count what was destroyed";
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
@@ -165,6 +177,34 @@ pub async fn add_lately(db: &Db, what: Destruction, n: u64) -> Result<(), StoreE
     };
     written.map_err(StoreError::during(op))?;
     tx.commit().await
+}
+
+/// How many keys of each tenant `what` may destroy at most, which is quicker to know than which: of
+/// those whose time has come at `now`, and whose turn is at `until` or before. Of keys to be purged,
+/// some may have to stay, because nobody was told.
+///
+/// # Errors
+/// As the database answers.
+pub async fn tally(
+    conn: &impl ConnectionTrait,
+    what: Destruction,
+    (now, until): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<BTreeMap<i64, u64>, StoreError> {
+    let op = "count what may be destroyed";
+    let sql = Sql::new(conn, op).push("SELECT tenant_id, COUNT(*) FROM api_keys WHERE next_job = ");
+    let sql = match what {
+        Destruction::Expire => {
+            sql.push("1 AND state = 1 AND expires_at <= ").bind(to_ms(now)).push(" AND ")
+        }
+        Destruction::Purge => sql.push("2 AND "),
+    };
+    let sql = sql.push("next_action_at <= ").bind(to_ms(until)).push(" GROUP BY tenant_id");
+    let rows = sql.all(conn).await?;
+    let tallied = |row: &QueryResult| {
+        let n: i64 = row.try_get_by_index(1)?;
+        Ok::<_, DbErr>((row.try_get_by_index(0)?, n.unsigned_abs()))
+    };
+    rows.iter().map(tallied).collect::<Result<_, _>>().map_err(StoreError::during(op))
 }
 
 /// Up to `limit` active keys whose time has come at `now`, and whose turn is at `until` or before,
@@ -199,7 +239,7 @@ pub async fn expiring(
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .all(conn)
         .await?;
-    let doomed = |row: &sea_orm::QueryResult| {
+    let doomed = |row: &QueryResult| {
         let ends_with_access = row.try_get_by_index::<i32>(4)? != 0;
         let key = Doomed {
             id: KeyId(row.try_get_by_index(0)?),

@@ -117,6 +117,11 @@ impl Db {
         self.engine
     }
 
+    /// Whether one transaction writes at a time, and keeps all others waiting.
+    pub fn has_one_writer(&self) -> bool {
+        self.engine == Engine::Sqlite
+    }
+
     /// What this process counts as it works.
     pub fn meter(&self) -> &Arc<Meter> {
         &self.meter

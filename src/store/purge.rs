@@ -215,6 +215,7 @@ const MAY_BE_PURGED: &str = "api_keys.version = v.version AND api_keys.state IN 
 
 /// Purges `keys` at `now`: a tombstone for each, its secrets and the key itself gone, its unsent
 /// reminders void. Counts the keys that were purged; one that changed since it was claimed is not.
+/// The transaction holds the rows: nobody changes them until it ends.
 ///
 /// `policy` says in JSON under which rules they went.
 ///
@@ -234,7 +235,8 @@ pub async fn purge(
         .numbers("version", keys.iter().map(|key| key.version))
         .numbers("reason", keys.iter().map(|key| i64::from(key.reason.code())))
         .numbers("now", keys.iter().map(|_| to_ms(now)));
-    bury(conn, &batch, policy, now).await?;
+    let n_buried = bury(conn, &batch, policy, now).await?;
+    let ids = Batch::new().numbers("id", keys.iter().map(|key| key.id.0));
     let update = Update {
         table: "notices",
         sets: &[("status", "5"), ("reason", "'the key was purged'")],
@@ -242,10 +244,12 @@ pub async fn purge(
         on: "notices.key_id = v.id",
         guard: "notices.status IN (1, 2) AND notices.stage >= -1",
     };
-    Sql::new(conn, "void reminders").update_from(&update, &batch).execute(conn).await?;
-    delete(conn, "key_secrets", "key_secrets.key_id", &batch).await?;
-    delete(conn, "admin_tokens", "admin_tokens.key_id", &batch).await?;
-    delete(conn, "api_keys", "api_keys.id", &batch).await
+    Sql::new(conn, "void reminders").update_from(&update, &ids).execute(conn).await?;
+    // A batch that is buried whole, as it nearly always is, need not be asked for its tombstones.
+    let which = if n_buried == keys.len() as u64 { Which::All } else { Which::Buried };
+    delete(conn, ("key_secrets", "key_id"), &ids, which).await?;
+    delete(conn, ("admin_tokens", "key_id"), &ids, which).await?;
+    delete(conn, ("api_keys", "id"), &ids, which).await
 }
 
 /// Leaves a tombstone for each key that may be purged.
@@ -274,29 +278,43 @@ async fn bury(
         .await
 }
 
-/// Deletes the rows of `table` that belong to keys of the batch that have a tombstone by now:
-/// exactly those that may be purged.
+/// Which keys of a batch are deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    /// All of them.
+    All,
+    /// Those that have a tombstone by now: exactly those that may be purged.
+    Buried,
+}
+
+/// Deletes the rows of a table that belong to keys of the batch, by the column with their number.
 async fn delete(
     conn: &impl ConnectionTrait,
-    table: &str,
-    key: &str,
-    batch: &Batch,
+    (table, column): (&str, &str),
+    ids: &Batch,
+    which: Which,
 ) -> Result<u64, StoreError> {
     let sql = Sql::new(conn, "delete purged keys");
-    let buried = format!("EXISTS (SELECT 1 FROM tombstones WHERE tombstones.key_id = {key})");
+    let key = format!("{table}.{column}");
     let sql = match crate::store::connect::engine_of(conn.get_database_backend()) {
         crate::store::Engine::MariaDb => sql
             .push(&format!("DELETE {table} FROM {table} JOIN "))
-            .batch(batch)
-            .push(&format!(" ON {key} = v.id WHERE {buried}")),
+            .batch(ids)
+            .push(&format!(" ON {key} = v.id WHERE true")),
         crate::store::Engine::Postgres => sql
             .push(&format!("DELETE FROM {table} USING "))
-            .batch(batch)
-            .push(&format!(" WHERE {key} = v.id AND {buried}")),
+            .batch(ids)
+            .push(&format!(" WHERE {key} = v.id")),
         crate::store::Engine::Sqlite => sql
             .push(&format!("DELETE FROM {table} WHERE {key} IN (SELECT v.id FROM "))
-            .batch(batch)
-            .push(&format!(") AND {buried}")),
+            .batch(ids)
+            .push(")"),
+    };
+    let sql = match which {
+        Which::All => sql,
+        Which::Buried => sql.push(&format!(
+            " AND EXISTS (SELECT 1 FROM tombstones WHERE tombstones.key_id = {key})"
+        )),
     };
     sql.execute(conn).await
 }

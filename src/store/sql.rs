@@ -190,7 +190,7 @@ impl Sql {
                     let comma = if n > 0 { ", " } else { "" };
                     let _ = write!(self.text, "{comma}value->>{n} AS {name}");
                 }
-                self.text.push_str(" FROM json_each(?)) AS v");
+                self.text.push_str(" FROM jsonb_each(?)) AS v");
             }
             Engine::MariaDb => {
                 self.values.push(batch.json().into());

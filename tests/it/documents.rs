@@ -9,12 +9,15 @@ fn tests_named_in(text: &str) -> Vec<(&str, &str)> {
 
 #[test]
 fn every_test_that_a_document_names_is_there() {
-    let text = std::fs::read_to_string("docs/reliability.md").unwrap();
-    let named = tests_named_in(&text);
-    assert!(40 < named.len(), "only {} tests are named", named.len());
-    for (file, test) in named {
-        let path = Path::new("tests/it").join(format!("{file}.rs"));
-        let source = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(source.contains(&format!("fn {test}(")), "there is no {file}.rs::{test}");
+    for (document, least) in [("docs/reliability.md", 40), ("docs/security.md", 30)] {
+        let text = std::fs::read_to_string(document).unwrap();
+        let named = tests_named_in(&text);
+        assert!(least < named.len(), "{document}: only {} tests are named", named.len());
+        for (file, test) in named {
+            let path = Path::new("tests/it").join(format!("{file}.rs"));
+            let source = std::fs::read_to_string(&path).unwrap_or_default();
+            let is_there = source.contains(&format!("fn {test}("));
+            assert!(is_there, "{document}: there is no {file}.rs::{test}");
+        }
     }
 }

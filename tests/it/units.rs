@@ -24,3 +24,21 @@ fn the_job_is_as_hardened_as_the_daemon() {
         assert!(daemon.contains(&line) && job.contains(&line), "{secret}");
     }
 }
+
+#[test]
+fn the_image_runs_as_the_manifests_and_the_units_expect() {
+    let whole = std::fs::read_to_string("Dockerfile").unwrap();
+    // `.ci/image` reads how to run it from here too.
+    let (_, last) = whole.rsplit_once("\nFROM scratch\n").unwrap();
+    let version = concat!("org.opencontainers.image.version=\"", env!("CARGO_PKG_VERSION"), "\"");
+    assert!(last.contains(version), "{version}");
+    for line in
+        ["USER 65532:65532", "EXPOSE 8470/tcp", "ENTRYPOINT [\"/usr/bin/lapsed\"]", "CMD [\"run\"]"]
+    {
+        assert!(last.lines().any(|has| has == line), "{line}");
+    }
+    let unit = unit("lapsed.service");
+    let directory = last.lines().find_map(|line| line.strip_prefix("WORKDIR ")).unwrap();
+    assert!(unit.contains(&format!("WorkingDirectory={directory}\n")), "{directory}");
+    assert!(last.contains("MALLOC_ARENA_MAX=\"1\"") && unit.contains("=MALLOC_ARENA_MAX=1\n"));
+}

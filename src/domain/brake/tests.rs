@@ -101,5 +101,4 @@ fn a_plan_stays_the_same_while_more_becomes_due() {
     assert_ne!(then.hash(), now.hash());
     assert_eq!(now.as_of(noon() + TimeDelta::seconds(20)).hash(), then.hash());
     assert_eq!(now.by_tenant(), BTreeMap::from([(0, 11), (1, 10)]));
-    assert!(toll((1..=8).map(|id| doomed(id, 1, Action::Purge))).by_tenant().is_empty());
 }
