@@ -280,9 +280,8 @@ impl<'a> World<'a> {
                 }
             }
             10 => {
-                if key_changes::revoke(db, &book, "operator", &public_id, None).await.is_ok() {
-                    key.revoked_at = Some(now);
-                }
+                let result = key_changes::revoke(db, &book, "operator", &public_id, None).await;
+                key.revoked_at = key.revoked_at.or(result.is_ok().then_some(now));
             }
             _ if self.chance.one_in(4) => {
                 let email = format!("o{owner}@acme.example");
