@@ -71,7 +71,7 @@ impl World<'_> {
             assert_eq!(row.try_get_by_index::<i64>(5).unwrap(), 0, "{when}: {id} is half gone");
             let paper = self.model.keys.iter().find(|key| key.token.id.to_string() == id).unwrap();
             let ended_at = match (reason, paper.revoked_at) {
-                (2, revoked_at) => revoked_at.expect("nobody has revoked it") + days(3),
+                (2, revoked_at) => revoked_at.unwrap_or_else(|| panic!("{when}: {id} counts as revoked, and nobody has revoked it: expires {}, owner left {:?}", paper.expires_at.timestamp_millis(), self.model.left.get(&paper.owner).map(|at| at.timestamp_millis()))) + days(3),
                 (3, _) => self.model.left[&paper.owner] + days(3),
                 // An owner who leaves takes the rest of the window along.
                 _ if self.model.left.contains_key(&paper.owner) => paper.expires_at,
