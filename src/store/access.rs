@@ -203,6 +203,11 @@ async fn end_batch(
 
 /// The key of an owner whose access ends at `at`.
 fn end(key: Key, at: Option<DateTime<Utc>>) -> Key {
+    // A key that is over keeps the day on which it ended: by it the purge knows why, and so whether
+    // somebody must have been told.
+    if matches!(key.state, KeyState::Revoked { .. }) {
+        return key;
+    }
     let mut after = Key { access_ends_at: at, ..key };
     if let (KeyState::Active { expires_at }, Some(at)) = (key.state, at)
         && expires_at.is_none_or(|expires_at| at < expires_at)

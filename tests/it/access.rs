@@ -52,6 +52,28 @@ on_each_engine! {
 }
 
 on_each_engine! {
+    async fn a_second_end_does_not_make_a_key_look_revoked(app: TestApp) {
+        app.people().await;
+        app.key(1, days(60)).await;
+        let (policies, ada) = (book(&app).await, owner(&app).await);
+        access::set_end(&app.db, &policies, "operator", &ada, Some(app.now())).await.unwrap();
+        app.sweep().await;
+        assert_eq!(app.describe(1).await, "revoked, next purge in PT259200S");
+        app.clock.advance(days(1));
+        access::set_end(&app.db, &policies, "operator", &ada, Some(app.now())).await.unwrap();
+
+        app.clock.advance(days(3));
+        app.job("purge").await;
+        assert_eq!(app.count("tombstones").await, 0, "nobody has been told of its end");
+        app.job("deliver").await;
+        app.clock.advance(days(4));
+        app.job("purge").await;
+        let reasons: Vec<i16> = app.column("SELECT reason FROM tombstones").await;
+        assert_eq!(reasons, [3], "the access of its owner ended");
+    }
+}
+
+on_each_engine! {
     async fn what_speaks_of_the_old_end_is_void(app: TestApp) {
         app.people().await;
         app.key(1, days(20)).await;

@@ -42,6 +42,7 @@ mod restart;
 mod rotation;
 mod schedule;
 mod schema;
+mod simulation;
 mod smtp_faults;
 mod smtp_lanes;
 mod smtp_pipelining;
