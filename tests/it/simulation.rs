@@ -2,8 +2,8 @@
 //! clock of its own that is some seconds off, on one thread, with every choice drawn from a seed.
 //!
 //! Keys are made, rotated, extended and revoked meanwhile, and owners leave. Daemons are killed at
-//! any `.await` of a job and around any mail; the relay is slow, down, flaky, or loses its answers;
-//! for days nobody looks. After each step, and when all is quiet again, [`checks`] compares what the
+//! some `.await` of a sweep or a purge, and around any mail; the relay is slow, down, flaky, or
+//! loses its answers; for days nobody looks. After each step, and when all is quiet again, [`checks`] compares what the
 //! relay took with what the database says, and both with a model that knows nothing of the code.
 //!
 //! `LAPSED_SEEDS=n` tries so many seeds, and `LAPSED_SEED=x` this one. What is not drawn from the
