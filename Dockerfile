@@ -14,7 +14,7 @@ COPY --from=build /image/ /
 COPY --from=build --chown=65532:65532 /image/var/lib/lapsed /var/lib/lapsed
 USER 65532:65532
 WORKDIR /var/lib/lapsed
-# One heap for all threads: it is a tenth smaller, and they seldom wait for each other.
+# One heap for all threads: less is kept for later use (docs/performance.md).
 ENV MALLOC_ARENA_MAX="1"
 EXPOSE 8470/tcp
 LABEL org.opencontainers.image.title="lapsed" \
