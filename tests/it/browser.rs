@@ -117,15 +117,15 @@ async fn from_the_mail_to_a_secret_that_verifies() {
         browser.click("button[data-copy]").await;
         assert_eq!(browser.text("button[data-copy]").await, "Copied");
         browser.click("a").await;
-        assert!(browser.page().await.contains("Waiting for first use"));
+        browser.shows("Waiting for first use").await;
         browser.is_accessible().await;
 
         assert!(site.takes(&secret).await);
         assert!(site.takes(old.expose()).await, "it overlaps for an hour");
         site.api.flush().await;
         browser.go(&link).await;
-        assert!(browser.page().await.contains("The new secret is in use"));
-        assert!(browser.page().await.contains("This link has been used"));
+        browser.shows("The new secret is in use").await;
+        browser.shows("This link has been used").await;
         site.secrets.app.clock.advance(TimeDelta::hours(1));
         assert!(!site.takes(old.expose()).await);
         assert_eq!(browser.complaints().await, [""; 0]);
@@ -153,7 +153,7 @@ async fn a_second_factor_is_set_up_and_used_by_keyboard_alone() {
         let typed: Vec<String> = code.expose().chars().map(String::from).collect();
         browser.press(&typed.iter().map(String::as_str).collect::<Vec<_>>()).await;
         browser.press(&[ENTER]).await;
-        assert!(browser.page().await.contains("recovery codes"), "{}", browser.page().await);
+        browser.shows("recovery codes").await;
         browser.is_accessible().await;
         browser.tab_to("main a").await;
         browser.press(&[ENTER]).await;
@@ -169,7 +169,7 @@ async fn a_second_factor_is_set_up_and_used_by_keyboard_alone() {
             browser.press(&typed.iter().map(String::as_str).collect::<Vec<_>>()).await;
             browser.press(&[ENTER]).await;
             if code == wrong {
-                assert!(browser.page().await.contains("The code is wrong"));
+                browser.shows("The code is wrong").await;
                 browser.is_accessible().await;
                 browser.tab_to("#otp").await;
             }
@@ -190,7 +190,7 @@ async fn an_expired_key_is_brought_back_with_a_pasted_code_and_no_script() {
         app.clock.advance(days(90));
         let (link, browser) = (site.link().await, Browser::without_scripts().await);
         browser.go(&link).await;
-        assert!(browser.page().await.contains("Expired, can be brought back"));
+        browser.shows("Expired, can be brought back").await;
         let code = seed.code_at(app.now()).unwrap();
         let (one, two) = code.expose().split_at(3);
         browser.fill("#otp", &format!("{one} {two}")).await;
@@ -213,7 +213,7 @@ async fn a_link_that_is_good_for_nothing_is_accessible_too() {
     at_site(|site| async move {
         let browser = Browser::open().await;
         browser.go(&format!("{}/k/{}", site.url, "0".repeat(64))).await;
-        assert!(browser.page().await.contains("This link does not work any more"));
+        browser.shows("This link does not work any more").await;
         browser.is_accessible().await;
     })
     .await;
