@@ -244,13 +244,14 @@ fn is_true(
         Stage::Expired => {
             matches!(state, Some(StateCode::Window | StateCode::Revoked)) && is_same_expiry
         }
-        Stage::LinkAsked | Stage::OtpReset => {
+        // The owner is told whatever became of the keys.
+        Stage::Purged | Stage::OtpReset => true,
+        Stage::LinkAsked => {
             matches!(state, Some(StateCode::Active | StateCode::Window))
         }
         // It is told of an instant: the end it announces is the one the key has.
         Stage::Shortened => state == Some(StateCode::Active),
         Stage::Closing => state == Some(StateCode::Window) && is_same_expiry,
-        Stage::Purged => true,
         Stage::Created
         | Stage::Rotated
         | Stage::ReviewDue

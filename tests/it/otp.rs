@@ -5,6 +5,7 @@ use futures_util::future::join_all;
 use lapsed::{
     domain::otp::{Attempt, RecoveryCode, Seed},
     store::{
+        key_changes,
         otp::{self, OtpError},
         rotation::{Proof, RotationError},
     },
@@ -245,6 +246,27 @@ on_each_engine! {
         assert!(twice.is_ok());
         let nothing = otp::reset(&app.db, &policies, "operator", &owner).await;
         assert!(matches!(nothing, Err(OtpError::NotEnrolled)));
+    }
+}
+
+on_each_engine! {
+    async fn an_owner_without_a_live_key_is_told_of_a_reset_too(app: TestApp) {
+        let secrets = Secrets::new(&app).await;
+        let (owner, policies) = (secrets.owner().await, secrets.policies().await);
+        secrets.enrol(&[]).await;
+        let key = secrets.create().await;
+        key_changes::revoke(&app.db, &policies, "operator", key.id.as_str(), None).await.unwrap();
+        let told = || app.subjects().iter().filter(|one| one.ends_with("was reset")).count();
+        otp::reset(&app.db, &policies, "operator", &owner).await.unwrap();
+        app.job("deliver").await;
+        assert_eq!(told(), 1, "of a revoked key");
+        app.clock.advance(days(4));
+        app.job("purge").await;
+        assert_eq!((app.count("api_keys").await, app.count("tombstones").await), (0, 1));
+        secrets.enrol(&[]).await;
+        otp::reset(&app.db, &policies, "operator", &owner).await.unwrap();
+        app.job("deliver").await;
+        assert_eq!(told(), 2, "of a purged key");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Taking a second factor away, for an owner who has lost it, or has guessed too often.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::{
     domain::{
@@ -13,7 +13,7 @@ use crate::{
         Db, NoticeStatus, StoreError, Tx,
         codes::{Coded, StateCode},
         due::{self, KeyChange},
-        entity::{api_keys, owners},
+        entity::{api_keys, owners, tombstones},
         notices::{self, NewNotice},
         otp::{self, OtpError},
         owners::{self as owner_rows, Owner},
@@ -65,18 +65,32 @@ pub async fn reset(
     Ok(hold_until)
 }
 
-/// Has the owner told, as often as it is done. Whoever has no key has nothing that a code opens.
+/// Has the owner told, as often as it is done: on account of each live key or, where none is left,
+/// of the last one there was. Somebody may be taking over an owner whose keys are to come.
 async fn announce(tx: &Tx, owner: &Owner, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let op = "read an owner's keys";
     let live = [StateCode::Active.code(), StateCode::Window.code()];
-    let ids: Vec<i64> = api_keys::Entity::find()
-        .select_only()
-        .column(api_keys::Column::Id)
-        .filter(api_keys::Column::OwnerId.eq(owner.id))
-        .filter(api_keys::Column::State.is_in(live))
-        .into_tuple()
-        .all(&**tx)
-        .await
-        .map_err(StoreError::during("read an owner's keys"))?;
+    let keys = || {
+        api_keys::Entity::find()
+            .select_only()
+            .column(api_keys::Column::Id)
+            .filter(api_keys::Column::OwnerId.eq(owner.id))
+    };
+    let query = keys().filter(api_keys::Column::State.is_in(live)).into_tuple();
+    let mut ids: Vec<i64> = query.all(&**tx).await.map_err(StoreError::during(op))?;
+    if ids.is_empty() {
+        let query = keys().order_by_desc(api_keys::Column::Id).into_tuple::<i64>();
+        ids.extend(query.one(&**tx).await.map_err(StoreError::during(op))?);
+    }
+    if ids.is_empty() {
+        let query = tombstones::Entity::find()
+            .select_only()
+            .column(tombstones::Column::KeyId)
+            .filter(tombstones::Column::OwnerId.eq(owner.id))
+            .order_by_desc(tombstones::Column::KeyId)
+            .into_tuple::<i64>();
+        ids.extend(query.one(&**tx).await.map_err(StoreError::during(op))?);
+    }
     let notice = |id: &i64| NewNotice {
         key_id: KeyId(*id),
         tenant_id: owner.tenant_id,
