@@ -3,8 +3,9 @@
 //!
 //! Keys are made, rotated, extended and revoked meanwhile, and owners leave. Daemons are killed at
 //! some `.await` of a sweep or a purge, and around any mail; the relay is slow, down, flaky, or
-//! loses its answers; for days nobody looks. After each step, and when all is quiet again, [`checks`] compares what the
-//! relay took with what the database says, and both with a model that knows nothing of the code.
+//! loses its answers; for days nobody looks. After each step, and when all is quiet again,
+//! [`checks`] compares what the relay took with what the database says, and both with a model that
+//! knows nothing of the code.
 //!
 //! `LAPSED_SEEDS=n` tries so many seeds, and `LAPSED_SEED=x` this one. What is not drawn from the
 //! seed is the jitter of retries, and how SQLite's threads interleave with ours.
