@@ -71,6 +71,12 @@ impl Place {
         open(&self.url).await
     }
 
+    /// Another connection to it, which makes and drops nothing.
+    pub(crate) async fn twin(&self) -> anyhow::Result<Self> {
+        let (engine, url) = (self.engine, self.url.clone());
+        Ok(Self { engine, conn: bare(&url).await?, url, server: None, _folder: None })
+    }
+
     /// Runs a statement.
     pub(crate) async fn execute(&self, statement: &str) -> anyhow::Result<()> {
         let done = self.conn.execute_unprepared(statement).await;

@@ -59,6 +59,7 @@ async fn on(args: &Args, place: &Place, table: &mut Table) -> anyhow::Result<()>
         );
     }
     if place.engine == Engine::Postgres {
+        two_by_hand(args, place, &fleet, table).await?;
         two_workers(args, place, &fleet, table).await?;
     }
     Ok(())
@@ -99,6 +100,40 @@ pub(crate) async fn one(place: &Place, batch: usize, n_due: u64) -> anyhow::Resu
     db.close().await?;
     ensure!(outcome.n_changed == n_due, "lapsed swept {} keys, not {n_due}", outcome.n_changed);
     Ok(took)
+}
+
+/// The writes by hand over two connections at once, against one: what this server can gain at all.
+async fn two_by_hand(
+    args: &Args,
+    place: &Place,
+    fleet: &Fleet,
+    table: &mut Table,
+) -> anyhow::Result<()> {
+    let (mut pairs, n_due) = (Pairs::default(), fleet.due());
+    let twin = place.twin().await?;
+    for _ in 0..args.rounds() {
+        let (_, alone) = timed(by_hand::sweep(place, args.batch())).await?;
+        fleet.reset(place).await?;
+        let both = async {
+            tokio::try_join!(
+                by_hand::sweep(place, args.batch()),
+                by_hand::sweep(&twin, args.batch())
+            )
+        };
+        let ((first, second), together) = timed(both).await?;
+        ensure!(first + second == n_due, "by two hands {} keys were swept", first + second);
+        fleet.reset(place).await?;
+        pairs.add(alone, together);
+    }
+    twin.drop().await?;
+    table.add(
+        format!("by hand, Postgres, two connections against one, {} due", grouped(n_due)),
+        rate(n_due, pairs.reference()),
+        rate(n_due, pairs.ours()),
+        pairs.speed(),
+        Goal::None,
+    );
+    Ok(())
 }
 
 /// Two replicas at once, each with connections of its own, against one.
