@@ -183,6 +183,7 @@ fn to_ended(row: &QueryResult, id: KeyId) -> Result<EndedKey, String> {
         last_stage: None,
         is_suspended: false,
         is_held: row.try_get_by_index::<i32>(11).map_err(unreadable)? != 0,
+        wish: None,
     })?;
     let expires_at = maybe(8)?.and_then(from_ms);
     let ended_with_access = key
