@@ -58,7 +58,8 @@ impl Reason {
 }
 
 /// Decides whether a key may be purged at `now`: its window is over, nobody holds it, and its
-/// owner (or, where that fails, the contacts) was told at least `min_notice` ago.
+/// owner (or, where that fails, the contacts) was told at least `min_notice` ago: see
+/// [`Policy::notice`](super::policy::Policy::notice).
 pub fn verdict(ended: &Ended, min_notice: TimeDelta, now: DateTime<Utc>) -> Verdict {
     let defer = |until, reason| Verdict::Defer { until, reason };
     let Some(ends_at) = ended.ends_at else { return defer(now + PATIENCE, Reason::NotEnded) };

@@ -63,7 +63,7 @@ pub(super) fn next(
         why.push(format!("it is held, so it is not purged: {hold}"));
     }
     if matches!(key.state, KeyState::Window { .. }) {
-        why.push(told(notices, min_notice));
+        why.push(told(notices, policy.notice(min_notice)));
     }
     Next { at, what, why }
 }
