@@ -285,13 +285,6 @@ impl Policy {
         TimeDelta::days(i64::from(self.window_days))
     }
 
-    /// How long before its purge an expired key's owner must have been told, where the installation
-    /// asks for `min_notice`: not longer than the window, after which knowing helps nobody. Where
-    /// there is no window, all of it.
-    pub fn notice(&self, min_notice: TimeDelta) -> TimeDelta {
-        if self.window_days == 0 { min_notice } else { min_notice.min(self.window()) }
-    }
-
     /// How long before the window's end its owner is told once more; `None` where there is no
     /// such reminder, or no room for it.
     pub fn closing(&self) -> Option<TimeDelta> {

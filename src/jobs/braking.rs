@@ -14,14 +14,14 @@ use crate::{
     domain::{
         brake::{Action, Braked, Counts, Destruction, Doomed, HANDFUL, Toll, WHOLE_TENANT},
         key::KeyId,
-        purge::{Ended, Verdict, since, verdict},
+        purge::{self, Ended, Verdict, since, verdict},
     },
     jobs::Deps,
     store::{
         StoreError,
         brake::{self, BrakeOn},
         policies::PolicyBook,
-        purge::{self, EndReason, EndedKey},
+        purge::{self as ended_keys, EndReason, EndedKey},
     },
 };
 
@@ -250,7 +250,7 @@ async fn toll(deps: &Deps, what: Destruction, now: DateTime<Utc>) -> Result<Toll
                 place = last;
             }
             Destruction::Purge => {
-                let claim = purge::look(conn, after, until, CHUNK).await?;
+                let claim = ended_keys::look(conn, after, until, CHUNK).await?;
                 let purged = |key| purged(key, notice(&book, deps, key), now);
                 toll.extend(claim.keys.iter().filter_map(purged));
                 place = claim.last.filter(|_| claim.len() == CHUNK);
@@ -290,7 +290,8 @@ pub(super) fn notice(book: &PolicyBook, deps: &Deps, key: &EndedKey) -> TimeDelt
     let min_notice = deps.limits.min_notice;
     match key.reason {
         EndReason::WindowClosed => {
-            book.of(key.tenant_id, key.environment_id, key.kind).notice(min_notice)
+            let policy = book.of(key.tenant_id, key.environment_id, key.kind);
+            purge::notice(policy, min_notice)
         }
         EndReason::Revoked | EndReason::AccessEnded => min_notice,
     }
