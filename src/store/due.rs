@@ -12,6 +12,7 @@ use crate::{
     store::{
         Db, StoreError,
         codes::{Coded, JobCode, StateCode},
+        purge::EndReason,
         row::{CorruptKey, KeyColumns, key_of},
         sql::{Batch, Sql, Update},
         to_ms,
@@ -60,10 +61,12 @@ impl Claim {
     }
 }
 
-/// The columns of a claim, in the order in which [`to_due`] reads them.
+/// The columns of a claim, in the order in which [`to_due`] reads them. The owner's wish is asked
+/// for in a query of its own, so that a claim locks no owner.
 const COLUMNS: &str = "id, version, tenant_id, environment_id, owner_id, next_action_at, state, \
      kind, issued_at, expires_at, access_ends_at, review_at, window_ends_at, last_stage, \
-     CASE WHEN hold IS NULL THEN 0 ELSE 1 END";
+     CASE WHEN hold IS NULL THEN 0 ELSE 1 END, \
+     (SELECT o.reminder_wish FROM owners o WHERE o.id = api_keys.owner_id)";
 
 /// The text of the claim, for those who want to see its plan.
 pub fn claim_statement(
@@ -214,6 +217,7 @@ fn to_due(row: &QueryResult) -> Result<DueKey, String> {
         // A suspended key lives on and ends like any other.
         is_suspended: false,
         is_held: row.try_get_by_index::<i32>(14).map_err(unreadable)? != 0,
+        wish: row.try_get_by_index::<Option<i16>>(15).map_err(unreadable)?,
     })?;
     Ok(DueKey {
         id: KeyId(number(0)?),
@@ -253,6 +257,7 @@ pub async fn write(conn: &impl ConnectionTrait, changes: &[KeyChange]) -> Result
         .numbers("version", changes.iter().map(|change| change.version))
         .numbers("state", changes.iter().map(|change| i64::from(state_code(change.state).code())))
         .maybe_numbers("ends", changes.iter().map(|change| ends_at(change.state)))
+        .maybe_numbers("reason", changes.iter().map(|change| end_reason(change.state)))
         .numbers("job", changes.iter().map(|change| i64::from(next_job(change.next))))
         .maybe_numbers("at", changes.iter().map(|change| change.next.map(|next| to_ms(next.at()))))
         .maybe_numbers(
@@ -265,6 +270,8 @@ pub async fn write(conn: &impl ConnectionTrait, changes: &[KeyChange]) -> Result
         sets: &[
             ("state", "v.state"),
             ("window_ends_at", "v.ends"),
+            // A key that was over before keeps its reason.
+            ("end_reason", "COALESCE(api_keys.end_reason, v.reason)"),
             ("next_job", "v.job"),
             ("next_action_at", "v.at"),
             ("last_stage", "v.stage"),
@@ -315,6 +322,12 @@ pub(crate) fn ends_at(state: KeyState) -> Option<i64> {
         KeyState::Window { window_ends_at, .. } => Some(to_ms(window_ends_at)),
         KeyState::Revoked { purge_at } => Some(to_ms(purge_at)),
     }
+}
+
+/// Why a sweep ends a key for good, as stored.
+fn end_reason(state: KeyState) -> Option<i64> {
+    let is_over = matches!(state, KeyState::Revoked { .. });
+    is_over.then(|| EndReason::AccessEnded.code().into())
 }
 
 /// The code of the job that looks next; 0 for none.

@@ -52,3 +52,4 @@ mod trouble;
 mod units;
 mod verify;
 mod watch;
+mod wishes;
