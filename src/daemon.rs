@@ -92,6 +92,9 @@ pub async fn run_until(
     let router = http::whole(vitals.clone(), pages.clone(), api.clone());
     shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
     systemd::follow(heartbeat.clone(), shutdown);
+    if let Some(log) = boot.log.clone() {
+        shutdown.tracker.spawn(log.export(shutdown.token.clone()));
+    }
     let reloader = Reloader::new(boot, heartbeat.clone(), shutdown.clone(), address);
     reloader.follow().context("listen for signals")?;
     info!(http = %address, "Listening");
@@ -168,7 +171,8 @@ impl Start {
             "Started lapsed"
         );
         let db = app.db.clone();
-        self.reloader.started(Working { app, runner, schedule }).await;
+        let ping = app.ping()?.map(|ping| ping.follow(runner.clone(), &self.shutdown));
+        self.reloader.started(Working { app, runner, schedule, ping }).await;
         Ok(Some(db))
     }
 
