@@ -25,6 +25,7 @@ use crate::{
         smtp::{Credentials, Security, SmtpSettings, Timeouts},
         transport::Transport,
     },
+    ping::Ping,
     store::{self, Db, schema::SchemaState},
 };
 
@@ -235,6 +236,15 @@ impl App {
             ..Timeouts::default()
         };
         Ok(settings)
+    }
+
+    /// Who is pinged after each good round, if anybody.
+    ///
+    /// # Errors
+    /// If this machine trusts no authorities, and the URL begins with https.
+    pub fn ping(&self) -> anyhow::Result<Option<Ping>> {
+        let ping = &self.config().ping;
+        (!ping.url.is_empty()).then(|| Ping::new(&ping.url, ping.timeout.get())).transpose()
     }
 
     /// What every run of every job shares.

@@ -93,6 +93,9 @@ pub async fn run_until(
     let router = http::whole(vitals.clone(), pages.clone(), api.clone(), paces);
     shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
     systemd::follow(heartbeat.clone(), shutdown);
+    if let Some(log) = boot.log.clone() {
+        shutdown.tracker.spawn(log.export(shutdown.token.clone()));
+    }
     let reloader = Reloader::new(boot, heartbeat.clone(), shutdown.clone(), address);
     reloader.follow().context("listen for signals")?;
     info!(http = %address, "Listening");
@@ -169,7 +172,8 @@ impl Start {
             "Started lapsed"
         );
         let db = app.db.clone();
-        self.reloader.started(Working { app, runner, schedule }).await;
+        let ping = app.ping()?.map(|ping| ping.follow(runner.clone(), &self.shutdown));
+        self.reloader.started(Working { app, runner, schedule, ping }).await;
         Ok(Some(db))
     }
 

@@ -25,6 +25,8 @@ pub struct Meter {
     pub possible_duplicates: Counter,
     /// How much later than ideal owners were told.
     pub notice_delay: Histogram,
+    /// Pings of whoever watches from outside, by how they ended.
+    pub ping: Counters<{ PING.len() }>,
     /// Codes of second factors, by what became of them.
     pub otp: Counters<{ OTP.len() }>,
     /// Statements that failed.
@@ -35,6 +37,9 @@ pub struct Meter {
 /// How an attempt to send a mail ends: accepted, or by whose fault it was not.
 pub const MAIL: [&str; 7] =
     ["accepted", "channel", "transient", "mailbox_full", "recipient", "message", "policy"];
+
+/// How a ping ends.
+pub const PING: [&str; 2] = ["answered", "failed"];
 
 /// What becomes of a code of a second factor.
 pub const OTP: [&str; 6] = ["accepted", "wrong", "replayed", "throttled", "held", "missing"];
@@ -49,6 +54,7 @@ impl Meter {
             mail: Counters::new(MAIL),
             possible_duplicates: Counter::default(),
             notice_delay: Histogram::new(SLOW),
+            ping: Counters::new(PING),
             otp: Counters::new(OTP),
             database_failures: Counter::default(),
             database: VERBS.map(|_| Histogram::new(FAST)),

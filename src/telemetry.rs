@@ -1,11 +1,13 @@
-//! What the program tells about itself, on stderr: lines for people on a terminal, JSON otherwise.
+//! What the program tells about itself: lines for people on a terminal, lines with fields for the
+//! journal of systemd, and JSON on stderr otherwise.
 
 use std::{
     io::{self, IsTerminal as _},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::{Context as _, anyhow, bail};
+use tokio_util::sync::CancellationToken;
 use tracing::{Level, Metadata, Subscriber, error, level_filters::LevelFilter};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry, filter::filter_fn, fmt, layer::SubscriberExt as _, reload,
@@ -13,6 +15,13 @@ use tracing_subscriber::{
 };
 
 use crate::config::LogFormat;
+
+mod journal;
+mod lines;
+mod otlp;
+mod spans;
+
+use self::{otlp::Exporter, spans::Collector};
 
 /// Libraries that are never heard below `warn`, whatever the filter says, by how their names
 /// begin. Those for the database write its URL with the password in it at `trace`, and every
@@ -22,35 +31,63 @@ const QUIET: [&str; 3] = ["sqlx", "sea_orm", "tokio_cron_scheduler"];
 /// Warns of every single connection that broke. The jobs say once that the database is away.
 const POOL: &str = "sqlx_core::pool";
 
-/// From now on what is logged goes to stderr, in this `format` and as far as `filter` lets it;
-/// and a panic becomes a line like any other.
+/// From now on what is logged goes to stderr or to the journal, in this `format` and as far as
+/// `filter` lets it; and a panic becomes a line like any other.
 ///
 /// # Errors
-/// If `filter` makes no sense, naming `log.filter`; or if this was called before.
-pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<Log> {
+/// If `filter` makes no sense, naming `log.filter`; if the journal is wanted and there is none; or
+/// if this was called before.
+///
+/// Requests and runs go to the collector of OpenTelemetry at `traces` too, if that is not empty, once
+/// [`Log::export`] runs.
+///
+/// # Errors
+/// Also if that is no URL, naming `traces.url`.
+pub fn init(format: LogFormat, filter: &str, traces: &str) -> anyhow::Result<Log> {
     let filter = read_filter(filter)?;
-    let is_text = match format {
-        LogFormat::Auto => io::stderr().is_terminal(),
-        LogFormat::Text => true,
-        LogFormat::Json => false,
+    let lines = match format {
+        LogFormat::Text => text(),
+        LogFormat::Json => json(),
+        LogFormat::Journal => journal::lines().context("use log.format = \"journal\"")?.boxed(),
+        LogFormat::Auto if io::stderr().is_terminal() => text(),
+        // Where it does not listen, what is written to stderr gets there all the same.
+        LogFormat::Auto if journal::is_stderr() => {
+            journal::lines().map_or_else(|_| json(), |lines| lines.boxed())
+        }
+        LogFormat::Auto => json(),
     };
-    let lines = if is_text {
-        let has_colour =
-            anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-        fmt::layer().with_writer(io::stderr).with_ansi(has_colour).boxed()
-    } else {
-        let json = fmt::layer().json().flatten_event(true).with_span_list(false);
-        json.with_writer(io::stderr).boxed()
-    };
-    let (log, subscriber) = filtered(lines, filter);
+    let traced = (!traces.is_empty()).then(|| Exporter::new(traces)).transpose();
+    let (exporter, collector) = traced.context("use traces.url")?.unzip();
+    let (set_filter, subscriber) = filtered(lines, collector, filter);
+    let log = Log { set_filter, exporter: Arc::new(Mutex::new(exporter)) };
     subscriber.try_init().context("set up the log")?;
     std::panic::set_hook(Box::new(tell_panic));
     Ok(log)
 }
 
+/// Lines for people.
+fn text() -> Lines {
+    let has_colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
+    fmt::layer().with_writer(io::stderr).with_ansi(has_colour).boxed()
+}
+
+/// Lines for machines.
+fn json() -> Lines {
+    fmt::layer().json().event_format(lines::Flat).with_writer(io::stderr).boxed()
+}
+
+/// What writes lines, wherever they go.
+type Lines = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// The log of this process. Cheap to clone.
 #[derive(Clone)]
-pub struct Log(Arc<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+pub struct Log {
+    set_filter: SetFilter,
+    /// Until it runs.
+    exporter: Arc<Mutex<Option<Exporter>>>,
+}
+
+type SetFilter = Arc<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>;
 
 impl Log {
     /// From now on the log lets through what `filter` lets.
@@ -58,7 +95,16 @@ impl Log {
     /// # Errors
     /// If `filter` makes no sense, naming `log.filter`; then nothing changes.
     pub fn set_filter(&self, filter: &str) -> anyhow::Result<()> {
-        (self.0)(read_filter(filter)?).context("use log.filter")
+        (self.set_filter)(read_filter(filter)?).context("use log.filter")
+    }
+
+    /// Sends requests and runs to the collector, if there is one, until `token` is cancelled. Does
+    /// nothing at a second call.
+    pub async fn export(self, token: CancellationToken) {
+        let exporter = self.exporter.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(exporter) = exporter {
+            exporter.run(token).await;
+        }
     }
 }
 
@@ -81,14 +127,18 @@ pub fn check_filter(filter: &str) -> anyhow::Result<()> {
 /// The filters stand before everything, not before the one layer: a filter of a layer remembers
 /// its last answer, so that a library that only asks whether it would be heard, as those with the
 /// `log` crate do, makes the next line go missing, whoever's it is.
-fn filtered<L>(lines: L, filter: EnvFilter) -> (Log, impl Subscriber + Send + Sync)
+fn filtered<L>(
+    lines: L,
+    spans: Option<Collector>,
+    filter: EnvFilter,
+) -> (SetFilter, impl Subscriber + Send + Sync)
 where
     L: Layer<Registry> + Send + Sync,
 {
     let (filter, handle) = reload::Layer::new(filter);
-    let subscriber =
-        Registry::default().with(lines).with(filter).with(filter_fn(is_fit_to_be_heard));
-    (Log(Arc::new(move |filter| handle.reload(filter))), subscriber)
+    let all = Registry::default().with(lines).with(spans);
+    let subscriber = all.with(filter).with(filter_fn(is_fit_to_be_heard));
+    (Arc::new(move |filter| handle.reload(filter)), subscriber)
 }
 
 /// Reads a filter in tracing's words.
@@ -128,8 +178,6 @@ fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
 
     #[test]
@@ -152,8 +200,8 @@ mod tests {
     fn heard(filter: &str, speak: impl FnOnce()) -> String {
         let text = Arc::new(Mutex::new(Vec::new()));
         let sink = text.clone();
-        let lines = fmt::layer().with_ansi(false).with_writer(move || Sink(sink.clone()));
-        let (_log, subscriber) = filtered(lines, read_filter(filter).unwrap());
+        let lines = fmt::layer().with_ansi(false).with_writer(move || Sink::new(&sink));
+        let (_log, subscriber) = filtered(lines, None, read_filter(filter).unwrap());
         tracing::subscriber::with_default(subscriber, speak);
         String::from_utf8(text.lock().unwrap().clone()).unwrap()
     }
@@ -186,7 +234,14 @@ mod tests {
         assert_eq!(text.matches(": line ").count(), 3, "{text}");
     }
 
-    struct Sink(Arc<Mutex<Vec<u8>>>);
+    /// Where lines of a test go.
+    pub(super) struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Sink {
+        pub(super) fn new(text: &Arc<Mutex<Vec<u8>>>) -> Self {
+            Self(text.clone())
+        }
+    }
 
     impl io::Write for Sink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -53,6 +53,9 @@ pub(super) enum Command {
         /// Only those about this key.
         #[arg(long, value_name = "ID")]
         key: Option<KeyName>,
+        /// Only those whose mail failed, or was put aside because no relay takes it.
+        #[arg(long)]
+        stuck: bool,
         /// At most so many.
         #[arg(long, value_name = "N", default_value_t = 100)]
         limit: u64,
@@ -77,13 +80,14 @@ pub(super) enum Command {
 
 pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::List { status, key, limit } => {
+        Command::List { status, key, stuck, limit } => {
             let key = match key {
                 Some(name) => Some(KeyId(keys::number(ctx, name).await?)),
                 None => None,
             };
             let status = status.map(StatusArg::status);
-            let filter = NoticeFilter { key, status, ..NoticeFilter::default() };
+            let filter =
+                NoticeFilter { key, status, is_mail_stuck: stuck, ..NoticeFilter::default() };
             list(ctx, filter, limit).await?;
         }
         Command::Show { notice } => show_one(ctx, notice).await?,

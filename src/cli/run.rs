@@ -14,7 +14,8 @@ use crate::{
 /// Runs the daemon until somebody stops it.
 pub(super) async fn run(globals: Globals) -> anyhow::Result<Exit> {
     let loaded = globals.load()?;
-    let log = telemetry::init(loaded.config.log.format, &loaded.config.log.filter)?;
+    let config = &loaded.config;
+    let log = telemetry::init(config.log.format, &config.log.filter, &config.traces.url)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

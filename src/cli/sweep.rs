@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::{Context, Exit},
@@ -13,6 +14,7 @@ use crate::{
         runner::{Cause, RunError, Runner},
         sweep,
     },
+    ping::is_mail_resting,
     shutdown::Shutdown,
     telemetry,
 };
@@ -45,10 +47,10 @@ pub(super) async fn run(ctx: &Context, args: Sweep) -> anyhow::Result<Exit> {
     if args.dry_run {
         return foretell(ctx).await;
     }
-    let log = &ctx.app.config().log;
-    telemetry::init(log.format, &log.filter)?;
+    let config = ctx.app.config();
+    let log = telemetry::init(config.log.format, &config.log.filter, &config.traces.url)?;
     let shutdown = Shutdown::new();
-    let limit = ctx.app.config().jobs.time_limit.get();
+    let limit = config.jobs.time_limit.get();
     let runner = Runner::new(ctx.app.deps()?, limit, shutdown.clone());
     let mut pass = std::pin::pin!(pass(&runner, &shutdown.token));
     // A signal ends the pass between two batches, as it ends the daemon's.
@@ -57,6 +59,14 @@ pub(super) async fn run(ctx: &Context, args: Sweep) -> anyhow::Result<Exit> {
         _ = shutdown.wait(GRACE) => pass.await?,
     };
     let n_failed: u64 = parts.iter().map(|part| part.failed).sum();
+    let is_whole = parts.iter().all(|part| !part.is_paused) && !shutdown.token.is_cancelled();
+    if let Some(ping) = ctx.app.ping()?.filter(|_| is_whole && !is_mail_resting(&runner)) {
+        // The log says how it went; the pass is done all the same.
+        let _ = ping.once(ctx.db().meter(), true).await;
+    }
+    let at_once = CancellationToken::new();
+    at_once.cancel();
+    log.export(at_once).await;
     if ctx.out.is_json() {
         ctx.out.json(&parts)?;
     } else {

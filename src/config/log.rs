@@ -22,16 +22,18 @@ pub struct LogConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people on a terminal, otherwise for machines.
+    /// For people on a terminal, for the journal where stderr goes there, otherwise for machines.
     Auto,
     /// For people.
     Text,
     /// For machines, one JSON object a line.
     Json,
+    /// For the journal of systemd, with the fields of each line.
+    Journal,
 }
 
 pub(super) const RULES: Rules = &[
-    ("log.format", Rule::Choice(&["auto", "text", "json"])),
+    ("log.format", Rule::Choice(&["auto", "text", "json", "journal"])),
     (
         "log.filter",
         Rule::Text {

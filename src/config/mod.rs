@@ -27,6 +27,7 @@ mod mail;
 mod mailbox;
 mod origin;
 mod period;
+mod ping;
 mod problem;
 mod reference;
 mod renew;
@@ -39,6 +40,7 @@ mod smtp;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod url;
 
 use serde::Deserialize;
@@ -57,12 +59,14 @@ pub use self::{
     mail::{MailConfig, Transport},
     origin::{Origin, Origins},
     period::Period,
+    ping::PingConfig,
     problem::{ConfigErrors, Problem},
     reference::reference,
     schedule::ScheduleConfig,
     secret::{SecretError, SecretFile},
     show::{ShownOption, render, show},
     smtp::{SmtpConfig, TlsMode},
+    traces::TracesConfig,
     url::Engine,
 };
 
@@ -97,6 +101,10 @@ pub struct Config {
     pub jobs: JobsConfig,
     /// `[retention]`: how long history is kept.
     pub retention: RetentionConfig,
+    /// `[ping]`: a sign of life for whoever watches from outside.
+    pub ping: PingConfig,
     /// `[log]`: what the program tells about itself.
     pub log: LogConfig,
+    /// `[traces]`: where requests and runs are told as spans.
+    pub traces: TracesConfig,
 }

@@ -4,7 +4,7 @@ use crate::config::Loaded;
 
 /// What a running daemon takes over: whole sections, and single options. Everything else is
 /// decided at the start: a database, a master key or a socket is not exchanged under way.
-const LIVE: [&str; 10] = [
+const LIVE: [&str; 11] = [
     "lifecycle.",
     "purge.",
     "brake.",
@@ -14,6 +14,7 @@ const LIVE: [&str; 10] = [
     "schedule.",
     "jobs.",
     "retention.",
+    "ping.",
     "log.filter",
 ];
 
@@ -26,6 +27,7 @@ impl Loaded {
         config.keys = old.keys.clone();
         config.http = old.http.clone();
         config.log.format = old.log.format;
+        config.traces = old.traces.clone();
         let is_live = |option: &&str| LIVE.iter().any(|live| option.starts_with(live));
         let mut values = new.values.clone();
         for (option, value) in &self.values {
@@ -84,7 +86,7 @@ mod tests {
     #[test]
     fn whatever_is_not_live_keeps_its_value() {
         // Fails where a section is added that is neither live nor kept above.
-        let kept = ["database.", "keys.", "http.", "log.format"];
+        let kept = ["database.", "keys.", "http.", "log.format", "traces."];
         for (option, _) in schema::options() {
             let is = |names: &[&str]| names.iter().any(|name| option.starts_with(name));
             assert!(is(&LIVE) != is(&kept), "{option}: can a running daemon take it over?");

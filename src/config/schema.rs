@@ -1,7 +1,8 @@
 //! Which options exist, in the order of `default.toml`, and what each may be.
 
 use crate::config::{
-    brake, clock, database, http, jobs, keys, lifecycle, log, mail, rule::Rule, schedule, smtp,
+    brake, clock, database, http, jobs, keys, lifecycle, log, mail, ping, rule::Rule, schedule,
+    smtp, traces,
 };
 
 /// Options of one section: the full name and the rule of each.
@@ -21,7 +22,9 @@ const SECTIONS: &[(&str, Rules)] = &[
     ("schedule", schedule::RULES),
     ("jobs", jobs::RULES),
     ("retention", jobs::RETENTION_RULES),
+    ("ping", ping::RULES),
     ("log", log::RULES),
+    ("traces", traces::RULES),
 ];
 
 /// The names of the sections.

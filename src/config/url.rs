@@ -116,6 +116,13 @@ pub(super) fn web_host(url: &str) -> Option<&str> {
     (port_fits && !host.is_empty()).then_some(host)
 }
 
+/// Whether `url` is an `http://` or `https://` URL that can be fetched: no user, no fragment.
+pub(super) fn is_fetchable(url: &str) -> bool {
+    let (place, query) = url.split_once('?').unwrap_or((url, ""));
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    web_host(place).is_some() && url.bytes().all(is_plain) && !query.contains(['"', '<', '>'])
+}
+
 /// Whether `name` can be the name or the IP address of a machine.
 pub(super) fn is_host(name: &str) -> bool {
     name.parse::<std::net::IpAddr>().is_ok()
@@ -215,6 +222,20 @@ mod tests {
         ] {
             assert_eq!(web_host(url), host, "{url}");
         }
+    }
+
+    #[test]
+    fn what_is_fetched_may_have_a_query() {
+        for url in ["https://hc.example/ping/5e1f", "http://[::1]:3001/api/push/x?status=up&msg=OK"]
+        {
+            assert!(is_fetchable(url), "{url}");
+        }
+        for url in
+            ["hc.example/ping", "https://", "https://u:p@hc.example/", "https://hc.example/#a"]
+        {
+            assert!(!is_fetchable(url), "{url}");
+        }
+        assert!(!is_fetchable("https://hc.example/a b"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::Mutex,
 };
+use tokio_util::sync::DropGuard;
 use tracing::{error, info, warn};
 
 use crate::{
@@ -40,6 +41,8 @@ pub(super) struct Working {
     pub(super) app: App,
     pub(super) runner: Runner,
     pub(super) schedule: Schedule,
+    /// Ends the pings when it is dropped, where there are any.
+    pub(super) ping: Option<DropGuard>,
 }
 
 impl Reloader {
@@ -138,6 +141,7 @@ impl Reloader {
         let app = working.app.under(renewed.clone())?;
         let old = working.runner.deps();
         let mut deps = app.deps()?;
+        let ping = app.ping()?;
         // Who this daemon is, and what it has seen, are no matter of configuration.
         deps.swept = old.swept.clone();
         deps.timekeeper = old.timekeeper.clone();
@@ -157,6 +161,7 @@ impl Reloader {
             }
         };
         std::mem::replace(&mut working.schedule, schedule).stop();
+        working.ping = ping.map(|ping| ping.follow(working.runner.clone(), &self.shutdown));
         working.app = app;
         self.set_filter(&renewed)?;
         *self.loaded() = renewed;
@@ -179,5 +184,5 @@ impl Reloader {
 
 /// Whether the option is in use before the database is reached.
 fn is_in_use_early(option: &str) -> bool {
-    option.starts_with("http.") || option == "log.format"
+    ["http.", "log.format", "traces."].iter().any(|early| option.starts_with(early))
 }

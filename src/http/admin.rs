@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{MethodRouter, any},
 };
+use tracing::Instrument as _;
 
 use crate::{
     domain::identity::Role,
@@ -131,7 +132,7 @@ pub fn router(api: Api) -> Router {
 /// refused, as a page.
 async fn answer(State(admin): State<Admin>, request: Request, next: Next) -> Response {
     let language = shell::language(request.headers());
-    match admin.api.shutdown().tracker.spawn(next.run(request)).await {
+    match admin.api.shutdown().tracker.spawn(next.run(request).in_current_span()).await {
         Ok(response) => failure::dressed(response, language, None),
         Err(_panicked) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

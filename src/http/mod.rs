@@ -4,18 +4,17 @@
 //! A handler is dropped when its client goes away, and a future of the store must not be dropped
 //! half-way: work on the database is spawned, and only waited for.
 
-use std::time::Instant;
-
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    extract::DefaultBodyLimit,
     http::{HeaderValue, StatusCode, header},
-    middleware::{Next, from_fn_with_state, map_response},
+    middleware::{from_fn_with_state, map_response},
     response::{IntoResponse, Response},
     routing::get,
 };
 
 pub mod admin;
+mod attend;
 mod client;
 mod fresh;
 mod health;
@@ -37,13 +36,14 @@ use self::{pages::Pages, v1::Api};
 /// The most bytes a request may carry.
 const MAX_BODY: usize = 64 * 1024;
 
-/// Everything that is served, and how long each answer took; the pages at the pace of `paces`.
+/// Everything that is served, the pages at the pace of `paces`; of each request it is known which one
+/// it is, and how long its answer took.
 pub fn whole(vitals: Vitals, pages: Pages, api: Api, paces: Paces) -> Router {
     let seen = pages::router(pages).merge(admin::router(api.clone()));
     health(vitals.clone())
         .merge(seen.layer(from_fn_with_state(paces, pace::admit)))
         .merge(v1::router(api))
-        .layer(from_fn_with_state(vitals, measure))
+        .layer(from_fn_with_state(vitals, attend::attend))
 }
 
 /// Health, metrics, and what is said of everything that is not served.
@@ -68,17 +68,6 @@ async fn front() -> impl IntoResponse {
         " serves /admin, /v1, /docs, /openapi.json, /livez, /readyz and /metrics\n"
     );
     (StatusCode::SEE_OTHER, [(header::LOCATION, "/admin")], says)
-}
-
-/// Counts how long the answer took, under the pattern of its route: what clients ask for is
-/// endless, and must not become labels.
-async fn measure(State(vitals): State<Vitals>, request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let asked_at = Instant::now();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or("other", MatchedPath::as_str);
-    vitals.answers().count(route, response.status().as_u16(), asked_at.elapsed());
-    response
 }
 
 /// No answer is guessed at, and none is kept.

@@ -14,6 +14,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
+use tracing::Instrument as _;
 
 use crate::{
     http::{House, pages::words::Language},
@@ -91,7 +92,7 @@ async fn admit(State(pages): State<Pages>, request: Request, next: Next) -> Resp
     if request.method() == Method::POST && is_from_elsewhere(&request) {
         return failure::page(language, failure::Failure::BadForm);
     }
-    match pages.0.shutdown.tracker.spawn(next.run(request)).await {
+    match pages.0.shutdown.tracker.spawn(next.run(request).in_current_span()).await {
         Ok(response) => response,
         Err(_panicked) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

@@ -2,6 +2,7 @@
 
 use axum::{
     Json,
+    body::Body as Bytes,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -20,6 +21,10 @@ pub struct Problem {
     pub retry_after: Option<u64>,
 }
 
+/// A problem that an answer tells.
+#[derive(Clone)]
+struct Told(Problem);
+
 #[derive(Serialize)]
 struct Body<'a> {
     #[serde(rename = "type")]
@@ -27,6 +32,8 @@ struct Body<'a> {
     title: &'static str,
     status: u16,
     detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
 }
 
 impl Problem {
@@ -46,9 +53,9 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let body = Body {
+impl Problem {
+    fn body<'a>(&'a self, request_id: Option<&'a str>) -> Body<'a> {
+        Body {
             // Where there is no word, the status says what kind it is (RFC 9457 section 4.2.1).
             kind: match self.code {
                 "" => "about:blank".to_owned(),
@@ -57,9 +64,25 @@ impl IntoResponse for Problem {
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             detail: &self.detail,
-        };
+            request_id,
+        }
+    }
+}
+
+/// Writes the name of the request into the problem that `response` tells, if it tells one: whoever
+/// is asked about it finds its lines in the log by that.
+pub(super) fn name(response: &mut Response, request_id: &str) {
+    let Some(Told(problem)) = response.extensions_mut().remove() else { return };
+    if let Ok(body) = serde_json::to_vec(&problem.body(Some(request_id))) {
+        *response.body_mut() = Bytes::from(body);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        let mut response = (self.status, kind, Json(body)).into_response();
+        let mut response = (self.status, kind, Json(self.body(None))).into_response();
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -67,6 +90,7 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        response.extensions_mut().insert(Told(self));
         response
     }
 }

@@ -22,6 +22,7 @@ mod braking;
 pub mod contact;
 pub mod deliver;
 mod patience;
+mod pauses;
 pub mod prune;
 pub mod purge;
 pub mod runner;

@@ -16,20 +16,19 @@ use futures_util::FutureExt as _;
 use thiserror::Error;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, error, info, info_span, warn};
+use tracing::{Instrument, Span, debug, error, error_span, field, info, warn};
 
-pub use crate::jobs::state::JobState;
+pub use crate::jobs::state::{JobState, Well};
 use crate::{
     jobs::{
         Context, Deps, JOBS, Job, Outcome,
         alone::alone,
         contact::{Contact, Work, is_passing},
+        pauses::Pauses,
     },
     shutdown::{Shutdown, pause},
-    store::{
-        StoreError, flags,
-        runs::{self, Run, RunStatus},
-    },
+    store::runs::{self, Run, RunStatus},
+    trace::TraceId,
 };
 
 /// What set a run off.
@@ -109,6 +108,7 @@ struct Inner {
     terms: RwLock<Terms>,
     shutdown: Shutdown,
     contact: Contact,
+    pauses: Pauses,
     slots: HashMap<&'static str, Slot>,
 }
 
@@ -124,7 +124,8 @@ impl Runner {
         let slot = || Slot { guard: Mutex::default(), state: watch::Sender::default() };
         let slots = JOBS.iter().map(|job| (job.name, slot())).collect();
         let terms = RwLock::new(Terms { deps, limit });
-        Self(Arc::new(Inner { terms, shutdown, contact: Contact::default(), slots }))
+        let (contact, pauses) = (Contact::default(), Pauses::default());
+        Self(Arc::new(Inner { terms, shutdown, contact, pauses, slots }))
     }
 
     /// What all runs that begin now share.
@@ -170,6 +171,12 @@ impl Runner {
         self.0.slots.get(job.name).map(|slot| slot.state.borrow().clone()).unwrap_or_default()
     }
 
+    /// What is known about `job` in this process from now on, as it changes. `None` if there is no
+    /// such job.
+    pub fn follow(&self, job: &Job) -> Option<watch::Receiver<JobState>> {
+        self.0.slots.get(job.name).map(|slot| slot.state.subscribe())
+    }
+
     /// Runs `job` now, and waits for its end. The run goes on if the caller does not wait.
     ///
     /// # Errors
@@ -178,7 +185,7 @@ impl Runner {
     /// [`RunError::Failed`] if it failed; the runner has logged that.
     pub async fn run(&self, job: &'static Job, cause: Cause) -> Result<Outcome, RunError> {
         let runner = self.clone();
-        let span = info_span!("job", job.name = job.name, job.cause = cause.as_str());
+        let span = span_of(job, cause);
         let task = async move { runner.run_guarded(job, cause).await }.instrument(span);
         match self.0.shutdown.tracker.spawn(task).await {
             Ok(result) => result,
@@ -190,14 +197,14 @@ impl Runner {
         let Some(slot) = self.0.slots.get(job.name) else { return Err(RunError::Busy(job.name)) };
         let Ok(_guard) = slot.guard.try_lock() else { return Err(RunError::Busy(job.name)) };
         let terms = self.terms();
-        let is_paused = is_paused(&terms.deps, job, cause).await;
-        if let Ok(true) = is_paused {
+        let is_held = self.0.pauses.hold(&terms.deps.db, job, cause).await;
+        if let Ok(true) = is_held {
             return Err(RunError::Paused(job.name));
         }
         let started_at = terms.deps.clock.now();
         let started = Instant::now();
         slot.state.send_modify(|state| state.running_since = Some(started));
-        let result = match is_paused {
+        let result = match is_held {
             Ok(_) => match self.run_contained(job, &terms).await {
                 Some(result) => result,
                 None => {
@@ -212,7 +219,7 @@ impl Runner {
         };
         let duration = started.elapsed();
         slot.state.send_modify(|state| {
-            state.ended(&result, started_at, duration);
+            state.ended(&result, (started_at, started), duration);
             if result.is_ok() {
                 state.is_done(started);
             }
@@ -321,13 +328,15 @@ impl Runner {
     }
 }
 
-/// Whether an operator has paused `job`.
-async fn is_paused(deps: &Deps, job: &Job, cause: Cause) -> Result<bool, StoreError> {
-    let db = &deps.db;
-    if job.is_destructive && flags::get(db, flags::PAUSE_PURGE).await?.is_some() {
-        return Ok(true);
+/// What stands in each line of a run, of the highest level so that whatever line is let through has
+/// it. A run is part of the trace of the request that asked for it, or begins one.
+fn span_of(job: &Job, cause: Cause) -> Span {
+    let (name, cause) = (job.name, cause.as_str());
+    let span = error_span!("job", job.name = name, job.cause = cause, trace_id = field::Empty);
+    if Span::current().is_none() {
+        span.record("trace_id", field::display(TraceId::new()));
     }
-    Ok(cause != Cause::Manual && flags::get(db, flags::PAUSE_ALL).await?.is_some())
+    span
 }
 
 /// Ends when the job has run for `limit` and has been asked to stop.

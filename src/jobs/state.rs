@@ -19,6 +19,8 @@ pub struct JobState {
     pub n_failures: u64,
     /// When it last went well, by this machine's clock.
     pub last_success_at: Option<DateTime<Utc>>,
+    /// The last run that went well, by the clock that nobody sets.
+    pub last_well: Option<Well>,
     /// How long the last run took.
     pub last_duration: Duration,
     /// Since when a run is wanted, by the schedule, that has not gone well yet.
@@ -27,6 +29,15 @@ pub struct JobState {
     pub total: Outcome,
     /// Why the last run failed, if it did.
     pub last_error: Option<String>,
+}
+
+/// A run that went well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Well {
+    /// When it began.
+    pub began: Instant,
+    /// When it ended.
+    pub ended: Instant,
 }
 
 impl JobState {
@@ -52,7 +63,7 @@ impl JobState {
     pub(super) fn ended(
         &mut self,
         result: &anyhow::Result<Outcome>,
-        started_at: DateTime<Utc>,
+        (started_at, began): (DateTime<Utc>, Instant),
         duration: Duration,
     ) {
         self.running_since = None;
@@ -63,6 +74,7 @@ impl JobState {
                 self.total += *outcome;
                 self.n_partial += u64::from(outcome.n_failed > 0);
                 self.last_success_at = Some(started_at);
+                self.last_well = Some(Well { began, ended: began + duration });
                 self.last_error = None;
             }
             Err(error) => {

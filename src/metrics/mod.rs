@@ -171,6 +171,8 @@ impl Scrape {
                 "How much later than ideal owners were told.",
                 [([], meter.notice_delay.read())],
             )?;
+            let ping = meter.ping.read().map(|(result, n)| ([("result", result)], n));
+            page.counters("lapsed_ping_attempts", "Pings of who watches from outside.", ping)?;
             let otp = meter.otp.read().map(|(result, n)| ([("result", result)], n));
             page.counters("lapsed_otp_attempts", "Codes of second factors.", otp)?;
             let statements = meter.statements();

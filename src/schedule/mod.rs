@@ -121,7 +121,7 @@ fn lines(config: &ScheduleConfig) -> [(&'static str, Option<&CronLine>); 5] {
 
 /// Looks after the clockwork until the schedule ends. A run that is stuck stops the heart: then
 /// whoever watches the daemon starts it anew.
-async fn watch(ticker: Ticker, runner: Runner, heartbeat: Heartbeat, token: CancellationToken) {
+async fn watch(mut ticker: Ticker, runner: Runner, heartbeat: Heartbeat, token: CancellationToken) {
     let mut is_stuck = false;
     while pause(&token, Duration::from_secs(1)).await {
         // The machine's own time, whatever the jobs go by: that is what the library goes by.

@@ -33,6 +33,16 @@ struct Entry {
     cron: Cron,
     time_zone: Tz,
     slot: Arc<Slot>,
+    expected: Option<Expected>,
+}
+
+/// The next tick, and since when it is the next. Most of the work of a second in which nothing is due
+/// would be to find it anew.
+#[derive(Clone, Copy, Debug)]
+struct Expected {
+    since: DateTime<Utc>,
+    /// `None`: the line never comes again.
+    tick: Option<DateTime<Utc>>,
 }
 
 impl Ticker {
@@ -56,7 +66,7 @@ impl Ticker {
         });
         let job = job.map_err(|error| anyhow!("read the cron line \"{line}\": {error}"))?;
         let id = self.scheduler.add(job).await.context("add a cron line")?;
-        self.entries.push(Entry { id, cron: line.cron().clone(), time_zone, slot });
+        self.entries.push(Entry { id, cron: line.cron().clone(), time_zone, slot, expected: None });
         Ok(())
     }
 
@@ -66,8 +76,8 @@ impl Ticker {
     }
 
     /// Puts right what a change of the clocks, a clock that was set, or a stall has made wrong.
-    pub(super) async fn put_right(&self, now: DateTime<Utc>) {
-        for entry in &self.entries {
+    pub(super) async fn put_right(&mut self, now: DateTime<Utc>) {
+        for entry in &mut self.entries {
             if let Err(error) = entry.put_right(&self.scheduler, now).await {
                 warn!("Failed to check the scheduler: {error:#}");
             }
@@ -83,9 +93,13 @@ impl Ticker {
 }
 
 impl Entry {
-    async fn put_right(&self, scheduler: &JobScheduler, now: DateTime<Utc>) -> anyhow::Result<()> {
+    async fn put_right(
+        &mut self,
+        scheduler: &JobScheduler,
+        now: DateTime<Utc>,
+    ) -> anyhow::Result<()> {
         // A line that never comes again asks for nothing.
-        let Some(next) = next_tick(&self.cron, self.time_zone, now) else { return Ok(()) };
+        let Some(next) = self.next_tick(now) else { return Ok(()) };
         let store = scheduler.context().metadata_storage.clone();
         let mut store = store.write().await;
         let stored = store.get(self.id).await.context("read a tick")?;
@@ -103,6 +117,19 @@ impl Entry {
             self.slot.poke(Cause::Schedule);
         }
         Ok(())
+    }
+}
+
+impl Entry {
+    /// When the line is due next, after `now`: found anew once that time has come, or when the clock
+    /// was set back.
+    fn next_tick(&mut self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let holds =
+            |known: &Expected| known.since <= now && known.tick.is_none_or(|tick| now < tick);
+        let find = || Expected { since: now, tick: next_tick(&self.cron, self.time_zone, now) };
+        let expected = self.expected.filter(holds).unwrap_or_else(find);
+        self.expected = Some(expected);
+        expected.tick
     }
 }
 

@@ -36,7 +36,7 @@ impl Lapsed {
         lapsed
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 

@@ -113,16 +113,36 @@ async fn a_database_that_was_there_may_be_away_for_a_minute() {
 }
 
 #[tokio::test]
+async fn every_answer_says_which_request_it_answers() {
+    let face = Face::start().await;
+    for (path, status) in [("/livez", 200), ("/nothing", 404), ("/v1/keys", 401), ("/admin", 303)] {
+        let own = send(face.address, "GET", path, "X-Request-Id: Root=1-67891233-abc\r\n").await;
+        assert_eq!((own.status, own.header("x-request-id")), (status, Some("Root=1-67891233-abc")));
+        if own.header("content-type") == Some("application/problem+json") {
+            assert_eq!(own.json()["request_id"], "Root=1-67891233-abc", "{path}");
+        }
+        let (one, other) = (face.get(path).await, face.get(path).await);
+        let (one, other) = (one.header("x-request-id"), other.header("x-request-id"));
+        assert!(one.is_some() && one != other, "{path}: {one:?}, {other:?}");
+        let forged = send(face.address, "GET", path, "X-Request-Id: a\" level=error\r\n").await;
+        assert_eq!(forged.header("x-request-id").map(str::len), Some(36), "{path}: a new one");
+    }
+    face.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_served_is_a_problem_in_json() {
     let face = Face::start().await;
     let missing = face.get("/wp-login.php").await;
     assert_eq!(missing.status, 404);
     assert_eq!(missing.header("content-type"), Some("application/problem+json"));
+    let request_id = missing.header("x-request-id").unwrap();
     let body = serde_json::json!({
         "type": "about:blank",
         "title": "Not Found",
         "status": 404,
         "detail": "nothing is served at this path",
+        "request_id": request_id,
     });
     assert_eq!(missing.json(), body);
 

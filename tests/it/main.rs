@@ -19,6 +19,7 @@ mod canary;
 mod cli;
 mod cli_secrets;
 mod clock;
+mod commands;
 mod daemon;
 mod deliver;
 mod demo;

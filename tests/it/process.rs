@@ -12,7 +12,9 @@ use crate::support::{
     smtp::{Action, Plan, SmtpServer, Step},
 };
 
+mod lines;
 mod outage;
+mod ping;
 mod schema;
 mod share;
 mod stop;

@@ -10,7 +10,7 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use tracing::info;
+use tracing::{Instrument as _, info};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
@@ -199,7 +199,8 @@ pub(super) async fn run(
     let job = jobs::find(&job).ok_or_else(|| not_found("job"))?;
     info!(job = job.name, by = caller.actor, "Running a job by hand");
     let runner = api.house()?.runner.clone();
-    let run = api.shutdown().tracker.spawn(async move { runner.run(job, Cause::Manual).await });
+    let run = async move { runner.run(job, Cause::Manual).await }.in_current_span();
+    let run = api.shutdown().tracker.spawn(run);
     // Only the wait is given up; the run goes on.
     let Ok(ended) = tokio::time::timeout(PATIENCE, run).await else {
         let (n_examined, n_changed, n_failed) = (0, 0, 0);

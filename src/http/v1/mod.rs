@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use tracing::Instrument as _;
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -141,7 +142,7 @@ pub fn router(api: Api) -> Router {
 
 /// Answers in a task that a stop waits for, and that does not end with the client's patience.
 async fn answer(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let answered = api.shutdown().tracker.spawn(next.run(request)).await;
+    let answered = api.shutdown().tracker.spawn(next.run(request).in_current_span()).await;
     let mut response = answered.unwrap_or_else(|_| {
         // The panic has been reported where it happened.
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong; the log says what")

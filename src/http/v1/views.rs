@@ -19,6 +19,8 @@ pub(super) struct ProblemView {
     title: String,
     status: u16,
     detail: String,
+    /// What the log calls this request; the header `X-Request-Id` says it too.
+    request_id: String,
 }
 
 /// A page of a listing.

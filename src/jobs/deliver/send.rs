@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::{
     jobs::{
@@ -63,13 +64,14 @@ pub(super) async fn run(ctx: Context) -> anyhow::Result<Outcome> {
     let mut tasks = JoinSet::new();
     {
         let (mailer, halt) = (ctx.deps.mailer.clone(), halt.clone());
-        tasks.spawn(async move {
+        let send = async move {
             mailer.transport.run(queue, reports, &halt).await;
             Ok(Outcome::default())
-        });
+        };
+        tasks.spawn(send.in_current_span());
     }
-    tasks.spawn(feed(ctx.clone(), mails, in_flight.clone(), halt.clone()));
-    tasks.spawn(mark_all(ctx.clone(), outcomes, in_flight, halt));
+    tasks.spawn(feed(ctx.clone(), mails, in_flight.clone(), halt.clone()).in_current_span());
+    tasks.spawn(mark_all(ctx.clone(), outcomes, in_flight, halt).in_current_span());
     let mut total = Outcome::default();
     let mut failure = None;
     while let Some(done) = tasks.join_next().await {

@@ -24,7 +24,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use secrecy::SecretString;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{Instrument as _, error};
 
 use self::{gate::Gate, inbox::Inbox, lane::Lane, relay::Relay};
 use super::{
@@ -144,7 +144,7 @@ pub(super) async fn run(
         Arc::new(Shared { relay, gate: Gate::default(), inbox, outcomes, cancel: cancel.clone() });
     let mut lanes = JoinSet::new();
     for _ in 0..n_lanes {
-        lanes.spawn(Lane::new(Arc::clone(&shared)).run());
+        lanes.spawn(Lane::new(Arc::clone(&shared)).run().in_current_span());
     }
     while let Some(ended) = lanes.join_next().await {
         if let Err(err) = ended {

@@ -162,7 +162,12 @@ impl Site {
 
     /// Runs a command to its end.
     pub fn run(&self, command: &str) -> Output {
-        self.command(command, &[]).output().unwrap()
+        self.run_with(command, &[])
+    }
+
+    /// Runs a command to its end, with some options set by its environment.
+    pub fn run_with(&self, command: &str, options: &[(&str, &str)]) -> Output {
+        self.command(command, options).output().unwrap()
     }
 
     fn command(&self, command: &str, options: &[(&str, &str)]) -> Command {
@@ -308,13 +313,16 @@ impl Daemon {
         .await;
     }
 
+    /// Where it listens, once it does.
+    pub fn address(&self) -> Option<SocketAddr> {
+        let log = self.log();
+        let listening = log.iter().find(|line| line["message"] == "Listening")?;
+        listening["http"].as_str()?.parse().ok()
+    }
+
     /// Asks it over HTTP. `None` if it does not listen yet, or does not answer.
     pub async fn get(&self, path: &str) -> Option<(u16, String)> {
-        let address: SocketAddr = self
-            .log()
-            .iter()
-            .find(|line| line["message"] == "Listening")
-            .and_then(|line| line["http"].as_str()?.parse().ok())?;
+        let address = self.address()?;
         let ask = async {
             let mut tcp = TcpStream::connect(address).await.ok()?;
             let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");

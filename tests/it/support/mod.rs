@@ -7,3 +7,4 @@ pub mod notify;
 pub mod proxy;
 pub mod secrets;
 pub mod smtp;
+pub mod web;

@@ -86,7 +86,8 @@ pub struct Seen {
 /// A self-signed certificate, and a file with it for the client to trust.
 pub struct TestCert {
     pub file: tempfile::NamedTempFile,
-    acceptor: TlsAcceptor,
+    /// What a server begins TLS with.
+    pub acceptor: TlsAcceptor,
 }
 
 impl TestCert {
