@@ -12,6 +12,7 @@ use crate::{
     store::{
         Db, StoreError,
         codes::{Coded, JobCode, StateCode},
+        policies::Governed,
         row::{CorruptKey, KeyColumns, key_of},
         sql::{Batch, Sql, Update},
         to_ms,
@@ -35,6 +36,21 @@ pub struct DueKey {
     pub due_at: DateTime<Utc>,
     /// What the decision depends on.
     pub key: Key,
+    /// What the key itself sets of its rules, as it is stored.
+    pub own_policy: Option<String>,
+}
+
+impl DueKey {
+    /// The key, as far as its rules go.
+    pub fn governed(&self) -> Governed<'_> {
+        Governed {
+            id: self.id.0,
+            tenant_id: self.tenant_id,
+            environment_id: self.environment_id,
+            kind: self.key.kind,
+            own: self.own_policy.as_deref(),
+        }
+    }
 }
 
 /// What a claim brought: at most as many rows as were asked for, earliest first.
@@ -63,7 +79,7 @@ impl Claim {
 /// The columns of a claim, in the order in which [`to_due`] reads them.
 const COLUMNS: &str = "id, version, tenant_id, environment_id, owner_id, next_action_at, state, \
      kind, issued_at, expires_at, access_ends_at, review_at, window_ends_at, last_stage, \
-     CASE WHEN hold IS NULL THEN 0 ELSE 1 END";
+     CASE WHEN hold IS NULL THEN 0 ELSE 1 END, policy";
 
 /// The text of the claim, for those who want to see its plan.
 pub fn claim_statement(
@@ -223,6 +239,7 @@ fn to_due(row: &QueryResult) -> Result<DueKey, String> {
         owner_id: number(4)?,
         due_at: DateTime::from_timestamp_millis(number(5)?).unwrap_or_default(),
         key,
+        own_policy: row.try_get_by_index(15).map_err(unreadable)?,
     })
 }
 

@@ -164,9 +164,7 @@ async fn open(
     let owner = owners::find(db.conn(), view.tenant.0, &view.owner.1).await?;
     let owner = owner.filter(|owner| owner.id == link.owner_id).ok_or(Failure::Gone)?;
     let policies = house.policies().await?;
-    let kind = view.key.as_ref().map(|key| key.kind);
-    let needs_otp =
-        kind.is_ok_and(|kind| policies.of(view.tenant.0, view.environment.0, kind).mfa_required());
+    let needs_otp = view.governed().is_some_and(|key| policies.of_key(&key).mfa_required());
     let now = db.now(db.conn()).await?;
     Ok(Opened { token, link, linked, view, owner, policies, now, needs_otp })
 }

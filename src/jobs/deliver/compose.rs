@@ -24,7 +24,7 @@ use crate::{
         links::{self, NewLink},
         messages::{ClaimedMessage, Mark},
         outbox::{self, Audience},
-        policies::PolicyBook,
+        policies::{Governed, PolicyBook},
     },
 };
 
@@ -200,7 +200,14 @@ fn mask(email: &str) -> String {
 fn item(book: &PolicyBook, text: NoticeText, link: Option<&str>) -> Item {
     // Before the expiry, the end of the window is what the policy of now promises.
     let window_ends_at = text.window_ends_at.or_else(|| {
-        let window = book.of(text.tenant_id, text.environment_id.unwrap_or(0), text.kind).window();
+        let key = Governed {
+            id: text.key_id.unwrap_or(0),
+            tenant_id: text.tenant_id,
+            environment_id: text.environment_id.unwrap_or(0),
+            kind: text.kind,
+            own: text.own_policy.as_deref(),
+        };
+        let window = book.of_key(&key).window();
         text.expires_at.filter(|_| !window.is_zero()).map(|expires_at| expires_at + window)
     });
     let has_way_back = !text.ends_with_access && text.stage != Stage::Purged;

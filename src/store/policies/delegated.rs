@@ -56,6 +56,16 @@ impl Delegated {
         Self(FIELDS.iter().map(|field| (*field).to_owned()).collect())
     }
 
+    /// What both delegate.
+    pub(super) fn and(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0).cloned().collect())
+    }
+
+    /// The first that `other` does not delegate.
+    pub(super) fn beyond(&self, other: &Self) -> Option<&str> {
+        self.0.iter().find(|field| !other.0.contains(*field)).map(String::as_str)
+    }
+
     /// Whether nothing is delegated.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -45,7 +45,7 @@ pub(super) async fn rotation(
         last_stage: None,
         ..*key
     };
-    let next = next_columns(lifecycle::first_look(&after, work.policy(locked), now));
+    let next = next_columns(lifecycle::first_look(&after, &work.policy(locked), now));
     renew(&**tx, row, &after, next).await?;
     amend::void_notices(&**tx, [id].into_iter(), "the key was rotated").await?;
     announce(&**tx, row, now).await?;
