@@ -39,6 +39,7 @@ Fields:
   self_rotate       true: a program may rotate the key that it presents
   window_proof      what brings an expired key back: mail_link,otp,secret_and_otp
   min_ttl_days      days a key lives at least, if its length is asked for, or never for no least
+  default_overlap_hours  hours for which an old secret goes on if nobody says otherwise
   max_overlap_hours hours for which an old secret may go on beside a new one, from 0 to 168
   max_keys_per_owner  keys of the kind that an owner may have, or never for any number
   delegated         the fields that the level below may make less strict, such as window_days

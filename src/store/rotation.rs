@@ -71,8 +71,8 @@ pub enum Proof<'a> {
 pub struct Request<'a> {
     /// Which key.
     pub public_id: &'a str,
-    /// How long the old secret goes on, at most.
-    pub overlap: Overlap,
+    /// How long the old secret goes on, at most; `None`: as the policy says.
+    pub overlap: Option<Overlap>,
     /// The owner's second factor.
     pub proof: Proof<'a>,
     /// The version of the secret it shall replace, if the caller holds that very one.

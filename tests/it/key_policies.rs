@@ -23,10 +23,12 @@ use crate::{
     admin_pages::Desk,
     api::{Face, text},
     cli::Lapsed,
+    links::enable,
     on_each_engine,
+    pages::{Site, newest_link},
     support::{
         app::{TestApp, days},
-        secrets::Secrets,
+        secrets::{Secrets, request},
     },
 };
 
@@ -100,7 +102,7 @@ on_each_engine! {
             (&["max_keys_per_owner=1"], "`max_keys_per_owner` is of keys that are yet to be made"),
             (&["delegated=window_days"], "a key has no level below it"),
             (&["window_day=3"], "unknown field `window_day`"),
-            (&["max_ttl_days=never"], "max_ttl_days would be less strict"),
+            (&["max_ttl_days=never"], "max_ttl_days is missing, but keys of people must expire"),
         ] {
             let error = change(&app, &own, texts).await.unwrap_err();
             assert!(error.to_string().contains(said), "{texts:?}: {error}");
@@ -265,4 +267,52 @@ fn the_rules_of_a_key_are_set_tried_out_and_shown_by_its_id() {
     );
     assert_eq!(lapsed.run(&format!("policy set --key {id} --tenant acme window_days=1")).code, 2);
     assert_eq!(lapsed.run("policy set window_days=1").code, 2, "whose?");
+}
+
+on_each_engine! {
+    async fn an_old_secret_goes_on_as_long_as_the_policy_says_at_every_door(app: TestApp) {
+        let app = app.with(|deps| enable(deps, "https://keys.example"));
+        let secrets = Secrets::new(&app).await;
+        let place = Place::of(&app).await;
+        let refused = change(&app, &place.whole(), &["default_overlap_hours=48", "max_overlap_hours=24"]).await;
+        assert!(refused.unwrap_err().to_string().contains("default_overlap_hours is 48, which is more than"));
+        let face = Face::with(&app, secrets.keyring.clone()).await;
+        face.policy(json!({ "default_overlap_hours": 2, "self_rotate": true })).await;
+        let hours = |n: i64| chrono::TimeDelta::hours(n).num_milliseconds();
+        let tried = face.root("POST", "/v1/tenants/acme/policy/simulate", json!({ "set": { "default_overlap_hours": 3 } })).await;
+        assert_eq!(tried["n_other_next"], 0, "no key's turn is another by it");
+        let (one, other, third, fourth) =
+            (secrets.create().await, secrets.create().await, secrets.create().await, secrets.create().await);
+        app.clock.advance(days(83));
+        face.api.flush().await;
+        let link = newest_link(&app).await;
+        let site = Site::open(&secrets).await;
+        let page = site.get(&format!("/k/{}/{}", link.expose(), third.id)).await;
+        assert!(page.body.contains("value=\"2\" checked> 2 hours") || page.body.contains("value=\"2\" checked>2 hours"), "{}", page.body);
+        site.post(&format!("/k/{}/{}/rotate", link.expose(), third.id), "overlap=2").await;
+        site.close().await;
+
+        let root = face.token(lapsed::domain::identity::Role::Admin, None).await.1;
+        let path = format!("/v1/keys/{}/rotate", one.id);
+        assert_eq!(face.call(&root, "POST", &path, json!({})).await.status, 200);
+        let own = crate::api::own::rotate(&face, other.expose(), None).await;
+        assert_eq!(own.status, 200, "{own:?}");
+        secrets.rotate(&fourth).await.unwrap();
+        let query = "SELECT valid_until FROM key_secrets WHERE valid_until IS NOT NULL";
+        let ends: Vec<i64> = app.column(query).await;
+        assert_eq!(ends, [app.now().timestamp_millis() + hours(2); 4]);
+        // A key's own word, and one for this time.
+        let key = key_list::find(app.db.conn(), fourth.id.as_str()).await.unwrap().unwrap();
+        change(&app, &place.key(&key), &["default_overlap_hours=1"]).await.unwrap();
+        let done = secrets.rotate(&fourth).await.unwrap().done;
+        assert_eq!((done.old_valid_until - app.now()).num_hours(), 1);
+        let asked = Some(lapsed::domain::rotation::Overlap::new(chrono::TimeDelta::hours(5)).unwrap());
+        let asked = lapsed::store::rotation::Request { overlap: asked, ..request(&fourth, Proof::Nothing) };
+        let done = secrets.ask(&asked).await.unwrap().done;
+        assert_eq!((done.old_valid_until - app.now()).num_hours(), 5);
+        // A limit set later shortens what is inherited.
+        face.call(&root, "PATCH", "/v1/tenants/acme/policy", json!({ "set": { "default_overlap_hours": null, "max_overlap_hours": 0 } })).await;
+        let done = secrets.rotate(&one).await.unwrap().done;
+        assert_eq!(done.old_valid_until, app.now());
+    }
 }

@@ -191,7 +191,7 @@ on_each_engine! {
             (["mfa_required=false"], "mfa_required"),
             (["reminder_days=7"], "reminder_days"),
             (["window_proof=otp"], ""),
-            (["delegated=window_days"], "an environment has no level below it"),
+            (["delegated=window_days"], "its tenant has not delegated it"),
         ] {
             match change(&narrow, &texts).await {
                 Ok(()) => assert_eq!(field, "", "{texts:?} was set"),

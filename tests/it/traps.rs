@@ -37,7 +37,7 @@ on_each_engine! {
             keys.push(face.key().await);
         }
         app.clock.advance(days(90));
-        app.pass().await;
+        let link = newest_link(&app).await;
         app.clock.advance(days(1));
         face.root = face.token(Role::Admin, None).await.1;
 
@@ -45,7 +45,7 @@ on_each_engine! {
         let by_admin = face.root("POST", &format!("/v1/keys/{}/rotate", keys[0].0), json!({})).await;
         let code = own::next_code(&face, &seed);
         let by_itself = own::rotate(&face, &keys[1].1, Some(&code)).await.json();
-        let (link, site) = (newest_link(&app).await, Site::open(&secrets).await);
+        let site = Site::open(&secrets).await;
         let rotate = format!("/k/{}/{}/rotate", link.expose(), keys[2].0);
         let by_link = site.post(&rotate, "").await;
         let token = Token::parse(secrets.brand, &keys[3].1).unwrap();
@@ -107,7 +107,8 @@ on_each_engine! {
         };
         assert_eq!(create("user", json!({ "never": true })).await.code(), "policy-violation");
         assert_eq!(create("user", json!({ "days": 366 })).await.code(), "policy-violation");
-        for nonsense in [json!({ "days": 0 }), json!({ "days": "30" }), json!({ "hours": 5 }), json!(null), json!(30)] {
+        assert_eq!(create("user", json!({ "days": 0 })).await.code(), "policy-violation", "it would end at once");
+        for nonsense in [json!({ "days": "30" }), json!({ "hours": 5 }), json!(null), json!(30)] {
             let refused = create("user", nonsense.clone()).await;
             assert_eq!(refused.code(), "malformed", "{nonsense}: {refused:?}");
         }
@@ -220,7 +221,13 @@ on_each_engine! {
         app.clock.advance(days(91));
         app.pass().await;
         face.api.flush().await;
-        let before = dump(&app).await;
+        // As a set: which index a table is read along is the engine's business.
+        let rows = async || {
+            let mut rows: Vec<String> = dump(&app).await.lines().map(str::to_owned).collect();
+            rows.sort_unstable();
+            rows
+        };
+        let before = rows().await;
         let mut told = Vec::new();
         for key in [&wrong, &absent] {
             let ask = [("x-api-key", key.as_str())];
@@ -232,7 +239,7 @@ on_each_engine! {
         }
         assert_eq!(told[0], told[1]);
         face.api.flush().await;
-        assert!(before == dump(&app).await, "something was written");
+        assert!(before == rows().await, "something was written");
     }
 }
 

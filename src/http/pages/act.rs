@@ -68,7 +68,7 @@ async fn try_rotate(visit: &Visit, form: &RotateForm) -> Result<Response, Failur
     let (scope, key) = (format!("link {} {}", opened.link.id, opened.linked.public_id), "rotate");
     let request = Request {
         public_id: &opened.linked.public_id,
-        overlap,
+        overlap: Some(overlap),
         proof: attempt.as_ref().map_or(Proof::Nothing, Proof::Otp),
         version: None,
         once: Some(Once { scope: &scope, key, request: key }),

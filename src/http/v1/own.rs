@@ -96,7 +96,7 @@ pub(super) async fn rotate(
         return Err(refused(StatusCode::CONFLICT, "key-replaced", "replaced by a newer secret"));
     }
     let scope = format!("key:{} rotate", known.id);
-    let asked = format!("{} {}", known.version, overlap.length().num_seconds());
+    let asked = format!("{} {}", known.version, how.asked());
     let request = Request {
         public_id: &view.public_id,
         overlap,

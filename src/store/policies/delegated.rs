@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 /// The fields of a policy, by name.
-pub(super) const FIELDS: [&str; 13] = [
+pub(super) const FIELDS: [&str; 14] = [
     "reminder_days",
     "window_days",
     "closing_days",
@@ -17,6 +17,7 @@ pub(super) const FIELDS: [&str; 13] = [
     "self_rotate",
     "window_proof",
     "min_ttl_days",
+    "default_overlap_hours",
     "max_overlap_hours",
     "max_keys_per_owner",
 ];

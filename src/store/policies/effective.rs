@@ -94,7 +94,7 @@ pub(super) fn differing(alone: &Policy, held: &Policy) -> Vec<&'static str> {
 }
 
 /// The fields in the order in which they are shown.
-pub(super) fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 13] {
+pub(super) fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 14] {
     let PolicyFields {
         mut reminder_days,
         window_days,
@@ -107,6 +107,7 @@ pub(super) fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 13] 
         self_rotate,
         window_proof,
         min_ttl_days,
+        default_overlap_hours,
         max_overlap_hours,
         max_keys_per_owner,
     } = fields;
@@ -125,6 +126,9 @@ pub(super) fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 13] 
         ("self_rotate", self_rotate.into(), |layer| layer.self_rotate.is_some()),
         ("window_proof", proofs.into(), |layer| layer.window_proof.is_some()),
         ("min_ttl_days", limit(min_ttl_days), |layer| layer.min_ttl_days.is_some()),
+        ("default_overlap_hours", default_overlap_hours.into(), |layer| {
+            layer.default_overlap_hours.is_some()
+        }),
         ("max_overlap_hours", max_overlap_hours.into(), |layer| layer.max_overlap_hours.is_some()),
         ("max_keys_per_owner", limit(max_keys_per_owner), |layer| {
             layer.max_keys_per_owner.is_some()

@@ -87,7 +87,7 @@ impl PolicyBook {
     pub fn effective_of_key(&self, key: &Governed<'_>) -> Vec<EffectiveField> {
         let mut all = self.effective(key.tenant_id, key.environment_id, key.kind);
         let Some(Ok(laid)) = self.laid(key) else { return all };
-        let held_back = self.held_back_of(key, &laid);
+        let held_back = self.held_back_of(key, &laid).unwrap_or_default();
         for (field, (name, value, sets)) in all.iter_mut().zip(fields(laid.effective.fields())) {
             let is_own = sets(&laid.change) && !(held_back.contains(&name) && field.value == value);
             field.value = value;
@@ -99,10 +99,13 @@ impl PolicyBook {
     }
 
     /// The fields that are stricter in effect than the key sets them.
-    pub(super) fn held_back_by(&self, key: &Governed<'_>) -> Vec<&'static str> {
+    ///
+    /// # Errors
+    /// What is wrong with what the key sets, by itself or even if it were obeyed.
+    pub(super) fn held_back_by(&self, key: &Governed<'_>) -> Result<Vec<&'static str>, String> {
         match self.laid(key) {
-            Some(Ok(laid)) => self.held_back_of(key, &laid),
-            Some(Err(_)) | None => Vec::new(),
+            Some(laid) => self.held_back_of(key, &laid?),
+            None => Ok(Vec::new()),
         }
     }
 
@@ -130,10 +133,11 @@ impl PolicyBook {
         Some(laid)
     }
 
-    fn held_back_of(&self, key: &Governed<'_>, laid: &Laid) -> Vec<&'static str> {
+    fn held_back_of(&self, key: &Governed<'_>, laid: &Laid) -> Result<Vec<&'static str>, String> {
         let above = self.of(key.tenant_id, key.environment_id, key.kind);
         let alone = laid.change.over(above, key.kind, &Delegated::all());
-        alone.map_or_else(|_| Vec::new(), |alone| differing(&alone, &laid.effective))
+        let alone = alone.map_err(|error| error.to_string())?;
+        Ok(differing(&alone, &laid.effective))
     }
 
     /// What a key may loosen: what both levels above it let go of. An environment lets nothing go
