@@ -26,6 +26,7 @@ pub(super) fn errors(config: &Config) -> Vec<Conflict> {
     let mut found = Vec::new();
     database(config, &mut found);
     smtp(config, &mut found);
+    purge(config, &mut found);
     found.extend(config.lifecycle.errors().into_iter().map(|error| {
         let options: Vec<_> = [Some(error.option), error.other].into_iter().flatten().collect();
         conflict(&options, error.to_string(), None)
@@ -80,6 +81,23 @@ fn smtp(config: &Config, found: &mut Vec<Conflict>) {
             None,
         )),
         _ => {}
+    }
+}
+
+/// A notice longer than the window would have keys stay after the day their owners were told, for
+/// nothing: nobody can rotate them any more.
+fn purge(config: &Config, found: &mut Vec<Conflict>) {
+    let (hours, days) = (config.purge.min_notice_hours, config.lifecycle.window_days);
+    let of_window = u32::from(days) * 24;
+    if 0 < of_window && of_window < u32::from(hours) {
+        found.push(conflict(
+            &["purge.min_notice_hours", "lifecycle.window_days"],
+            format!(
+                "purge.min_notice_hours is {hours}, but must not be more than {of_window}, \
+                 the hours of lifecycle.window_days, which is {days}"
+            ),
+            None,
+        ));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::policy::Policy;
+
 /// How long a purge is put off for a reason that may pass at any time.
 const PATIENCE: TimeDelta = TimeDelta::hours(1);
 
@@ -58,7 +60,7 @@ impl Reason {
 }
 
 /// Decides whether a key may be purged at `now`: its window is over, nobody holds it, and its
-/// owner (or, where that fails, the contacts) was told at least `min_notice` ago.
+/// owner (or, where that fails, the contacts) was told at least `min_notice` ago: see [`notice`].
 pub fn verdict(ended: &Ended, min_notice: TimeDelta, now: DateTime<Utc>) -> Verdict {
     let defer = |until, reason| Verdict::Defer { until, reason };
     let Some(ends_at) = ended.ends_at else { return defer(now + PATIENCE, Reason::NotEnded) };
@@ -78,6 +80,14 @@ pub fn verdict(ended: &Ended, min_notice: TimeDelta, now: DateTime<Utc>) -> Verd
         }
         Some(_) => Verdict::Purge,
     }
+}
+
+/// How long before its purge the owner of a key under `policy` must have been told that it had
+/// expired, where the installation asks for `min_notice`: not longer than the window, after which
+/// knowing helps nobody. Where there is no window, all of it.
+pub fn notice(policy: &Policy, min_notice: TimeDelta) -> TimeDelta {
+    let window = policy.window();
+    if window.is_zero() { min_notice } else { min_notice.min(window) }
 }
 
 /// Since when a key that may be purged may be: when its window was over, and its owner had known

@@ -8,6 +8,7 @@ use crate::{
         key::{Key, KeyState},
         plan::{self, Event},
         policy::Policy,
+        purge::notice,
         stage::Stage,
     },
     store::{NoticeStatus, history::NoticeView, key_list::KeyView, policies::PolicyBook},
@@ -64,7 +65,7 @@ pub(super) fn next(
         why.push(format!("it is held, so it is not purged: {hold}"));
     }
     if matches!(key.state, KeyState::Window { .. }) {
-        why.push(told(notices, min_notice));
+        why.push(told(notices, notice(policy, min_notice)));
     }
     Next { at, what, why }
 }

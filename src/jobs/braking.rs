@@ -14,13 +14,14 @@ use crate::{
     domain::{
         brake::{Action, Braked, Counts, Destruction, Doomed, HANDFUL, Toll, WHOLE_TENANT},
         key::KeyId,
-        purge::{Ended, Verdict, since, verdict},
+        purge::{self, Ended, Verdict, since, verdict},
     },
     jobs::Deps,
     store::{
         StoreError,
         brake::{self, BrakeOn},
-        purge::{self, EndReason, EndedKey},
+        policies::PolicyBook,
+        purge::{self as ended_keys, EndReason, EndedKey},
     },
 };
 
@@ -238,6 +239,7 @@ impl<'a> Brake<'a> {
 /// Everything of this kind that is to be destroyed at `now`, put off or not.
 async fn toll(deps: &Deps, what: Destruction, now: DateTime<Utc>) -> Result<Toll, StoreError> {
     let (conn, until) = (deps.db.conn(), now + PUT_OFF);
+    let book = PolicyBook::load(&deps.db, (*deps.policies).clone()).await?;
     let mut toll = Toll::default();
     let mut place = Some((DateTime::UNIX_EPOCH, KeyId(0)));
     while let Some(after) = place {
@@ -248,8 +250,9 @@ async fn toll(deps: &Deps, what: Destruction, now: DateTime<Utc>) -> Result<Toll
                 place = last;
             }
             Destruction::Purge => {
-                let claim = purge::look(conn, after, until, CHUNK).await?;
-                toll.extend(claim.keys.iter().filter_map(|key| purged(key, deps, now)));
+                let claim = ended_keys::look(conn, after, until, CHUNK).await?;
+                let purged = |key| purged(key, notice(&book, deps, key), now);
+                toll.extend(claim.keys.iter().filter_map(purged));
                 place = claim.last.filter(|_| claim.len() == CHUNK);
             }
         }
@@ -258,9 +261,9 @@ async fn toll(deps: &Deps, what: Destruction, now: DateTime<Utc>) -> Result<Toll
 }
 
 /// The key, if it may be purged.
-fn purged(key: &EndedKey, deps: &Deps, now: DateTime<Utc>) -> Option<Doomed> {
-    let (ended, min_notice) = (ended(key), deps.limits.min_notice);
-    if verdict(&ended, min_notice, now) != Verdict::Purge {
+fn purged(key: &EndedKey, notice: TimeDelta, now: DateTime<Utc>) -> Option<Doomed> {
+    let ended = ended(key);
+    if verdict(&ended, notice, now) != Verdict::Purge {
         return None;
     }
     Some(Doomed {
@@ -268,7 +271,7 @@ fn purged(key: &EndedKey, deps: &Deps, now: DateTime<Utc>) -> Option<Doomed> {
         version: key.version,
         tenant_id: key.tenant_id,
         action: Action::Purge,
-        since: since(&ended, min_notice)?,
+        since: since(&ended, notice)?,
     })
 }
 
@@ -279,5 +282,17 @@ pub(super) fn ended(key: &EndedKey) -> Ended {
         told_at: key.told_at,
         needs_notice: key.reason != EndReason::Revoked,
         is_held: key.is_held,
+    }
+}
+
+/// How long before its purge the key's owner must have been told.
+pub(super) fn notice(book: &PolicyBook, deps: &Deps, key: &EndedKey) -> TimeDelta {
+    let min_notice = deps.limits.min_notice;
+    match key.reason {
+        EndReason::WindowClosed => {
+            let policy = book.of(key.tenant_id, key.environment_id, key.kind);
+            purge::notice(policy, min_notice)
+        }
+        EndReason::Revoked | EndReason::AccessEnded => min_notice,
     }
 }

@@ -15,13 +15,14 @@ use crate::{
     jobs::{
         Context, Deps, Outcome,
         batches::{self, Batches, Place, Taken, Written},
-        braking::{Brake, PUT_OFF, ended},
+        braking::{Brake, PUT_OFF, ended, notice},
     },
     store::{
         CorruptKey, NoticeStatus, StoreError, Tx,
         audit::{self, NewEvent},
         brake, due, flags,
         notices::{self, NewNotice},
+        policies::PolicyBook,
         purge::{self, Claim, EndedKey},
     },
 };
@@ -36,7 +37,8 @@ pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
     }
     let mut brake = Brake::new(&ctx.deps, Destruction::Purge).await.context("ask the brake")?;
     let policy = format!(r#"{{"min_notice_hours":{}}}"#, ctx.deps.limits.min_notice.num_hours());
-    let purge = Purge { deps: &ctx.deps, policy };
+    let book = PolicyBook::load(&ctx.deps.db, (*ctx.deps.policies).clone()).await;
+    let purge = Purge { deps: &ctx.deps, policy, book: book.context("read policies")? };
     let done = batches::run(&purge, &ctx, &mut brake).await.context("purge")?;
     brake.close().await.context("tell the brake")?;
     Ok(done.outcome)
@@ -46,6 +48,8 @@ struct Purge<'a> {
     deps: &'a Deps,
     /// Under which rules keys go: for their tombstones.
     policy: String,
+    /// By which it goes how long an owner must have known.
+    book: PolicyBook,
 }
 
 /// What one batch writes.
@@ -101,8 +105,8 @@ impl Batches for Purge<'_> {
 
     async fn write(&self, tx: &Tx, plan: &Plan, now: DateTime<Utc>) -> Result<Written, StoreError> {
         let tx = &**tx;
-        let n_purged =
-            purge::purge(tx, &plan.gone, &self.policy, now, self.deps.limits.min_notice).await?;
+        let notice = |key: &EndedKey| notice(&self.book, self.deps, key);
+        let n_purged = purge::purge(tx, &plan.gone, &self.policy, now, notice).await?;
         let receipts: Vec<_> = plan.gone.iter().map(|key| receipt(key, now)).collect();
         notices::insert(tx, &receipts, now).await?;
         let events: Vec<_> = plan.gone.iter().map(event).collect();
@@ -142,7 +146,7 @@ impl Purge<'_> {
         let (n_rows, last) = (claim.len(), claim.last);
         let mut plan = Plan { corrupt: claim.corrupt, ..Plan::default() };
         for key in claim.keys {
-            match verdict(&ended(&key), self.deps.limits.min_notice, now) {
+            match verdict(&ended(&key), notice(&self.book, self.deps, &key), now) {
                 Verdict::Purge if brake.holds(key.id, key.version) => {
                     plan.held.push((key.id, key.version));
                 }

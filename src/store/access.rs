@@ -203,8 +203,7 @@ async fn end_batch(
 
 /// The key of an owner whose access ends at `at`.
 fn end(key: Key, at: Option<DateTime<Utc>>) -> Key {
-    // A key that is over keeps the day on which it ended: by it the purge knows why, and so whether
-    // somebody must have been told.
+    // A key that is over keeps the day on which it ended: it is what its owner is told.
     if matches!(key.state, KeyState::Revoked { .. }) {
         return key;
     }

@@ -13,6 +13,7 @@ use crate::{
         Db, StoreError,
         codes::{Coded, JobCode, StateCode},
         policies::Governed,
+        purge::EndReason,
         row::{CorruptKey, KeyColumns, key_of},
         sql::{Batch, Sql, Update},
         to_ms,
@@ -270,6 +271,7 @@ pub async fn write(conn: &impl ConnectionTrait, changes: &[KeyChange]) -> Result
         .numbers("version", changes.iter().map(|change| change.version))
         .numbers("state", changes.iter().map(|change| i64::from(state_code(change.state).code())))
         .maybe_numbers("ends", changes.iter().map(|change| ends_at(change.state)))
+        .maybe_numbers("reason", changes.iter().map(|change| end_reason(change.state)))
         .numbers("job", changes.iter().map(|change| i64::from(next_job(change.next))))
         .maybe_numbers("at", changes.iter().map(|change| change.next.map(|next| to_ms(next.at()))))
         .maybe_numbers(
@@ -282,6 +284,8 @@ pub async fn write(conn: &impl ConnectionTrait, changes: &[KeyChange]) -> Result
         sets: &[
             ("state", "v.state"),
             ("window_ends_at", "v.ends"),
+            // A key that was over before keeps its reason.
+            ("end_reason", "COALESCE(api_keys.end_reason, v.reason)"),
             ("next_job", "v.job"),
             ("next_action_at", "v.at"),
             ("last_stage", "v.stage"),
@@ -332,6 +336,12 @@ pub(crate) fn ends_at(state: KeyState) -> Option<i64> {
         KeyState::Window { window_ends_at, .. } => Some(to_ms(window_ends_at)),
         KeyState::Revoked { purge_at } => Some(to_ms(purge_at)),
     }
+}
+
+/// Why a sweep ends a key for good, as stored.
+fn end_reason(state: KeyState) -> Option<i64> {
+    let is_over = matches!(state, KeyState::Revoked { .. });
+    is_over.then(|| EndReason::AccessEnded.code().into())
 }
 
 /// The code of the job that looks next; 0 for none.

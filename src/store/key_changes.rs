@@ -14,8 +14,10 @@ use crate::{
         amend::{self, Amendment, next_columns},
         codes::{Coded, StateCode},
         entity::api_keys,
+        from_ms,
         keys::{KeyError, record},
         policies::{Governed, PolicyBook},
+        purge::EndReason,
         row, to_ms,
     },
 };
@@ -117,7 +119,10 @@ pub async fn revoke_if(
     let row = locked(&tx, public_id).await?;
     see_version(&row, version)?;
     let key = row::to_key(&row)?;
-    if matches!(key.state, KeyState::Revoked { .. }) {
+    // A key that ended with its owner's access can be revoked still: nothing gives it back then,
+    // and it may be purged even if nobody can be told.
+    let is_over = matches!(key.state, KeyState::Revoked { .. });
+    if is_over && row.end_reason == Some(EndReason::Revoked.code()) {
         return Err(KeyError::Revoked);
     }
     let policy = policies.of_key(&Governed::of(&row, key.kind));
@@ -129,6 +134,7 @@ pub async fn revoke_if(
         // Whoever comes back gets no key back that somebody ended by name.
         expires_before: Set(None),
         window_ends_at: Set(Some(to_ms(purge_at))),
+        end_reason: Set(Some(EndReason::Revoked.code())),
         next_job: Set(next_job),
         next_action_at: Set(next_action_at),
         version: Set(row.version + 1),
@@ -143,7 +149,8 @@ pub async fn revoke_if(
     let id = KeyId(row.id);
     amend::void_notices(&*tx, [id].into_iter(), "the key was revoked").await?;
     let detail = serde_json::json!({
-        "before": { "expires_at": key.expires_at() }, "purge_at": purge_at, "reason": reason,
+        "before": { "expires_at": row.expires_at.and_then(from_ms) }, "purge_at": purge_at,
+        "reason": reason,
     });
     record(&*tx, actor, "key.revoked", id, (row.tenant_id, row.owner_id), detail, now).await?;
     tx.commit().await?;

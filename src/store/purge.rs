@@ -5,7 +5,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use crate::{
-    domain::key::{KeyId, KeyState},
+    domain::{
+        identity::KeyKind,
+        key::{KeyId, KeyState},
+    },
     store::{
         StoreError, from_ms,
         row::{CorruptKey, KeyColumns, key_of},
@@ -23,8 +26,12 @@ pub struct EndedKey {
     pub version: i64,
     /// Its tenant's number.
     pub tenant_id: i64,
+    /// Its environment's number.
+    pub environment_id: i64,
     /// Its owner's number.
     pub owner_id: i64,
+    /// What it is for.
+    pub kind: KeyKind,
     /// Why it ended.
     pub reason: EndReason,
     /// When its window closed, or its time for an undo was over.
@@ -56,7 +63,7 @@ impl EndReason {
         }
     }
 
-    /// The stored code.
+    /// The stored code: of a tombstone, and, but for the window, of a key that is over.
     pub(crate) fn code(self) -> i16 {
         match self {
             Self::WindowClosed => 1,
@@ -92,7 +99,7 @@ impl Claim {
 /// The columns of an ended key, in the order in which [`to_ended`] reads them.
 const SELECT: &str = "SELECT k.id, k.next_action_at, k.version, k.tenant_id, k.owner_id, k.state, \
      k.kind, k.issued_at, k.expires_at, k.access_ends_at, k.window_ends_at, \
-     CASE WHEN k.hold IS NULL THEN 0 ELSE 1 END, (SELECT MAX(n.told_at) FROM notices n \
+     k.environment_id, k.end_reason, CASE WHEN k.hold IS NULL THEN 0 ELSE 1 END, (SELECT MAX(n.told_at) FROM notices n \
      WHERE n.key_id = k.id AND n.expires_at = k.expires_at AND n.stage = 0) \
      FROM api_keys k WHERE k.next_job = 2 AND ";
 
@@ -182,17 +189,15 @@ fn to_ended(row: &QueryResult, id: KeyId) -> Result<EndedKey, String> {
         window_ends_at: maybe(10)?,
         last_stage: None,
         is_suspended: false,
-        is_held: row.try_get_by_index::<i32>(11).map_err(unreadable)? != 0,
+        is_held: row.try_get_by_index::<i32>(13).map_err(unreadable)? != 0,
     })?;
-    let expires_at = maybe(8)?.and_then(from_ms);
-    let ended_with_access = key
-        .access_ends_at
-        .zip(expires_at)
-        .is_some_and(|(ends_at, expires_at)| ends_at <= expires_at);
+    // A key of which nobody has written why it ended goes only after somebody was told.
+    let is_revoked = row.try_get_by_index::<Option<i16>>(12).map_err(unreadable)?
+        == Some(EndReason::Revoked.code());
     let (reason, ends_at) = match key.state {
         KeyState::Window { window_ends_at, .. } => (EndReason::WindowClosed, window_ends_at),
-        KeyState::Revoked { purge_at } if ended_with_access => (EndReason::AccessEnded, purge_at),
-        KeyState::Revoked { purge_at } => (EndReason::Revoked, purge_at),
+        KeyState::Revoked { purge_at } if is_revoked => (EndReason::Revoked, purge_at),
+        KeyState::Revoked { purge_at } => (EndReason::AccessEnded, purge_at),
         KeyState::Active { .. } => {
             return Err("next_job is the purge, though the key is active".to_owned());
         }
@@ -201,10 +206,12 @@ fn to_ended(row: &QueryResult, id: KeyId) -> Result<EndedKey, String> {
         id,
         version: number(2)?,
         tenant_id: number(3)?,
+        environment_id: number(11)?,
         owner_id: number(4)?,
+        kind: key.kind,
         reason,
         ends_at: Some(ends_at),
-        told_at: maybe(12)?.and_then(from_ms),
+        told_at: maybe(14)?.and_then(from_ms),
         is_held: key.is_held,
     })
 }
@@ -216,14 +223,13 @@ fn to_ended(row: &QueryResult, id: KeyId) -> Result<EndedKey, String> {
 /// the notice that it had expired early enough.
 const MAY_BE_PURGED: &str = "api_keys.version = v.version AND api_keys.state IN (2, 3) \
      AND api_keys.next_job = 2 AND api_keys.hold IS NULL AND api_keys.window_ends_at <= v.now \
-     AND ((api_keys.state = 3 AND (api_keys.access_ends_at IS NULL OR api_keys.expires_at IS NULL \
-     OR api_keys.expires_at < api_keys.access_ends_at)) OR EXISTS (SELECT 1 FROM notices \
+     AND ((api_keys.state = 3 AND api_keys.end_reason = 2) OR EXISTS (SELECT 1 FROM notices \
      WHERE notices.key_id = api_keys.id AND notices.expires_at = api_keys.expires_at \
      AND notices.stage = 0 AND notices.told_at <= v.told))";
 
 /// Purges `keys` at `now`: a tombstone for each, its secrets and the key itself gone, its unsent
 /// reminders void. Counts the keys that were purged; one that changed since it was claimed is not,
-/// nor one of whose end nobody was told at least `min_notice` ago. The transaction holds the rows:
+/// nor one of whose end nobody was told at least `notice` ago. The transaction holds the rows:
 /// nobody changes them until it ends.
 ///
 /// `policy` says in JSON under which rules they went.
@@ -235,7 +241,7 @@ pub async fn purge(
     keys: &[EndedKey],
     policy: &str,
     now: DateTime<Utc>,
-    min_notice: TimeDelta,
+    notice: impl Fn(&EndedKey) -> TimeDelta,
 ) -> Result<u64, StoreError> {
     if keys.is_empty() {
         return Ok(0);
@@ -245,7 +251,7 @@ pub async fn purge(
         .numbers("version", keys.iter().map(|key| key.version))
         .numbers("reason", keys.iter().map(|key| i64::from(key.reason.code())))
         .numbers("now", keys.iter().map(|_| to_ms(now)))
-        .numbers("told", keys.iter().map(|_| to_ms(now - min_notice)));
+        .numbers("told", keys.iter().map(|key| to_ms(now - notice(key))));
     let n_buried = bury(conn, &batch, policy, now).await?;
     let ids = Batch::new().numbers("id", keys.iter().map(|key| key.id.0));
     let update = Update {

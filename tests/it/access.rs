@@ -121,7 +121,6 @@ on_each_engine! {
         // Sooner still: what is undone is the whole of it.
         access::set_end(&app.db, &policies, "operator", &ada, Some(app.now())).await.unwrap();
         app.pass().await;
-        lapsed::store::key_changes::revoke(&app.db, &policies, "operator", two.id.as_str(), None).await.unwrap_err();
         assert_eq!(secrets.finding(&one).await, "revoked");
         app.clock.advance(days(3) - chrono::TimeDelta::milliseconds(2));
         let ada = owner(&app).await;

@@ -1,7 +1,9 @@
 //! What is purged, and what never is.
 
 use chrono::TimeDelta;
-use lapsed::store::{gauges, health, key_changes, policies::PolicyBook};
+use lapsed::store::{
+    access, gauges, health, key_changes, keys::KeyError, owners, policies::PolicyBook,
+};
 
 use crate::{on_each_engine, support::app::days};
 
@@ -72,6 +74,61 @@ on_each_engine! {
 }
 
 on_each_engine! {
+    async fn a_window_shorter_than_the_notice_is_notice_enough(app: TestApp) {
+        app.people().await;
+        app.execute("UPDATE tenants SET policy = '{\"window_days\": 1}'").await;
+        app.execute("INSERT INTO environments (id, tenant_id, slug, name, class, contacts, created_at, policy) \
+             VALUES (2, 1, 'none', 'None', 1, '[]', 0, '{\"window_days\": 0}')").await;
+        app.key(1, days(0)).await;
+        app.key(2, days(0)).await;
+        app.execute("UPDATE api_keys SET environment_id = 2 WHERE id = 2").await;
+        app.sweep().await;
+        app.clock.advance(TimeDelta::hours(2));
+        app.job("deliver").await;
+        app.clock.advance(days(1) - TimeDelta::milliseconds(1));
+        app.job("purge").await;
+        assert_eq!(app.describe(1).await, "window, next purge in PT0.001S", "it was told two hours late");
+        app.clock.advance(TimeDelta::milliseconds(1));
+        app.job("purge").await;
+        assert_eq!(app.describe(1).await, "gone", "after its window nobody could have used the rest");
+        assert_eq!(app.describe(2).await, "window, next purge in PT172800S", "without one, all of it counts");
+    }
+}
+
+on_each_engine! {
+    async fn a_key_that_ends_with_a_contract_and_is_revoked_before_is_purged(app: TestApp) {
+        app.people().await;
+        for id in 1..=2 {
+            app.key(id, days(60)).await;
+        }
+        let book = PolicyBook::new((*app.deps.policies).clone());
+        let ada = owners::find(app.db.conn(), 1, "ada@acme.example").await.unwrap().unwrap();
+        let end = Some(app.now() + days(10));
+        access::set_end(&app.db, &book, "operator", &ada, end).await.unwrap();
+        key_changes::revoke(&app.db, &book, "operator", "key000000001", None).await.unwrap();
+        app.clock.advance(days(3));
+        app.job("purge").await;
+        assert_eq!(app.describe(1).await, "gone", "whoever revoked it knows, whatever its dates are");
+        assert_eq!(app.column::<i16>("SELECT reason FROM tombstones").await, [2]);
+
+        // The other one ends with the contract, and nobody can be told.
+        app.execute("UPDATE owners SET email = 'none'").await;
+        app.execute("UPDATE tenants SET contacts = '[]'").await;
+        app.clock.advance(days(7));
+        app.pass().await;
+        app.clock.advance(days(30));
+        app.job("purge").await;
+        assert_ne!(app.describe(2).await, "gone");
+        key_changes::revoke(&app.db, &book, "operator", "key000000002", None).await.unwrap();
+        let again = key_changes::revoke(&app.db, &book, "operator", "key000000002", None).await;
+        assert!(matches!(again, Err(KeyError::Revoked)), "{again:?}");
+        app.clock.advance(days(3));
+        app.job("purge").await;
+        assert_eq!(app.column::<i16>("SELECT reason FROM tombstones ORDER BY id").await, [2, 2]);
+    }
+}
+
+on_each_engine! {
     async fn a_key_that_never_expires_is_never_purged(app: TestApp) {
         app.people().await;
         app.key(1, days(0)).await;
@@ -119,13 +176,14 @@ on_each_engine! {
         // Not through the job, which decides first: this caller asks for every key it has found.
         app.people().await;
         let now = app.now();
-        for id in 1..=7 {
+        for id in 1..=8 {
             app.key(id, days(-30)).await;
         }
         let over = (now - days(1)).timestamp_millis();
         app.execute(&format!("UPDATE api_keys SET state = 2, next_job = 2, window_ends_at = {over}, last_stage = -1")).await;
-        app.execute("UPDATE api_keys SET state = 3 WHERE id IN (4, 5)").await;
-        app.execute("UPDATE api_keys SET access_ends_at = expires_at WHERE id = 5").await;
+        app.execute("UPDATE api_keys SET state = 3, end_reason = 2 WHERE id = 4").await;
+        app.execute("UPDATE api_keys SET state = 3, end_reason = 3 WHERE id = 5").await;
+        app.execute("UPDATE api_keys SET state = 3 WHERE id = 8").await;
         let in_time = (now - chrono::TimeDelta::hours(72)).timestamp_millis();
         for (id, stage, off, told_at) in
             [(2, 0, 0, in_time + 1), (3, 0, 0, in_time), (6, 0, 1, 1), (7, -1, 0, 1)]
@@ -138,13 +196,13 @@ on_each_engine! {
             .await;
         }
         let claim = lapsed::store::purge::claim(app.db.conn(), now, 10).await.unwrap();
-        assert_eq!(claim.keys.len(), 7);
+        assert_eq!(claim.keys.len(), 8);
         let min_notice = chrono::TimeDelta::hours(72);
-        let n = lapsed::store::purge::purge(app.db.conn(), &claim.keys, "{}", now, min_notice).await;
+        let n = lapsed::store::purge::purge(app.db.conn(), &claim.keys, "{}", now, |_| min_notice).await;
         assert_eq!(n.unwrap(), 2, "one told just in time, and one that somebody revoked");
         let gone: Vec<i64> = app.column("SELECT key_id FROM tombstones ORDER BY key_id").await;
         assert_eq!(gone, [3, 4]);
         let left: Vec<i64> = app.column("SELECT id FROM api_keys ORDER BY id").await;
-        assert_eq!(left, [1, 2, 5, 6, 7]);
+        assert_eq!(left, [1, 2, 5, 6, 7, 8]);
     }
 }

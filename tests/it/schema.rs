@@ -5,7 +5,10 @@ use std::sync::Arc;
 use lapsed::{clock::ManualClock, store::schema::SchemaState};
 use migrations::{Migrator, MigratorTrait as _};
 
-use crate::{on_each_engine, support::app::noon};
+use crate::{
+    on_each_engine,
+    support::app::{days, noon},
+};
 
 on_each_engine! {
     async fn the_schema_goes_up_down_and_up_again(app: TestApp) {
@@ -16,6 +19,28 @@ on_each_engine! {
         app.db.migrate().await.unwrap();
         app.people().await;
         assert_eq!(app.count("tenants").await, 1);
+    }
+}
+
+on_each_engine! {
+    async fn why_old_keys_ended_is_read_off_the_trail_and_else_off_their_dates(app: TestApp) {
+        app.people().await;
+        for id in 1..=4 {
+            app.key(id, days(0)).await;
+        }
+        let n_before = Migrator::migrations().iter().position(|one| one.name().contains("_000015_"));
+        let n_after = Migrator::migrations().len() - n_before.unwrap();
+        Migrator::down(app.db.conn(), u32::try_from(n_after).ok()).await.unwrap();
+        app.execute("UPDATE api_keys SET state = 3, window_ends_at = 1 WHERE id <= 3").await;
+        app.execute("UPDATE api_keys SET access_ends_at = expires_at WHERE id <= 2").await;
+        app.execute(
+            "INSERT INTO audit_events (at, actor, action, key_id, detail) \
+             VALUES (0, 'operator', 'key.revoked', 1, '{}'), (0, 'daemon', 'key.access_ended', 2, '{}')",
+        )
+        .await;
+        app.db.migrate().await.unwrap();
+        let reasons: Vec<Option<i16>> = app.column("SELECT end_reason FROM api_keys ORDER BY id").await;
+        assert_eq!(reasons, [Some(2), Some(3), Some(2), None]);
     }
 }
 

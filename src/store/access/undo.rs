@@ -207,6 +207,7 @@ async fn write(
             ("expires_before", "NULL"),
             ("access_ends_at", "v.access"),
             ("window_ends_at", "v.window_end"),
+            ("end_reason", "CASE WHEN v.state = 3 THEN api_keys.end_reason END"),
             ("review_at", "v.review"),
             ("last_stage", "v.stage"),
             ("next_job", "v.job"),

@@ -36,6 +36,7 @@ pub(crate) struct Model {
     pub(crate) last_used_by: Option<String>,
     pub(crate) suspended_at: Option<i64>,
     pub(crate) unsuspended_at: Option<i64>,
+    pub(crate) end_reason: Option<i16>,
     pub(crate) policy: Option<String>,
 }
 
