@@ -140,7 +140,7 @@ on_each_engine! {
         app.sweep().await;
         let (place, key) = (Place::of(&app).await, view(&app, 1).await);
         let (own, old) = (place.key(&key), book(&app).await);
-        let texts = edits(&["reminder_days=40,7", "window_days=2", "max_ttl_days=80"]);
+        let texts = edits(&["reminder_days=40,30,7,1", "window_days=2", "max_ttl_days=80"]);
         let (new, _) = preview(app.db.conn(), &app.deps.policies, &own, &texts).await.unwrap();
         let until = plan::until(app.now(), days(60));
         let tried = simulate(&app.db, (&old, &new), &own, until, None).await.unwrap();

@@ -57,7 +57,7 @@ fn an_overlap_is_from_nothing_to_seven_days() {
     assert!(Overlap::new(TimeDelta::milliseconds(-1)).is_err());
     assert_eq!(Overlap::new(TimeDelta::zero()), Ok(Overlap::NONE));
     let message = Overlap::new(TimeDelta::days(8)).unwrap_err().to_string();
-    assert_eq!(message, "an overlap is from 0 to 7 days, and 192 hours are not");
+    assert_eq!(message, "an overlap is from 0 to 7 days, and 192 h is not");
 }
 
 #[test]
