@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::{
     identity::KeyKind,
     policy::{Policies, PolicyFields},
+    wish::Wish,
 };
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
@@ -26,6 +27,7 @@ fn key(state: KeyState) -> Key {
         last_stage: None,
         is_suspended: false,
         is_held: false,
+        wish: Wish::All,
     }
 }
 
@@ -75,7 +77,12 @@ fn an_overlap_is_cut_to_what_is_left_of_the_old_life() {
 #[test]
 fn an_overlap_is_cut_to_what_the_policy_allows() {
     for (hours, expected) in [(0, 0), (2, 2), (24, 24), (168, 24)] {
-        let fields = PolicyFields { max_overlap_hours: hours, ..PolicyFields::default() };
+        let default_overlap_hours = hours.min(24);
+        let fields = PolicyFields {
+            default_overlap_hours,
+            max_overlap_hours: hours,
+            ..PolicyFields::default()
+        };
         let policy = Policy::new(KeyKind::User, fields).unwrap();
         let key = active(TimeDelta::days(9));
         let plan = plan_rotation(&key, TTL, &policy, None, noon()).unwrap();

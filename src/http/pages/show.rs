@@ -10,7 +10,7 @@ use crate::{
         pages::{
             failure::Failure,
             open::{Opened, Visit},
-            shell,
+            shell, suspend, wish,
             words::Language,
         },
     },
@@ -37,6 +37,7 @@ pub(super) async fn key(visit: &Visit, failure: Option<&Failure>) -> Result<Resp
             section.error role="alert" { p { (failure.sentence(language)) } }
         }
         (facts(language, opened))
+        (suspend::section(visit))
         @if opened.linked.is_used {
             section {
                 h2 { (say("used-title")) }
@@ -49,6 +50,7 @@ pub(super) async fn key(visit: &Visit, failure: Option<&Failure>) -> Result<Resp
         } @else if state == "active" || state == "expired" {
             (rotate(language, opened, state == "active"))
             @if opened.view.expires_at.is_some() { (unneeded(language, opened)) }
+            @if opened.view.expires_at.is_some() && state == "active" { (reminders(visit)) }
         }
         @if state != "revoked" { (stop(language, opened)) }
     };
@@ -149,6 +151,16 @@ fn unneeded(language: Language, opened: &Opened) -> Markup {
             form method="post" action={ (opened.path()) "/lapse" } {
                 button.plain { (say("lapse")) }
             }
+        }
+    }
+}
+
+fn reminders(visit: &Visit) -> Markup {
+    html! {
+        section {
+            h2 { (visit.language.say("reminders-title")) }
+            p { (visit.language.say("reminders-note")) }
+            (wish::pointer(visit.language, &visit.pages, &visit.opened.owner))
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::{
         lifecycle::{self, Next, Step},
         policy::Policy,
         stage::Stage,
+        wish::Wish,
     },
     store::{
         amend::next_columns,
@@ -64,6 +65,7 @@ impl<'r> NewEntry<'r> {
             last_stage: None,
             is_suspended: false,
             is_held: false,
+            wish: Wish::All,
         };
         let mut passed = Vec::new();
         if has_baseline {
