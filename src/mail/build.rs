@@ -134,10 +134,13 @@ fn compose(
         .subject(defuse(&letter.subject))
         .date(SystemTime::from(now))
         .message_id(Some(format!("<{message_id}>")))
-        .references(references(digest, domain, now))
         .raw_header(raw("Auto-Submitted", "auto-generated".to_owned()))
         .raw_header(raw("X-Auto-Response-Suppress", "All".to_owned()))
         .raw_header(raw("List-Id", format!("<{list_id}>")));
+    let references = references(digest, domain, now);
+    if !references.is_empty() {
+        builder = builder.references(references);
+    }
     if let Some(reply_to) = &sender.reply_to {
         builder = builder.reply_to(mailbox(reply_to.name.as_deref(), &reply_to.address));
     }

@@ -30,7 +30,8 @@ pub struct Digest {
     pub audience: Audience,
     /// The reader's time zone.
     pub time_zone: Tz,
-    /// The keys it is about, in any order; at least one.
+    /// The keys it is about, in any order; at least one, but for an
+    /// [alarm](crate::mail::alarm::Alarm).
     pub items: Vec<Item>,
 }
 
@@ -49,6 +50,8 @@ pub enum Audience {
         /// they are told too.
         reason: Option<String>,
     },
+    /// Whoever is told that the brake is on: of no owner's keys.
+    Operators,
 }
 
 /// One key, and what is to be said about it.
