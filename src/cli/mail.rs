@@ -33,8 +33,8 @@ pub(super) enum Command {
         after_help = "Examples:\n  lapsed mail preview expiring --keys 3\n  lapsed mail preview closing --html > closing.html"
     )]
     Preview {
-        /// What it is about: closing, expired, expiring, ending, shortened, review, rotated, created,
-        /// purged, suspended, otp-reset; or brake. [default: all, as text]
+        /// What it is about: otp-reset, suspended, closing, expired, expiring, ending, shortened,
+        /// review, rotated, created, purged; or brake. [default: all, as text]
         topic: Option<About>,
         /// How many keys it is about.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]

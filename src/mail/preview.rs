@@ -73,6 +73,7 @@ pub fn without_pages(mut digest: Digest) -> Digest {
     for item in &mut digest.items {
         item.link = None;
     }
+    digest.wish_link = None;
     digest
 }
 
@@ -96,6 +97,9 @@ fn digest(items: Vec<Item>) -> Digest {
         to_name: Some("Ada Lovelace".to_owned()),
         audience: Audience::Owner,
         time_zone: Tz::Europe__Berlin,
+        wish_link: Some(
+            "https://keys.example.org/reminders/sample-that-changes-nothing".to_owned(),
+        ),
         items,
     }
 }
@@ -127,6 +131,7 @@ fn item(topic: Topic, index: usize, now: DateTime<Utc>) -> Item {
         environment: ENVIRONMENTS[index % ENVIRONMENTS.len()].to_owned(),
         kind: if topic == Topic::Review { KeyKind::Application } else { KeyKind::User },
         stage,
+        is_early: matches!(stage, Stage::Expiring { .. }),
         created_at: if topic == Topic::Created { now } else { now - days(200) },
         expires_at,
         window_ends_at: expires_at.filter(|_| topic != Topic::Ending).map(|at| at + days(7)),

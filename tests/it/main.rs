@@ -54,3 +54,4 @@ mod trouble;
 mod units;
 mod verify;
 mod watch;
+mod wishes;

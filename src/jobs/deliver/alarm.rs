@@ -135,6 +135,7 @@ fn mail(
         to_name: None,
         audience: Reader::Operators,
         time_zone: chrono_tz::Tz::UTC,
+        wish_link: None,
         items: Vec::new(),
     };
     let built = build(&letter, &digest, &mailer.sender, now).map_err(|error| error.to_string())?;

@@ -55,6 +55,7 @@ impl Templates {
             rows => none(),
             also => none(),
             button_url => Value::from(()),
+            wish => Value::from(()),
             ..Value::from(words),
         };
         let text = self.whole("layout.txt", &page)?;
