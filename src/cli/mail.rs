@@ -126,7 +126,7 @@ async fn test(ctx: &Context, address: EmailAddress) -> anyhow::Result<Exit> {
     match mailer.send_one(mail).await {
         Outcome::Accepted { reply, .. } => {
             ctx.out.line(&format!("taken over: {reply}"))?;
-            if channel::worked(ctx.db().conn()).await? {
+            if channel::lift(ctx.db().conn(), ctx.now().await?).await? {
                 ctx.out.note("the pause of all mail is over: the next run sends what waits");
             }
             Ok(Exit::Done)

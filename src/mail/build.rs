@@ -133,14 +133,15 @@ fn compose(
         .mailbox(header::To::from(recipients))
         .subject(defuse(&letter.subject))
         .date(SystemTime::from(now))
-        .message_id(Some(format!("<{message_id}>")))
-        .raw_header(raw("Auto-Submitted", "auto-generated".to_owned()))
-        .raw_header(raw("X-Auto-Response-Suppress", "All".to_owned()))
-        .raw_header(raw("List-Id", format!("<{list_id}>")));
+        .message_id(Some(format!("<{message_id}>")));
     let references = references(digest, domain, now);
     if !references.is_empty() {
         builder = builder.references(references);
     }
+    builder = builder
+        .raw_header(raw("Auto-Submitted", "auto-generated".to_owned()))
+        .raw_header(raw("X-Auto-Response-Suppress", "All".to_owned()))
+        .raw_header(raw("List-Id", format!("<{list_id}>")));
     if let Some(reply_to) = &sender.reply_to {
         builder = builder.reply_to(mailbox(reply_to.name.as_deref(), &reply_to.address));
     }

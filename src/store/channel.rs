@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::retry::channel_pause,
-    store::{StoreError, Tx, flags},
+    store::{StoreError, Tx, flags, sql::Sql, to_ms},
 };
 
 const FLAG: &str = "mail.channel";
@@ -85,6 +85,17 @@ pub async fn worked(conn: &impl ConnectionTrait) -> Result<bool, StoreError> {
     flags::remove(conn, FLAG).await
 }
 
+/// Notes that a mail went out by another way than the outbox: what was put off with the channel is
+/// due now. Returns whether the channel was known to have failed.
+///
+/// # Errors
+/// As the database answers.
+pub async fn lift(conn: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let Some(down) = get(conn).await? else { return Ok(false) };
+    wake(conn, &down, now).await?;
+    worked(conn).await
+}
+
 /// Ends the pause, though not the doubt: the next delivery tries the channel with few mails. For
 /// whoever may have mended it.
 ///
@@ -95,10 +106,25 @@ pub async fn end_pause(
     actor: &str,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    match get(conn).await? {
-        Some(down) => put(conn, actor, &ChannelDown { rests_until: now, ..down }, now).await,
-        None => Ok(()),
-    }
+    let Some(down) = get(conn).await? else { return Ok(()) };
+    wake(conn, &down, now).await?;
+    put(conn, actor, &ChannelDown { rests_until: now, ..down }, now).await
+}
+
+/// Makes the messages due that were put off until the end of the pause.
+async fn wake(
+    conn: &impl ConnectionTrait,
+    down: &ChannelDown,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    Sql::new(conn, "end the pause of messages")
+        .push("UPDATE messages SET next_attempt_at = ")
+        .bind(to_ms(now))
+        .push(" WHERE status = 1 AND next_attempt_at = ")
+        .bind(to_ms(down.rests_until))
+        .execute(conn)
+        .await
+        .map(drop)
 }
 
 async fn put(
