@@ -162,7 +162,12 @@ impl Site {
 
     /// Runs a command to its end.
     pub fn run(&self, command: &str) -> Output {
-        self.command(command, &[]).output().unwrap()
+        self.run_with(command, &[])
+    }
+
+    /// Runs a command to its end, with some variables in its environment.
+    pub fn run_with(&self, command: &str, variables: &[(&str, &str)]) -> Output {
+        self.command(command, variables).output().unwrap()
     }
 
     fn command(&self, command: &str, options: &[(&str, &str)]) -> Command {
@@ -240,6 +245,13 @@ impl Daemon {
         let limit = format!("--fsize={n_bytes}:");
         let set = Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap();
         assert!(set.success(), "prlimit {limit}");
+    }
+
+    /// Kills it after so long, whatever it is doing then.
+    #[expect(clippy::disallowed_methods, reason = "when a process dies is what is tried")]
+    pub async fn kill_after(mut self, life: Duration) {
+        tokio::time::sleep(life).await;
+        self.kill();
     }
 
     /// Kills it, and waits for the end.
