@@ -32,6 +32,7 @@ mod links;
 mod mid_window;
 mod monitoring;
 mod otp;
+mod outage;
 mod pages;
 mod plans;
 mod policies;
