@@ -4,6 +4,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod crash;
 pub mod daemon;
 pub mod demo;
 pub mod domain;

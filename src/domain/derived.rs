@@ -54,3 +54,28 @@ impl fmt::Debug for DerivedKey {
         write!(f, "DerivedKey({}, …)", self.number)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_named_by_its_number_and_never_shown() {
+        let keys = Derived {
+            before: Some(Derived::new(6, [8; 32]).present.clone()),
+            ..Derived::new(7, [9; 32])
+        };
+        assert_eq!(format!("{keys:?} {:?}", keys.present), "Derived(…) DerivedKey(7, …)");
+    }
+
+    #[test]
+    fn what_has_no_number_may_be_under_any_key() {
+        let keys = Derived {
+            before: Some(Derived::new(6, [8; 32]).present.clone()),
+            ..Derived::new(7, [9; 32])
+        };
+        let numbers = |of| keys.numbered(of).map(|key| key.number).collect::<Vec<_>>();
+        assert_eq!(numbers(UNNUMBERED), [7, 6]);
+        assert_eq!((numbers(7), numbers(6), numbers(5)), (vec![7], vec![6], vec![]));
+    }
+}

@@ -55,6 +55,7 @@ mod tests {
         let digest = Digest([0xa5; 32]);
         assert_eq!(digest.to_string(), "a5".repeat(32));
         assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert_eq!(format!("{digest:?}"), digest.to_string());
         for text in ["", "00", &"g".repeat(64), &"é".repeat(32), &"+1".repeat(32)] {
             assert_eq!(text.parse::<Digest>(), Err(NoDigest), "{text}");
         }

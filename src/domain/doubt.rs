@@ -273,6 +273,20 @@ mod tests {
             says(Cause::Behind, SECOND * 600),
             "the clock is 10 min behind the latest time it has shown"
         );
+        for (by, length) in [
+            (SECOND * 119, "119 s"),
+            (SECOND * 120, "2 min"),
+            (SECOND * 7_199, "119 min"),
+            (SECOND * 7_200, "2 h"),
+            (DAY * 2 - SECOND, "47 h"),
+            (DAY * 2, "2 days"),
+            (-DAY * 2, "2 days"),
+        ] {
+            assert_eq!(says(Cause::Jumped, by), format!("the clock has jumped by {length}"));
+        }
+        let words = ["apart", "jumped", "gap", "behind"];
+        assert_eq!(Cause::ALL.map(Cause::as_str), words);
+        assert_eq!(Cause::of_word("late"), None);
         for cause in Cause::ALL {
             assert_eq!(Cause::of_word(cause.as_str()), Some(cause));
         }

@@ -168,6 +168,7 @@ mod tests {
     fn an_id_is_twelve_base62_characters() {
         let id = PublicId::from_random([0, 61, 62, 255, 10, 36, 1, 2, 3, 4, 5, 6]);
         assert_eq!(id.to_string(), "0z07Aa123456");
+        assert_eq!(format!("{id:?} {id:>13}"), "0z07Aa123456  0z07Aa123456");
         assert_eq!("0z07Aa123456".parse(), Ok(id));
         for wrong in ["", "0z07Aa12345", "0z07Aa1234567", "0z07Aa12345_", "0z07Aa12345é"] {
             assert_eq!(wrong.parse::<PublicId>(), Err(NotAPublicId), "{wrong}");
@@ -185,6 +186,7 @@ mod tests {
         for role in Role::ALL {
             assert_eq!(role.as_str().parse(), Ok(*role));
         }
+        assert_eq!(format!("{:9}|", Role::Admin), "admin    |");
         let error = "robot".parse::<KeyKind>().unwrap_err();
         assert_eq!(error.to_string(), "`robot` is not one of `user`, `application`, `service`");
     }

@@ -81,3 +81,48 @@ impl Key {
         matches!((self.expires_at(), self.access_ends_at), (Some(end), Some(access)) if access <= end)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(state: KeyState) -> Key {
+        let issued_at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        Key {
+            kind: KeyKind::User,
+            state,
+            issued_at,
+            access_ends_at: None,
+            review_at: None,
+            last_stage: None,
+            is_suspended: false,
+            is_held: false,
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_over_is_not_stopped_but_over() {
+        let at = key(KeyState::Active { expires_at: None }).issued_at;
+        for (state, is_stopped) in [
+            (KeyState::Active { expires_at: None }, true),
+            (KeyState::Window { expires_at: at, window_ends_at: at }, true),
+            (KeyState::Revoked { purge_at: at }, false),
+        ] {
+            assert!(!key(state).is_stopped());
+            assert_eq!(Key { is_suspended: true, ..key(state) }.is_stopped(), is_stopped);
+        }
+    }
+
+    #[test]
+    fn a_key_ends_with_the_access_that_ends_no_later() {
+        let end = key(KeyState::Active { expires_at: None }).issued_at + TimeDelta::days(9);
+        let second = TimeDelta::seconds(1);
+        let active = key(KeyState::Active { expires_at: Some(end) });
+        assert_eq!(active.lifetime(), Some(TimeDelta::days(9)));
+        let with = |access_ends_at| Key { access_ends_at, ..active }.ends_with_access();
+        assert!(with(Some(end)) && with(Some(end - second)));
+        assert!(!with(Some(end + second)) && !with(None));
+        let never = Key { access_ends_at: Some(end), ..key(KeyState::Active { expires_at: None }) };
+        assert!(!never.ends_with_access());
+    }
+}

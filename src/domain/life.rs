@@ -241,6 +241,8 @@ mod tests {
         assert_eq!(extend(days(21), None).unwrap().expires_at, Some(in_days(21)));
         assert_eq!(extend(days(20), None), Err(LifeError::NotLonger { expires_at: in_days(20) }));
         assert_eq!(extend(days(90), access).unwrap().expires_at, access);
+        let not_longer = LifeError::NotLonger { expires_at: in_days(20) };
+        assert_eq!(extend(days(19), access), Err(not_longer), "it is not for the access");
         assert_eq!(extend(days(90), old), Err(LifeError::AccessEnds { at: in_days(20) }));
         let given_an_end = extended(&servers(), days(5), None, None, noon()).unwrap();
         assert_eq!(given_an_end.expires_at, Some(in_days(5)));
@@ -251,5 +253,25 @@ mod tests {
         let far = Ask::For(TimeDelta::MAX);
         assert!(new_life(&servers(), far, None, noon()).is_ok());
         assert!(new_life(&people(), Ask::Until(DateTime::<Utc>::MIN_UTC), None, noon()).is_err());
+    }
+
+    #[test]
+    fn a_life_is_no_shorter_than_it_must_be() {
+        let fields = PolicyFields { min_ttl_days: Some(9), ..PolicyFields::default() };
+        let policy = Policy::new(KeyKind::User, fields).unwrap();
+        assert!(new_life(&policy, days(9), None, noon()).is_ok());
+        assert!(new_life(&policy, days(10), None, noon()).is_ok());
+        assert_eq!(
+            message(&policy, days(8), None),
+            "a life of 8 days is shorter than the 9 days it must be"
+        );
+    }
+
+    #[test]
+    fn days_are_whole_ones() {
+        assert_eq!(
+            message(&people(), days(366), None),
+            "a life of 366 days is longer than the 365 days allowed"
+        );
     }
 }

@@ -137,6 +137,7 @@ mod tests {
         let upper = LinkToken::parse(&token.expose().to_ascii_uppercase()).unwrap();
         assert_eq!(upper.digest(), token.digest());
         assert!(!format!("{token:?}").contains(token.expose()));
+        assert_eq!(format!("{:?}", LinkKey::new([7; 32])), "LinkKey(…)");
         for text in ["", "abc", &"g".repeat(64)] {
             assert!(LinkToken::parse(text).is_err());
         }

@@ -104,4 +104,11 @@ mod tests {
             assert_eq!(bad.parse::<Label>(), Err(NotALabel), "{bad}");
         }
     }
+
+    #[test]
+    fn a_name_is_written_as_it_is_and_fills_a_column() {
+        let (slug, label): (Slug, Label) = ("acme".parse().unwrap(), "Acme Ltd".parse().unwrap());
+        assert_eq!((slug.to_string(), label.to_string()), ("acme".into(), "Acme Ltd".into()));
+        assert_eq!(format!("{slug:6}|{label:9}|"), "acme  |Acme Ltd |");
+    }
 }

@@ -180,4 +180,47 @@ mod tests {
         let last = (noon() + TimeDelta::days(10)).date_naive();
         assert_eq!(plan.days[&last], Day { n_notices: 3, n_expired: 2, n_purged: 0 });
     }
+
+    #[test]
+    fn every_kind_of_event_is_counted_on_its_day() {
+        let policy = Policy::new(KeyKind::User, PolicyFields::default()).unwrap();
+        let mut plan = Plan::default();
+        for days in [10, 10, 11] {
+            plan.add(&expiring_in(days), &policy, noon(), noon() + TimeDelta::days(30));
+        }
+        // Each: three reminders, the expiry, the last day, and the purge.
+        assert_eq!(plan.total(), Day { n_notices: 18, n_expired: 3, n_purged: 3 });
+        let on = |days| plan.days[&(noon() + TimeDelta::days(days)).date_naive()];
+        assert_eq!(on(10), Day { n_notices: 3, n_expired: 2, n_purged: 0 });
+        assert_eq!(on(17), Day { n_notices: 3, n_expired: 0, n_purged: 2 });
+        assert_eq!(on(18), Day { n_notices: 1, n_expired: 0, n_purged: 1 });
+    }
+
+    #[test]
+    fn what_ends_with_an_access_or_is_reviewed_is_foretold_too() {
+        let policy = Policy::new(KeyKind::User, PolicyFields::default()).unwrap();
+        let ends = Key { access_ends_at: Some(noon()), ..expiring_in(0) };
+        let last = noon() + TimeDelta::days(3);
+        assert_eq!(
+            future(&ends, &policy, noon(), last)[1..],
+            [(noon(), Event::Expire), (last, Event::Purge), (last, Event::Tell(Stage::Purged)),][..]
+        );
+        let never = Key {
+            state: KeyState::Active { expires_at: None },
+            review_at: Some(noon()),
+            ..expiring_in(0)
+        };
+        let fields = PolicyFields { review_days: Some(10), ..PolicyFields::default() };
+        let policy = Policy::new(KeyKind::User, fields).unwrap();
+        let reviews = future(&never, &policy, noon(), noon() + TimeDelta::days(29));
+        let days: Vec<_> = reviews.iter().map(|(at, _)| (*at - noon()).num_days()).collect();
+        assert_eq!(days, [0, 10, 20]);
+        assert!(reviews.iter().all(|(_, event)| *event == Event::Tell(Stage::ReviewDue)));
+    }
+
+    #[test]
+    fn a_period_ends_where_dates_do() {
+        assert_eq!(until(noon(), TimeDelta::days(30)), noon() + TimeDelta::days(30));
+        assert_eq!(until(noon(), TimeDelta::MAX), DateTime::<Utc>::MAX_UTC);
+    }
 }

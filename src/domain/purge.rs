@@ -158,4 +158,18 @@ mod tests {
         assert_eq!(ask(Ended { is_held: true, ..ended() }), wait(PATIENCE, Reason::Held));
         assert_eq!(ask(Ended { ends_at: None, ..ended() }), wait(PATIENCE, Reason::NotEnded));
     }
+
+    #[test]
+    fn each_reason_has_its_words() {
+        let all = [Reason::NotEnded, Reason::Held, Reason::Untold, Reason::ToldTooLately];
+        assert_eq!(
+            all.map(Reason::as_str),
+            [
+                "its window is open",
+                "it is held",
+                "nobody has been told that it expired",
+                "its owner was told only lately"
+            ]
+        );
+    }
 }

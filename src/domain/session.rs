@@ -51,6 +51,8 @@ mod tests {
         let read = SessionToken::parse(token.expose()).unwrap();
         assert_eq!(read.digest(), token.digest());
         assert_ne!(token.form_token(), token.digest().to_string());
+        assert_ne!(token.form_token(), SessionToken::new([0xa6; 32]).form_token());
+        assert_eq!(token.form_token().len(), 64);
         assert!(!token.form_token().contains("a5a5") && !format!("{token:?}").contains("a5a5"));
         assert!(SessionToken::parse("a5").is_err());
     }

@@ -122,4 +122,28 @@ mod tests {
         ];
         assert!(by_urgency.is_sorted_by(|a, b| a.code() > b.code()));
     }
+
+    #[test]
+    fn every_stage_has_its_code_and_its_word() {
+        // The codes are stored, and the words are a contract: neither ever changes.
+        for (stage, code, word) in [
+            (Stage::Expiring { days: 7 }, 7, "expiring-7d"),
+            (Stage::Expired, 0, "expired"),
+            (Stage::Closing, -1, "closing"),
+            (Stage::Purged, -2, "purged"),
+            (Stage::Created, -10, "created"),
+            (Stage::Rotated, -11, "rotated"),
+            (Stage::ReviewDue, -12, "review-due"),
+            (Stage::LinkAsked, -13, "link-asked"),
+            (Stage::OtpReset, -14, "otp-reset"),
+            (Stage::Shortened, -15, "shortened"),
+            (Stage::Suspended, -16, "suspended"),
+            (Stage::SuspendedContacts, -17, "suspended-contacts"),
+        ] {
+            assert_eq!((stage.code(), stage.to_string().as_str()), (code, word));
+            assert_eq!(Stage::from_code(code), Some(stage), "{word}");
+            assert_eq!(format!("{stage:20}|"), format!("{word:20}|"));
+        }
+        assert_eq!(Stage::Expiring { days: 40_000 }.code(), i16::MAX, "as far as codes go");
+    }
 }

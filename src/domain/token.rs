@@ -241,6 +241,29 @@ mod tests {
     }
 
     #[test]
+    fn a_brand_is_two_small_letters_and_a_class_one_word() {
+        assert_eq!((brand().as_str(), format!("{:?}", brand()).as_str()), ("lp", "lp"));
+        for text in ["", "l", "lpx", "Lp", "l1", "é"] {
+            assert_eq!(Brand::new(text), None, "{text}");
+        }
+        assert_eq!((Class::Live.as_str(), Class::Test.as_str()), ("live", "test"));
+    }
+
+    #[test]
+    fn a_mistyped_key_is_told_from_what_is_none() {
+        let good = token([3; 32]).expose().to_owned();
+        let last = if good.ends_with('0') { "1" } else { "0" };
+        let mistyped = format!("{}{last}", &good[..good.len() - 1]);
+        assert_eq!(Token::parse(brand(), &mistyped).unwrap_err(), TokenError::Checksum);
+        for kind in KeyKind::ALL {
+            let id = "7Hk2pQ9rT4aB".parse().unwrap();
+            let made = Token::new(brand(), *kind, Class::Live, id, &[3; 32]);
+            let read = Token::parse(brand(), made.expose()).unwrap();
+            assert_eq!((read.kind, read.class, read.id), (*kind, Class::Live, id));
+        }
+    }
+
+    #[test]
     fn the_mac_is_hmac_sha_256_of_the_whole_key() {
         let pepper = |byte| Derived::new(7, [byte; 32]);
         let mac = token([0; 32]).mac(&pepper(1));

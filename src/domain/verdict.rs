@@ -198,4 +198,21 @@ mod tests {
         assert_eq!(days(active(0), None), None);
         assert_eq!(days(KeyState::Active { expires_at: None }, None), None);
     }
+
+    #[test]
+    fn a_finding_is_one_word_and_only_one_is_good() {
+        let words = [
+            (Finding::Valid, "valid"),
+            (Finding::Expired, "expired"),
+            (Finding::Revoked, "revoked"),
+            (Finding::Suspended, "suspended"),
+            (Finding::Replaced, "replaced"),
+            (Finding::Invalid, "invalid"),
+        ];
+        for (finding, word) in words {
+            assert_eq!(finding.as_str(), word);
+            let verdict = Verdict { finding, ..Verdict::INVALID };
+            assert_eq!(verdict.is_valid(), finding == Finding::Valid);
+        }
+    }
 }

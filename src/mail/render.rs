@@ -68,7 +68,8 @@ pub struct TemplateSettings {
     pub answers_are_read: bool,
 }
 
-/// The words of every mail, checked once, at the start.
+/// The words of every mail, checked once, at the start. Cheap to clone.
+#[derive(Clone)]
 pub struct Templates {
     environment: Environment<'static>,
     surroundings: Surroundings,

@@ -13,7 +13,7 @@ use sea_orm::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::{clock::Clock, meter::Meter, store::StoreError};
+use crate::{clock::Clock, crash, meter::Meter, store::StoreError};
 
 /// The engines there are. They differ in a few statements, and in what they can promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +182,10 @@ impl Tx {
     /// # Errors
     /// After [`StoreError::Unavailable`] it is unknown whether it was made true.
     pub async fn commit(self) -> Result<(), StoreError> {
-        self.tx.commit().await.map_err(StoreError::during("commit"))
+        crash::point();
+        let committed = self.tx.commit().await.map_err(StoreError::during("commit"));
+        crash::point();
+        committed
     }
 
     /// Leaves nothing, and waits until that is so: a transaction that is only dropped is undone at

@@ -10,7 +10,10 @@ use std::fmt::Write as _;
 
 use sea_orm::{ConnectionTrait, DbBackend, ExecResult, QueryResult, Statement, Value};
 
-use crate::store::{Engine, StoreError, connect::engine_of};
+use crate::{
+    crash,
+    store::{Engine, StoreError, connect::engine_of},
+};
 
 /// Stands for "no number" in a batch: PostgreSQL's arrays are bound without NULLs.
 const NO_NUMBER: i64 = i64::MIN;
@@ -309,6 +312,7 @@ impl Sql {
     pub async fn execute(self, conn: &impl ConnectionTrait) -> Result<u64, StoreError> {
         let op = self.op;
         let done = conn.execute_raw(self.statement()).await;
+        crash::point();
         done.map(|done: ExecResult| done.rows_affected()).map_err(StoreError::during(op))
     }
 

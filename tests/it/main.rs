@@ -35,6 +35,7 @@ mod links;
 mod mid_window;
 mod monitoring;
 mod otp;
+mod outage;
 mod pages;
 mod plans;
 mod policies;

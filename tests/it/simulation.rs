@@ -36,21 +36,22 @@ use lapsed::{
         outcome::{self, Outcome},
         transport::{Outgoing, Transport},
     },
-    store::{Db, Engine, access, key_changes, keys, owners, retry},
+    store::{Db, access, key_changes, keys, owners, retry},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    simulation::model::{Chance, Model, Taken},
+    simulation::model::{Model, Taken},
     support::{
         app::{TestApp, days, deps},
-        db::{TestDb, with_db},
+        chance::{Chance, wanted},
+        db::TestDb,
         secrets::{Secrets, request},
     },
 };
 
-/// How many seeds are tried if nobody says: half a minute on two cores.
-const SEEDS: u64 = 40;
+/// How many seeds are tried if nobody says: a minute on two cores.
+const SEEDS: u64 = 200;
 /// Two months or so.
 const STEPS: u64 = 120;
 const OWNERS: i64 = 6;
@@ -303,9 +304,9 @@ impl<'a> World<'a> {
             (relay.weather, relay.kill_after) = (Weather::Fine, None);
             relay.kill = CancellationToken::new();
         }
-        for round in 0..40 {
-            self.advance(TimeDelta::hours(9));
-            if round % 8 == 0 {
+        for round in 0..20 {
+            self.advance(TimeDelta::hours(18));
+            if round % 4 == 0 {
                 retry::retry(&self.secrets.app.db, "operator", retry::Which::All).await.unwrap();
             }
             let deps = &self.daemons[0];
@@ -338,7 +339,8 @@ async fn until_killed<T>(
 
 fn simulate(seed: u64) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(with_db(Engine::Sqlite, |test_db| async move {
+    runtime.block_on(async {
+        let test_db = TestDb::in_memory();
         let app = TestApp::start(test_db.clone()).await;
         let secrets = Secrets::new(&app).await;
         let mut world = World::new(seed, &secrets, test_db).await;
@@ -352,12 +354,7 @@ fn simulate(seed: u64) {
         world.quiet().await;
         world.check("the end").await;
         world.check_end().await;
-    }));
-}
-
-#[expect(clippy::disallowed_methods, reason = "which seeds are tried is no configuration")]
-fn wanted(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap())
+    });
 }
 
 #[test]

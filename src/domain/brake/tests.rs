@@ -62,6 +62,16 @@ fn counting_may_stop_where_it_makes_no_difference() {
             assert_eq!(limit.check(&counts), Ok(()), "{n} of {n_keys}");
         }
     }
+    // And no sooner.
+    assert_eq!([11, 20, 21, 500].map(|n| limit.enough(n)), [100, 100, 105, 2_500]);
+    let counts = Counts { n_due: 21, n_keys: 104, ..Counts::default() };
+    assert!(limit.check(&counts).is_err());
+}
+
+#[test]
+fn there_is_a_brake_unless_somebody_took_it_off() {
+    assert!(Limits::default().is_enabled && !Limits::OFF.is_enabled);
+    assert_eq!(Destruction::ALL.map(Destruction::as_str), ["expire", "purge"]);
 }
 
 fn doomed(id: i64, version: i64, action: Action) -> Doomed {
@@ -90,6 +100,9 @@ fn a_hash_stands_for_one_plan() {
     for other in others {
         assert_ne!(plan.hash(), other.hash());
     }
+    assert_eq!((plan.len(), plan.is_empty()), (20, false));
+    assert_eq!((Toll::default().len(), Toll::default().is_empty()), (0, true));
+    assert!(plan.keys().map(|key| key.id.0).eq(1..=20));
     assert!(plan.has(KeyId(3), 1) && !plan.has(KeyId(3), 2) && !plan.has(KeyId(30), 1));
 }
 

@@ -117,6 +117,7 @@ fn the_window_has_a_last_day_and_an_end() {
     check(SECOND, Stage::Expired, "tell closing; purge in PT1S");
     check(SECOND, Stage::Closing, "keep; purge in PT1S");
     check(TimeDelta::zero(), Stage::Closing, "keep; purge in PT0.001S");
+    check(TimeDelta::zero(), Stage::Expired, "keep, not closing; purge in PT0.001S");
     check(-day(3), Stage::Expired, "keep, not closing; purge in PT0.001S");
 }
 
@@ -211,8 +212,27 @@ fn a_baseline_takes_what_lies_behind_as_told() {
     check(day(30), Some(30));
     check(day(6), Some(7));
     check(SECOND, Some(1));
-    let expired = expiring(-SECOND, None);
-    assert_eq!(baseline(&expired, &policy(), noon()), None, "an expiry is always told");
+    for ahead in [TimeDelta::zero(), -SECOND] {
+        let expired = expiring(ahead, None);
+        assert_eq!(baseline(&expired, &policy(), noon()), None, "an expiry is always told");
+    }
+}
+
+#[test]
+fn an_owner_who_does_not_need_a_key_is_left_alone_until_it_has_expired() {
+    let is_quiet = |key: &Key| {
+        let told = Key { last_stage: quieted(key), ..*key };
+        next_step(&told, &policy(), noon()).step == Step::Keep
+    };
+    assert!(is_quiet(&expiring(day(7), None)) && is_quiet(&expiring(day(1), Some(7))));
+    assert!(is_quiet(&in_window(day(1), Stage::Expired)));
+    let told = Key { last_stage: quieted(&expiring(day(7), None)), ..expiring(-SECOND, None) };
+    assert!(matches!(next_step(&told, &policy(), noon()).step, Step::Expire { .. }));
+    let purged = in_window(day(1), Stage::Purged);
+    assert_eq!(quieted(&purged), Some(Stage::Purged), "what is more urgent stays told");
+    for state in [KeyState::Active { expires_at: None }, KeyState::Revoked { purge_at: noon() }] {
+        assert_eq!(quieted(&Key { state, ..expiring(day(1), None) }), None);
+    }
 }
 
 prop_compose! {

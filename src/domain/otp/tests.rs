@@ -75,6 +75,7 @@ fn nothing_of_a_seed_or_a_code_is_shown_by_debug() {
     for secret in ["1234", "287082", "A4DQ", "49, 50"] {
         assert!(!shown.contains(secret), "{shown}");
     }
+    assert!(shown.starts_with("Seed(…) Code("), "{shown}");
 }
 
 #[test]
@@ -84,6 +85,24 @@ fn a_recovery_code_is_remembered_for_its_owner_alone() {
     assert!(mac(5, 1).meets(&mac(5, 1)));
     assert!(!mac(5, 1).meets(&mac(5, 2)));
     assert!(!mac(5, 1).meets(&mac(6, 1)));
+}
+
+#[test]
+fn a_recovery_code_is_known_under_the_pepper_it_was_remembered_under() {
+    let code = RecoveryCode::new([1; 10]);
+    let (old, new) = (Derived::new(7, [5; 32]), Derived::new(8, [6; 32]));
+    let both = Derived { before: Some(old.present.clone()), ..new.clone() };
+    let meets = |stored: &Mac| {
+        let macs = code.macs(&both, 1);
+        macs.iter().map(|mac| mac.meets(stored)).collect::<Vec<_>>()
+    };
+    assert_eq!(meets(&code.mac(&new, 1)), [true, false]);
+    assert_eq!(meets(&code.mac(&old, 1)), [false, true]);
+}
+
+#[test]
+fn a_seed_is_typed_in_base32() {
+    assert_eq!(seed().base32().expose_secret(), "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
 }
 
 proptest! {

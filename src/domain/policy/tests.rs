@@ -81,3 +81,82 @@ fn never_is_longer_than_any_limit() {
     assert!(!policy.allows_ttl(Some(TimeDelta::days(365) + TimeDelta::milliseconds(1))));
     assert!(!policy.allows_ttl(None));
 }
+
+#[test]
+fn a_policy_is_what_was_written() {
+    let fields = PolicyFields {
+        reminder_days: vec![2, 14],
+        window_days: 9,
+        closing_days: 3,
+        default_ttl_days: Some(40),
+        max_ttl_days: Some(50),
+        review_days: Some(60),
+        undo_hours: 70,
+        mfa_required: true,
+        self_rotate: true,
+        window_proof: vec![WindowProof::Otp],
+        min_ttl_days: Some(8),
+        max_overlap_hours: 11,
+        max_keys_per_owner: Some(12),
+    };
+    let policy = Policy::new(KeyKind::User, fields.clone()).unwrap();
+    assert_eq!(policy.fields(), fields);
+    let days = TimeDelta::days;
+    assert_eq!((policy.window(), policy.closing()), (days(9), Some(days(3))));
+    assert_eq!((policy.default_ttl(), policy.max_ttl()), (Some(days(40)), Some(days(50))));
+    assert_eq!((policy.review_every(), policy.min_ttl()), (Some(days(60)), Some(days(8))));
+    let hours = TimeDelta::hours;
+    assert_eq!((policy.undo(), policy.max_overlap()), (hours(70), hours(11)));
+    assert_eq!(policy.max_keys_per_owner(), Some(12));
+    assert!(policy.mfa_required() && policy.self_rotate());
+    assert!(policy.takes(WindowProof::Otp) && !policy.takes(WindowProof::MailLink));
+    let usual = check(|_| ()).unwrap();
+    assert!(!usual.mfa_required() && !usual.self_rotate());
+    assert!(WindowProof::ALL.into_iter().all(|proof| usual.takes(proof)));
+    assert_eq!(
+        (usual.review_every(), usual.min_ttl(), usual.max_keys_per_owner()),
+        (None, None, None)
+    );
+}
+
+#[test]
+fn each_limit_itself_is_allowed() {
+    let ok = |change: fn(&mut PolicyFields)| check(change).map(drop);
+    assert_eq!(ok(|f| f.reminder_days = vec![MAX_DAYS, 1]), Ok(()));
+    assert!(ok(|f| f.reminder_days.push(MAX_DAYS + 1)).is_err());
+    assert_eq!(ok(|f| f.window_days = 90), Ok(()));
+    assert_eq!(ok(|f| f.closing_days = 6), Ok(()));
+    assert_eq!(ok(|f| f.max_ttl_days = Some(MAX_DAYS)), Ok(()));
+    assert!(ok(|f| f.max_ttl_days = Some(MAX_DAYS + 1)).is_err());
+    assert_eq!(ok(|f| f.default_ttl_days = Some(365)), Ok(()));
+    assert_eq!(ok(|f| f.min_ttl_days = Some(90)), Ok(()));
+    assert_eq!(ok(|f| f.max_overlap_hours = MAX_OVERLAP_HOURS), Ok(()));
+    assert_eq!(ok(|f| f.max_keys_per_owner = Some(1)), Ok(()));
+    let rungs = check(|f| f.reminder_days = vec![7, 30, 7]).unwrap();
+    assert_eq!(rungs.reminder_days(), [7, 30], "in order, and each once");
+    let server =
+        PolicyFields { default_ttl_days: None, max_ttl_days: None, ..PolicyFields::default() };
+    let server = Policy::new(KeyKind::Application, server).unwrap();
+    assert!(server.allows_ttl(None) && server.allows_ttl(Some(TimeDelta::MAX)));
+}
+
+#[test]
+fn a_proof_is_read_as_it_is_written() {
+    let words = ["mail_link", "otp", "secret_and_otp"];
+    assert_eq!(WindowProof::ALL.map(WindowProof::as_str), words);
+    assert_eq!(words.map(WindowProof::of_word), WindowProof::ALL.map(Some));
+    assert_eq!(WindowProof::of_word("secret"), None);
+}
+
+#[test]
+fn each_kind_of_key_has_its_rules() {
+    let policies = Policies::default();
+    assert_eq!(policies.of(KeyKind::User), &policies.user);
+    assert_eq!(policies.of(KeyKind::Application), &policies.application);
+    assert_eq!(policies.of(KeyKind::Service), &policies.service);
+    let ttl = |policy: &Policy| policy.max_ttl().map(|ttl| ttl.num_days());
+    assert_eq!(
+        (ttl(&policies.user), ttl(&policies.application), ttl(&policies.service)),
+        (Some(365), None, Some(90))
+    );
+}

@@ -155,6 +155,16 @@ fn nothing_brings_back_a_revoked_key_or_one_whose_owner_is_gone() {
 }
 
 #[test]
+fn a_suspended_key_waits_for_an_administrator() {
+    let suspended = |key: Key| Key { is_suspended: true, ..key };
+    for key in [active(TimeDelta::days(9)), window(TimeDelta::days(4))] {
+        assert_eq!(rotate(&suspended(key), TimeDelta::zero()), Err(Refusal::Suspended));
+    }
+    let revoked = key(KeyState::Revoked { purge_at: noon() });
+    assert_eq!(rotate(&suspended(revoked), TimeDelta::zero()), Err(Refusal::Revoked));
+}
+
+#[test]
 fn a_length_the_policy_no_longer_allows_is_cut() {
     let short = |max| {
         let fields = PolicyFields {

@@ -86,6 +86,7 @@ fn what_was_done_to_the_seal_is_found() {
         change(&mut seal);
         assert_eq!(seal.check(&key(), &rows()), Err(Flaw::Forged));
     }
+    assert_eq!(format!("{:?}", key()), "SealKey(…)");
     let other = SealKey::new(Derived::new(8, [8; 32]));
     assert!(seal().check(&other, &rows()).is_err(), "nobody without the key can make one");
 }

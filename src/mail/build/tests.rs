@@ -1,4 +1,5 @@
 use mail_parser::{HeaderName as Name, Message as Parsed, MessageParser};
+use proptest::prelude::*;
 
 use super::*;
 use crate::mail::{
@@ -312,4 +313,29 @@ fn a_letter_in_other_letters_is_sent_in_base64() {
     let parsed = parse(&built);
     assert_eq!(parsed.body_text(0).unwrap().replace("\r\n", "\n"), letter.text);
     assert!(String::from_utf8_lossy(&built.bytes).contains("Content-Transfer-Encoding: base64"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever the texts are: the mail can be built, and says them and nothing else.
+    #[test]
+    fn any_text_in_any_field_is_only_text(
+        field in 0..FIELDS.len(),
+        text in "\\PC{0,80}|[\\x00-\\x7f]{0,80}|[=?_a-z0-9.\r\n-]{0,80}|[{}%#<>&\"' a-z7*]{0,80}",
+    ) {
+        static TEMPLATES: std::sync::LazyLock<Templates> = std::sync::LazyLock::new(templates);
+        let change = |text: &str| {
+            let mut digest = preview::sample(Topic::Expiring, 1, now());
+            FIELDS[field].1(&mut digest, text);
+            digest
+        };
+        let digest = change("harmless");
+        let letter = TEMPLATES.render(&digest, now()).unwrap();
+        let plain = build(&letter, &digest, &sender(), now()).unwrap();
+        let harmless = shape(&letter, &plain, &parse(&plain));
+        // Nothing to say has words of its own.
+        prop_assume!(!clean_name(&text).is_empty());
+        check_hostile(&TEMPLATES, &change(&text), &harmless, &text);
+    }
 }

@@ -1,5 +1,7 @@
 use std::collections::HashSet;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::mail::{
     digest::{Audience, Topic},
@@ -255,4 +257,69 @@ fn a_late_reminder_does_not_announce_the_past() {
     let letter = Templates::new(&settings()).unwrap().render(&digest, later).unwrap();
     assert_eq!(letter.subject, "API key “billing-sync” has expired");
     assert!(letter.text.contains("It cannot be brought back."));
+}
+
+/// The pieces of templates, in any order.
+fn any_template() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "{{ key.name }}",
+        "{{",
+        "}}",
+        "{%",
+        "%}",
+        "{% block subject %}",
+        "{% endblock %}",
+        "{#",
+        "#}",
+        "{% extends 'default/expired.txt' %}",
+        "{% include 'row.txt' %}",
+        "{% if keys %}",
+        "{% endif %}",
+        "{% for i in range(3) %}",
+        "{% endfor %}",
+        "{{ 1 / 0 }}",
+        "{{ nothing }}",
+        "| wrap",
+        "text",
+        "\n",
+        "    ",
+        "\u{202e}",
+        "鍵",
+        "{{ '<b>' }}",
+        "{% set x = 1 %}",
+        "{{ super() }}",
+        "'",
+        "\"",
+    ]);
+    prop_oneof![
+        prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat()),
+        "\\PC{0,60}"
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// Whatever an operator writes into a template: it is refused at the start with its name, or
+    /// every mail can be written with it.
+    #[test]
+    fn any_template_is_refused_at_the_start_or_good(
+        file in prop::sample::select(vec!["expired.txt", "common.txt", "row.txt", "layout.html"]),
+        source in any_template(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(file), source).unwrap();
+        let operator_folder = Some(folder.path().to_owned());
+        match Templates::new(&TemplateSettings { operator_folder, ..settings() }) {
+            Err(error) => {
+                let text = error.to_string();
+                let place = folder.path().display().to_string();
+                prop_assert!(text.contains(&place), "{}", text);
+            }
+            Ok(templates) => for digest in preview::all(now()) {
+                let letter = templates.render(&digest, now()).unwrap();
+                prop_assert!(!letter.subject.is_empty() && !letter.subject.contains('\n'));
+            },
+        }
+    }
 }

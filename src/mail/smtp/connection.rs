@@ -6,7 +6,7 @@ use lettre::transport::smtp::client::AsyncSmtpConnection;
 use tokio::time::timeout;
 
 use super::{Timeouts, relay::no_answer, reply::Reply};
-use crate::mail::outcome::SmtpStage;
+use crate::{crash, mail::outcome::SmtpStage};
 
 /// Longest wait for the relay's goodbye. It changes nothing.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -61,6 +61,7 @@ impl Connection {
     /// Writes what has been gathered, if anything, and reads one reply.
     pub(super) async fn reply(&mut self, stage: SmtpStage) -> Result<Reply, String> {
         let limit = self.limit(stage);
+        crash::point();
         let result = if self.out.is_empty() {
             timeout(limit, self.smtp.read_response()).await
         } else {
@@ -69,6 +70,7 @@ impl Connection {
             self.out.clear();
             result
         };
+        crash::point();
         Reply::from_lettre(result.map_err(|_| no_answer(limit))?)
     }
 

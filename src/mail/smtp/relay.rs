@@ -19,7 +19,10 @@ use super::{
     tls::Tls,
     wire::{Lines, Wire},
 };
-use crate::mail::outcome::{Outcome, SmtpStage};
+use crate::{
+    crash,
+    mail::outcome::{Outcome, SmtpStage},
+};
 
 /// The relay, with everything prepared that all connections to it share.
 pub(super) struct Relay {
@@ -68,6 +71,7 @@ impl Relay {
     /// The sign-in and all mail go out only after this much has succeeded, in this order.
     pub(super) async fn connect(&self) -> Result<Connection, Outcome> {
         let limits = self.settings.timeouts;
+        crash::point();
         let tcp = within(limits.connect, SmtpStage::Connect, self.dial()).await?;
         let (wire, hello) = self.greet(tcp).await?;
 

@@ -90,6 +90,8 @@ impl Reply {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -113,5 +115,23 @@ mod tests {
         let reply = Reply::new(550, &format!("a\nb\u{7f}\u{1b}[31m{}", "x".repeat(9999)));
         assert!(reply.text.starts_with("a b  [31mx"));
         assert_eq!(reply.text.len(), MAX_TEXT);
+    }
+
+    proptest! {
+        /// Whatever the words are: somebody is to blame, it is told on one line, and an enhanced
+        /// code never says less than the code itself.
+        #[test]
+        fn any_refusal_is_blamed_on_somebody(code in 400_u16..600, text in "\\PC*|[245]\\.[0-9.]{0,20}.*") {
+            let reply = Reply::new(code, &text);
+            prop_assert!(!reply.line().contains(char::is_control));
+            if let Some((class, ..)) = reply.enhanced() {
+                prop_assert_eq!(u16::from(class), code / 100);
+            }
+            for stage in [SmtpStage::Mail, SmtpStage::Rcpt, SmtpStage::Data, SmtpStage::Body] {
+                let class = reply.class(stage);
+                let is_passing = matches!(class, Class::Transient | Class::Channel);
+                prop_assert!(code >= 500 || is_passing, "{:?} for {}", class, code);
+            }
+        }
     }
 }

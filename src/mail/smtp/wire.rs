@@ -204,6 +204,8 @@ impl AsyncTokioStream for Wire {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -237,5 +239,46 @@ mod tests {
         theirs.write_all(b"550 J\xf6rg\r\n").await.unwrap();
         let reply = Wire::plain(ours).hear().await.unwrap().into_reply();
         assert_eq!(reply.line(), "550 J?rg");
+    }
+
+    /// A reply as a relay may write it: its bytes, its code and how many lines it has.
+    fn any_reply() -> impl Strategy<Value = (Vec<u8>, u16, usize)> {
+        let text = "[ -~é]{0,40}";
+        (200_u16..600, prop::collection::vec(text, 1..5), any::<bool>()).prop_map(
+            |(code, texts, has_cr)| {
+                let end = if has_cr { "\r\n" } else { "\n" };
+                let line = |(n, text): (usize, &String)| {
+                    let mark = if n + 1 == texts.len() { ' ' } else { '-' };
+                    format!("{code}{mark}{text}{end}")
+                };
+                let bytes: String = texts.iter().enumerate().map(line).collect();
+                (bytes.into_bytes(), code, texts.len())
+            },
+        )
+    }
+
+    proptest! {
+        /// Whatever a relay says, and wherever it stops in the middle: a reply, an error, or more
+        /// to come, and no panic.
+        #[test]
+        fn any_bytes_are_heard_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(Some(lines)) = Lines::parse(&bytes) {
+                let reply = lines.into_reply();
+                prop_assert!((200..600).contains(&reply.code));
+                prop_assert!(!reply.text.contains(char::is_control));
+            }
+        }
+
+        #[test]
+        fn a_reply_is_a_reply_when_its_last_byte_has_come((bytes, code, n_lines) in any_reply()) {
+            for end in 0..bytes.len() {
+                prop_assert_eq!(Lines::parse(&bytes[..end]), Ok(None), "{}", end);
+            }
+            let lines = Lines::parse(&bytes).unwrap().unwrap();
+            prop_assert_eq!((lines.code, lines.texts.len()), (code, n_lines));
+            // One more line would be the answer to something else.
+            let more = [&bytes[..], b"250 ok\r\n"].concat();
+            prop_assert!(Lines::parse(&more).is_err());
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! The whole of `lapsed` but its faces, with a clock that stands still and mails kept in memory.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use lapsed::{
@@ -227,11 +230,12 @@ pub fn deps(db: Db, clock: ManualClock, transport: Transport) -> Deps {
 }
 
 pub fn mailer(transport: Transport) -> Mailer {
-    let settings =
-        TemplateSettings { operator_folder: None, public_url: None, answers_are_read: false };
+    // Read once for all tests: they take longer to read than a mail to be written.
+    static TEMPLATES: LazyLock<Templates> =
+        LazyLock::new(|| Templates::new(&TemplateSettings::default()).unwrap());
     Mailer {
         transport,
-        templates: Templates::new(&settings).unwrap(),
+        templates: TEMPLATES.clone(),
         sender: Sender {
             from: "lapsed <keys@acme.example>".parse().unwrap(),
             reply_to: None,

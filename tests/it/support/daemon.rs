@@ -247,6 +247,13 @@ impl Daemon {
         assert!(set.success(), "prlimit {limit}");
     }
 
+    /// Kills it after so long, whatever it is doing then.
+    #[expect(clippy::disallowed_methods, reason = "when a process dies is what is tried")]
+    pub async fn kill_after(mut self, life: Duration) {
+        tokio::time::sleep(life).await;
+        self.kill();
+    }
+
     /// Kills it, and waits for the end.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();

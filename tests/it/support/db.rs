@@ -61,6 +61,13 @@ impl TestDb {
         Self { engine, name, folder }
     }
 
+    /// Makes an empty SQLite database in memory, where no disk is waited for.
+    pub fn in_memory() -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let (engine, name) = (Engine::Sqlite, String::new());
+        Self { engine, name, folder: Some(Arc::new(folder)) }
+    }
+
     /// How to reach it.
     pub fn url(&self) -> String {
         match &self.folder {

@@ -208,3 +208,76 @@ fn cells_of_json(text: &str) -> Result<[String; N_COLUMNS], String> {
     }
     Ok(cells)
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cli::keys::import::row;
+
+    /// Reads a file to its end.
+    fn rows_of(file: &[u8]) -> anyhow::Result<Vec<Raw>> {
+        let is_json = file.starts_with(b"{");
+        let reader = Box::new(io::Cursor::new(file.to_vec()));
+        let rows = match is_json {
+            true => Rows::Json(JsonRows { reader, line: 0, position: 0 }),
+            false => Rows::Csv(Box::new(CsvRows::open(reader)?)),
+        };
+        let mut reader = Reader { rows, n_bytes: None };
+        std::iter::from_fn(|| reader.next().transpose()).collect()
+    }
+
+    /// The pieces that files are made of, and some that they should not be made of.
+    fn any_file() -> impl Strategy<Value = Vec<u8>> {
+        let usual = prop::sample::select(vec![
+            ",",
+            "\n",
+            "\r\n",
+            "\"",
+            "{",
+            "}",
+            ":",
+            "acme",
+            "ada@acme.example",
+            "never",
+            "null",
+            "2027-01-01",
+            "\\u0000",
+            "\"tenant\":\"acme\"",
+            "\0",
+            "\u{feff}",
+            "é",
+        ]);
+        let piece = prop_oneof![
+            4 => usual.prop_map(|text| text.as_bytes().to_vec()),
+            1 => prop::collection::vec(any::<u8>(), 0..8),
+        ];
+        let head = prop::sample::select(vec![
+            "tenant,environment,owner,name,expires\n",
+            "tenant,environment,owner,name,expires,access_ends,kind,secret_sha256\n",
+            "{",
+            "",
+        ]);
+        (head, prop::collection::vec(piece, 0..60))
+            .prop_map(|(head, pieces)| [head.as_bytes(), &pieces.concat()].concat())
+    }
+
+    proptest! {
+        /// Whatever stands in a file: each of its rows is taken over or refused with a reason, and
+        /// none of them stops the others.
+        #[test]
+        fn any_file_is_read_to_its_end(file in any_file()) {
+            let n_lines = file.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() + 1;
+            let Ok(rows) = rows_of(&file) else { return Ok(()) };
+            prop_assert!(rows.len() <= n_lines, "{} rows in {} lines", rows.len(), n_lines);
+            for raw in rows {
+                match row::parse(&raw, DateTime::UNIX_EPOCH) {
+                    Ok(row) => prop_assert!(row.owner.contains('@')),
+                    Err(reason) => prop_assert!(!reason.is_empty()),
+                }
+            }
+        }
+    }
+}

@@ -186,6 +186,8 @@ fn sha_256(text: &str) -> Result<[u8; 32], String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn now() -> DateTime<Utc> {
@@ -253,5 +255,26 @@ mod tests {
     fn a_hash_is_read_digit_by_digit() {
         assert_eq!(sha_256(&"0aF".repeat(22)[..64]).unwrap()[..3], [0x0a, 0xf0, 0xaf]);
         assert!(sha_256(&"é".repeat(32)).is_err());
+    }
+
+    proptest! {
+        /// Whatever stands in the cells: what is taken over is what was checked, and nothing else.
+        #[test]
+        fn any_cells_are_taken_over_or_refused(
+            column in 0..N_COLUMNS, text in "\\PC{0,300}|[\\x00-\\x7f]{0,80}|[0-9T:.Z+-]{0,30}",
+        ) {
+            let mut raw = raw(|_| ());
+            if let Ok(cells) = &mut raw.cells {
+                cells[column] = text;
+            }
+            if let Ok(row) = parse(&raw, now()) {
+                let texts = [row.name.as_str(), row.owner_name.as_str(), &row.owner, &row.external_id];
+                for text in texts {
+                    prop_assert!(!text.contains(char::is_control), "{:?}", text);
+                    prop_assert!((1..=320).contains(&text.chars().count()), "{:?}", text);
+                }
+                prop_assert!(row.created_at.is_none_or(|at| row.expires_at.is_none_or(|end| at < end)));
+            }
+        }
     }
 }
