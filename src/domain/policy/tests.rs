@@ -97,6 +97,7 @@ fn a_policy_is_what_was_written() {
         window_proof: vec![WindowProof::Otp],
         min_ttl_days: Some(8),
         max_overlap_hours: 11,
+        default_overlap_hours: 10,
         max_keys_per_owner: Some(12),
     };
     let policy = Policy::new(KeyKind::User, fields.clone()).unwrap();
@@ -107,6 +108,7 @@ fn a_policy_is_what_was_written() {
     assert_eq!((policy.review_every(), policy.min_ttl()), (Some(days(60)), Some(days(8))));
     let hours = TimeDelta::hours;
     assert_eq!((policy.undo(), policy.max_overlap()), (hours(70), hours(11)));
+    assert_eq!(policy.default_overlap(), hours(10));
     assert_eq!(policy.max_keys_per_owner(), Some(12));
     assert!(policy.mfa_required() && policy.self_rotate());
     assert!(policy.takes(WindowProof::Otp) && !policy.takes(WindowProof::MailLink));
