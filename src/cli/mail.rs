@@ -30,8 +30,8 @@ pub(super) enum Command {
         after_help = "Examples:\n  lapsed mail preview expiring --keys 3\n  lapsed mail preview closing --html > closing.html"
     )]
     Preview {
-        /// What it is about: closing, expired, expiring, ending, review, rotated, created, purged.
-        /// [default: all, as text]
+        /// What it is about: otp-reset, suspended, closing, expired, expiring, ending, shortened,
+        /// review, rotated, created or purged. [default: all, as text]
         topic: Option<Topic>,
         /// How many keys it is about.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]

@@ -64,6 +64,16 @@ impl Links {
     pub fn url(&self, token: &LinkToken) -> String {
         format!("{}/k/{}", self.public_url.trim_end_matches('/'), token.expose())
     }
+
+    /// Where an owner with this id and address chooses which early reminders they get. Not for logs.
+    pub fn wish_url(&self, public_id: &str, email: &str) -> String {
+        format!("{}{}", self.public_url.trim_end_matches('/'), self.wish_path(public_id, email))
+    }
+
+    /// The same as a path.
+    pub fn wish_path(&self, public_id: &str, email: &str) -> String {
+        format!("/reminders/{public_id}/{}", self.key.wish_token(public_id, email).expose())
+    }
 }
 
 impl Mailer {

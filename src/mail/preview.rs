@@ -49,6 +49,7 @@ pub fn without_pages(mut digest: Digest) -> Digest {
     for item in &mut digest.items {
         item.link = None;
     }
+    digest.wish_link = None;
     digest
 }
 
@@ -72,6 +73,9 @@ fn digest(items: Vec<Item>) -> Digest {
         to_name: Some("Ada Lovelace".to_owned()),
         audience: Audience::Owner,
         time_zone: Tz::Europe__Berlin,
+        wish_link: Some(
+            "https://keys.example.org/reminders/sample-that-changes-nothing".to_owned(),
+        ),
         items,
     }
 }
@@ -103,13 +107,16 @@ fn item(topic: Topic, index: usize, now: DateTime<Utc>) -> Item {
         environment: ENVIRONMENTS[index % ENVIRONMENTS.len()].to_owned(),
         kind: if topic == Topic::Review { KeyKind::Application } else { KeyKind::User },
         stage,
+        is_early: matches!(stage, Stage::Expiring { .. }),
         created_at: if topic == Topic::Created { now } else { now - days(200) },
         expires_at,
         window_ends_at: expires_at.filter(|_| topic != Topic::Ending).map(|at| at + days(7)),
         ends_with_access: topic == Topic::Ending,
         is_suspended: topic == Topic::Suspended,
         last_used_at: (index > 0).then(|| now - days(40) * i32::try_from(index % 4).unwrap_or(0)),
-        link: Some("https://keys.example.org/k/sample-link-that-opens-nothing".to_owned()),
+        // Of a purged key there is nothing left to open.
+        link: (topic != Topic::Purged)
+            .then(|| "https://keys.example.org/k/sample-link-that-opens-nothing".to_owned()),
     }
 }
 

@@ -53,6 +53,7 @@ const COMMON_BLOCKS: &[(&str, Shape)] = &[
     ("more", Shape::Paragraphs),
     ("why_title", Shape::Line),
     ("why", Shape::Paragraphs),
+    ("wish", Shape::Line),
 ];
 
 /// What an operator decides about the words of mails.

@@ -159,7 +159,7 @@ impl Moment {
     }
 
     fn weekday(self) -> String {
-        self.at.with_timezone(&self.zone).format("%a %-d\u{a0}%b\u{a0}%Y").to_string()
+        self.at.with_timezone(&self.zone).format("%a\u{a0}%-d\u{a0}%b\u{a0}%Y").to_string()
     }
 
     fn is_utc(self) -> bool {

@@ -53,3 +53,4 @@ mod trouble;
 mod units;
 mod verify;
 mod watch;
+mod wishes;

@@ -73,6 +73,7 @@ impl<'a> View<'a> {
             has_page => self.lead.iter().any(|item| item.link.is_some()),
             answers => self.surroundings.answers_are_read,
             overview_url => &self.surroundings.public_url,
+            wish_url => self.digest.unsubscribe_link(self.now),
             zone => self.digest.time_zone.name(),
             ..self.reader(),
         }
