@@ -119,6 +119,7 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
     let id = site.id("design-sync");
     let id = [("ID", id.as_str())];
     site.give("keys explain ID", &id, 0);
+    site.give("keys explain", &[("explain", &format!("explain {}", id[0].1))], 0);
     site.give("keys unpark ID", &id, 0);
     site.lapsed.ok(&format!("keys suspend {}", id[0].1));
     site.give("keys unsuspend ID", &id, 0);
@@ -138,6 +139,7 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
     site.give("notices retry NUMBER", &[("NUMBER", &number)], 1);
     let new = [("EMAIL", "ada@acme.example"), ("NEW", "ada@new.example")];
     site.give("owners set EMAIL --email NEW", &new, 0);
+    site.give("owners show", &[("show", "show ada@new.example")], 0);
     let new = [("MAIL", "ada@new.example"), ("NEW", "ada@acme.example")];
     site.give("owners set MAIL --email NEW", &new, 0);
     let place = [("T", "acme"), ("E", "production"), ("FIELD=VALUE…", "window_days=9")];
