@@ -20,7 +20,7 @@ use lapsed::{
     keyring::Keyring,
     shutdown::Shutdown,
     store::{
-        Db,
+        Db, Engine,
         admin_tokens::{self, FORM, NewToken},
         policies::PolicyBook,
     },
@@ -52,6 +52,13 @@ pub(crate) async fn run(args: &Args, table: &mut Table) -> anyhow::Result<()> {
 async fn on(args: &Args, place: &Place, table: &mut Table) -> anyhow::Result<()> {
     let n_keys = args.page_keys();
     Fleet::new(n_keys, n_keys / 10, SystemClock.now(), DueTo::Sweep).fill(place).await?;
+    if place.engine == Engine::Postgres {
+        // Rows with numbers of their own have not moved its counters on.
+        for table in ["tenants", "environments", "owners", "api_keys"] {
+            let most = format!("(SELECT MAX(id) FROM {table})");
+            place.execute(&format!("SELECT setval('{table}_id_seq', {most})")).await?;
+        }
+    }
     let db = place.open().await?;
     let desk = Desk::open(db.clone(), args).await?;
     // Some of them are told, so that there are notices, mails and a trail.
