@@ -100,6 +100,7 @@ pub fn since(ended: &Ended, min_notice: TimeDelta) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{identity::KeyKind, policy::PolicyFields};
 
     const SECOND: TimeDelta = TimeDelta::seconds(1);
 
@@ -171,5 +172,15 @@ mod tests {
                 "its owner was told only lately"
             ]
         );
+    }
+
+    #[test]
+    fn nobody_is_told_sooner_than_the_window_is_long() {
+        let of = |window_days| {
+            let fields = PolicyFields { window_days, closing_days: 0, ..PolicyFields::default() };
+            let policy = Policy::new(KeyKind::User, fields).unwrap();
+            notice(&policy, TimeDelta::hours(72)).num_hours()
+        };
+        assert_eq!([0, 1, 2, 3, 4].map(of), [72, 24, 48, 72, 72]);
     }
 }

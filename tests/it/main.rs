@@ -25,6 +25,7 @@ mod deliver;
 mod demo;
 mod documents;
 mod history;
+mod hostile;
 mod http;
 mod import;
 mod invariants;

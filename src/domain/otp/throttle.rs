@@ -158,6 +158,7 @@ mod tests {
         assert_eq!(throttle.charge(after(1200)), Charge::Wait { until: after(day) });
         assert!(!is_allowed(&mut throttle, day - 1));
         assert!(is_allowed(&mut throttle, day));
+        assert_eq!(throttle.recent.len(), PER_DAY, "what is a day old is forgotten");
         assert_eq!(throttle.charge(after(day)), Charge::Wait { until: after(day + 60) });
     }
 

@@ -298,7 +298,7 @@ fn any_template() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(30))]
 
     /// Whatever an operator writes into a template: it is refused at the start with its name, or
     /// every mail can be written with it.
@@ -316,10 +316,11 @@ proptest! {
                 let place = folder.path().display().to_string();
                 prop_assert!(text.contains(&place), "{}", text);
             }
-            Ok(templates) => for digest in preview::all(now()) {
-                let letter = templates.render(&digest, now()).unwrap();
+            // That has written a sample of every mail.
+            Ok(templates) => {
+                let letter = templates.render(&preview::mixed(now()), now()).unwrap();
                 prop_assert!(!letter.subject.is_empty() && !letter.subject.contains('\n'));
-            },
+            }
         }
     }
 }
