@@ -138,7 +138,9 @@ fn item(topic: Topic, index: usize, now: DateTime<Utc>) -> Item {
         ends_with_access: topic == Topic::Ending,
         is_suspended: topic == Topic::Suspended,
         last_used_at: (index > 0).then(|| now - days(40) * i32::try_from(index % 4).unwrap_or(0)),
-        link: Some("https://keys.example.org/k/sample-link-that-opens-nothing".to_owned()),
+        // Of a purged key there is nothing left to open.
+        link: (topic != Topic::Purged)
+            .then(|| "https://keys.example.org/k/sample-link-that-opens-nothing".to_owned()),
     }
 }
 

@@ -237,12 +237,14 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": scheme })).await;
     }
 
-    /// The whole page as a PNG picture, at most so high.
-    pub async fn picture(&self, most: i64) -> Vec<u8> {
+    /// The page from the element `css` on as a PNG picture, at most so high.
+    pub async fn picture(&self, css: &str, most: i64) -> Vec<u8> {
+        let top = "return Math.floor(document.querySelector(arguments[0]).getBoundingClientRect().top + scrollY)";
+        let top = self.script(top, json!([css])).await.as_i64().unwrap();
         let size = "return [innerWidth, Math.ceil(document.documentElement.getBoundingClientRect().height)]";
         let size = self.script(size, json!([])).await;
-        let height = size[1].as_i64().unwrap().min(most);
-        let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": height, "scale": 1 });
+        let height = (size[1].as_i64().unwrap() - top).min(most);
+        let clip = json!({ "x": 0, "y": top, "width": size[0], "height": height, "scale": 1 });
         let asked = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
         let answer = self.devtools("Page.captureScreenshot", asked).await;
         BASE64.decode(answer["data"].as_str().unwrap().as_bytes()).unwrap()

@@ -27,7 +27,12 @@ const LARGEST: usize = 60_000;
 
 /// Writes what the browser shows into `folder`.
 async fn take(browser: &Browser, folder: &str, name: &str, most: i64) {
-    let picture = thrifty(&browser.picture(most).await);
+    take_from(browser, "html", folder, name, most).await;
+}
+
+/// The same from the element `css` on.
+async fn take_from(browser: &Browser, css: &str, folder: &str, name: &str, most: i64) {
+    let picture = thrifty(&browser.picture(css, most).await);
     fs::create_dir_all(folder).unwrap();
     fs::write(Path::new(folder).join(format!("{name}.png")), &picture).unwrap();
     assert!(picture.len() < LARGEST, "{name} has {} bytes", picture.len());
@@ -165,19 +170,12 @@ async fn pictures_of_administrators_pages() {
         browser.fill("#token", &token).await;
         browser.press(&[ENTER]).await;
         browser.is_at("/admin").await;
-        let owner = site.secrets.owner().await.public_id;
         for (name, path, most) in [
             ("overview", "/admin".to_owned(), 1_000),
             ("guards", "/admin/guards".to_owned(), 1_000),
             ("keys", "/admin/keys".to_owned(), 700),
             ("key", format!("/admin/keys/{}", key.id), 900),
             ("owners", "/admin/owners".to_owned(), 700),
-            ("offboarding", format!("/admin/owners/{owner}?end="), 700),
-            (
-                "policy",
-                "/admin/policies/acme?field=max_ttl_days&value=20&notice=10&spread=5".to_owned(),
-                800,
-            ),
             ("notices", "/admin/notices".to_owned(), 600),
             ("notice", "/admin/notices/1".to_owned(), 800),
             ("audit", "/admin/audit".to_owned(), 600),
@@ -185,6 +183,13 @@ async fn pictures_of_administrators_pages() {
             browser.go(&format!("{}{path}", site.url)).await;
             take(&browser, "docs/pictures", name, most).await;
         }
+        let tried = "/admin/policies/acme?field=max_ttl_days&value=20&notice=10&spread=5";
+        browser.go(&format!("{}{tried}", site.url)).await;
+        take_from(&browser, "form.filters", "docs/pictures", "policy", 900).await;
+        let preview = app.rows("SELECT public_id FROM owners WHERE id = 60").await.remove(0);
+        let preview: String = preview.try_get_by_index(0).unwrap();
+        browser.go(&format!("{}/admin/owners/{preview}?end=", site.url)).await;
+        take_from(&browser, "#preview", "docs/pictures", "offboarding", 1_200).await;
     })
     .await;
 }

@@ -211,3 +211,7 @@ admin-clock-accept = Sie geht richtig: ihr glauben
 admin-resume = Weitermachen
 admin-problem-wrong-plan = Mit diesem Hash wird kein Plan mit so vielen Schlüsseln zurückgehalten. Er kann sich geändert haben: Sehen Sie noch einmal nach. Es wurde nichts freigegeben.
 admin-problem-clock-apart = Die Uhren der Datenbank und dieser Maschine gehen auseinander, und das kann niemand bestätigen: Stellen Sie sie richtig.
+admin-reminders = Erinnerungen vor einem Ablauf
+admin-reminders-all = jede
+admin-reminders-within = keine früher als { $n } Tage vorher
+admin-reminders-last = nur die letzte

@@ -211,3 +211,7 @@ admin-clock-accept = It is right: believe it
 admin-resume = Go on
 admin-problem-wrong-plan = No plan of so many keys with this hash is held back. It may have changed: look again. Nothing was released.
 admin-problem-clock-apart = The database's clock and this machine's differ, and nobody can accept that: put them right.
+admin-reminders = Reminders before an expiry
+admin-reminders-all = every one
+admin-reminders-within = none earlier than { $n } days before
+admin-reminders-last = only the last one
