@@ -110,8 +110,9 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
 
     // As the README begins.
     site.give_all(&["config check", "mail test you@example.com", "doctor"]);
+    site.give("mail test", &[("test", "test you@example.com")], 0);
     site.give_all(&["keys import keys.csv", "plan"]);
-    site.give_all(&["status", "db migrate", "mail preview", "rekey --help"]);
+    site.give_all(&["status", "db migrate", "mail preview", "mail preview brake", "rekey --help"]);
     site.give("keys import FILE.csv", &[("FILE.csv", "keys.csv")], 0);
     let create = "keys create --tenant acme --env production --owner ada@acme.example --name new";
     site.give("keys create", &[("create", create.strip_prefix("keys ").unwrap())], 0);

@@ -70,10 +70,10 @@ pub(super) async fn run(ctx: Context) -> anyhow::Result<Outcome> {
         };
         tasks.spawn(send.in_current_span());
     }
-    let (fed, marked) = (in_flight.clone(), in_flight);
-    tasks.spawn(feed(ctx.clone(), mails, fed, halt.clone(), n_trial).in_current_span());
-    let is_trial = n_trial.is_some();
-    tasks.spawn(mark_all(ctx.clone(), outcomes, marked, halt, is_trial).in_current_span());
+    let feed = feed(ctx.clone(), mails, in_flight.clone(), halt.clone(), n_trial);
+    tasks.spawn(feed.in_current_span());
+    let mark = mark_all(ctx.clone(), outcomes, in_flight, halt, n_trial.is_some());
+    tasks.spawn(mark.in_current_span());
     let mut total = Outcome::default();
     let mut failure = None;
     while let Some(done) = tasks.join_next().await {
