@@ -133,8 +133,12 @@ fn compose(
         .mailbox(header::To::from(recipients))
         .subject(defuse(&letter.subject))
         .date(SystemTime::from(now))
-        .message_id(Some(format!("<{message_id}>")))
-        .references(references(digest, domain, now))
+        .message_id(Some(format!("<{message_id}>")));
+    let references = references(digest, domain, now);
+    if !references.is_empty() {
+        builder = builder.references(references);
+    }
+    builder = builder
         .raw_header(raw("Auto-Submitted", "auto-generated".to_owned()))
         .raw_header(raw("X-Auto-Response-Suppress", "All".to_owned()))
         .raw_header(raw("List-Id", format!("<{list_id}>")));

@@ -32,7 +32,8 @@ pub struct Digest {
     pub time_zone: Tz,
     /// Where its owner chooses which early reminders they get. Shown in those alone. Not for logs.
     pub wish_link: Option<String>,
-    /// The keys it is about, in any order; at least one.
+    /// The keys it is about, in any order; at least one, but for an
+    /// [alarm](crate::mail::alarm::Alarm).
     pub items: Vec<Item>,
 }
 
@@ -51,6 +52,8 @@ pub enum Audience {
         /// they are told too.
         reason: Option<String>,
     },
+    /// Whoever is told that the brake is on: of no owner's keys.
+    Operators,
 }
 
 /// One key, and what is to be said about it.

@@ -5,10 +5,14 @@ use chrono_tz::Tz;
 
 use crate::{
     domain::{
+        brake::Destruction,
         identity::{KeyKind, PublicId},
         stage::Stage,
     },
-    mail::digest::{Audience, Digest, Item, Topic},
+    mail::{
+        alarm::Alarm,
+        digest::{Audience, Digest, Item, Topic},
+    },
 };
 
 /// Names that look like those of a real installation; a longer sample takes them in turn.
@@ -29,6 +33,26 @@ pub fn all(now: DateTime<Utc>) -> Vec<Digest> {
         }
     }
     samples
+}
+
+/// What the mail about the brake has to cope with: both kinds, to whoever runs the installation,
+/// and to a tenant's contacts.
+pub fn alarms(now: DateTime<Utc>) -> Vec<Alarm> {
+    let mut alarms = Vec::new();
+    for (what, n, limit) in [(Destruction::Expire, 1_204, 500), (Destruction::Purge, 311, 100)] {
+        let alarm = Alarm {
+            what,
+            n,
+            reason: Some(format!("{n} keys within half an hour are more than {limit}")),
+            hash: "8d3f".repeat(16),
+            since: now,
+            tenant: None,
+        };
+        let of_tenant =
+            Alarm { n: 7, reason: None, tenant: Some("acme".to_owned()), ..alarm.clone() };
+        alarms.extend([alarm, of_tenant]);
+    }
+    alarms
 }
 
 /// A mail about `n` keys of one topic, to an owner in Berlin. The first key has never been used.

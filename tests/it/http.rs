@@ -11,7 +11,7 @@ use lapsed::{
     heartbeat::Heartbeat,
     http::{self, Paces, Proxies, Vitals, pages::Pages, v1::Api},
     shutdown::Shutdown,
-    store::{Engine, flags, leases},
+    store::{Engine, channel, flags, leases},
 };
 use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
@@ -81,8 +81,11 @@ on_each_engine! {
     async fn a_daemon_with_a_database_is_ready(app: TestApp) {
         let face = Face::of(&app).await;
         assert_eq!(face.status().await, (200, "ready".to_owned()));
-        let until = app.deps.mailer.breaker.failed(app.now(), "for the test");
-        assert!(app.now() < until);
+        let tx = app.db.begin().await.unwrap();
+        let down = channel::failed(&tx, "test", ("for the test", false), app.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(down.is_resting(app.now()));
+        app.job("deliver").await;
         assert_eq!(face.status().await, (200, "degraded".to_owned()), "it still serves");
         face.stop().await;
     }

@@ -9,7 +9,13 @@ use tracing::warn;
 
 use crate::{
     domain::{digest::Digest as Digest256, stage::Stage, wish::is_early},
-    jobs::{Context, Deps, deliver::Mailer},
+    jobs::{
+        Context, Deps,
+        deliver::{
+            Mailer,
+            alarm::{self, Worded},
+        },
+    },
     mail::{
         address::EmailAddress,
         build::build,
@@ -37,6 +43,20 @@ pub(super) struct Composed {
     pub(super) marks: Vec<Mark>,
 }
 
+impl Composed {
+    fn add_alarm(&mut self, message: ClaimedMessage, worded: Worded) {
+        let (status, reason, notices) = match worded {
+            Worded::Mail(mail) => return self.mails.push((message, mail)),
+            Worded::Void => {
+                let reason = "the brake was off before it was sent".to_owned();
+                (MessageStatus::Void, reason, NoticeStatus::Void)
+            }
+            Worded::Broken(reason) => (MessageStatus::Parked, reason, NoticeStatus::Queued),
+        };
+        self.marks.push(Mark::over(&message, status, reason, notices));
+    }
+}
+
 /// Looks up and words `messages`, in the transaction that claimed them.
 pub(super) async fn compose(
     ctx: &Context,
@@ -61,6 +81,11 @@ pub(super) async fn compose(
     let links = links(ctx, tx, &messages, now).await?;
     let mut composed = Composed::default();
     for mut message in messages {
+        if let Audience::Operators(what) = message.audience {
+            let worded = alarm::word(&ctx.deps, tx, &message, what, now).await?;
+            composed.add_alarm(message, worded);
+            continue;
+        }
         let Some(texts) = by_message.remove(&message.id) else {
             let (status, notices) = (MessageStatus::Void, NoticeStatus::Void);
             let reply = "all its keys changed before it was sent".to_owned();
@@ -182,6 +207,7 @@ fn audience(
     match message.audience {
         Audience::Owner => digest::Audience::Owner,
         Audience::Contacts => contacts(owner, texts),
+        Audience::Operators(_) => digest::Audience::Operators,
     }
 }
 
