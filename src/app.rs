@@ -206,7 +206,9 @@ impl App {
         if goes_out && self.loaded.origins.of("mail.public_url") == Origin::Default {
             return Ok(None);
         }
-        let key = LinkKey::new(self.keyring()?.links().present.bytes);
+        let keyring = self.keyring()?;
+        let before = keyring.links().before.as_ref().map(|key| key.bytes);
+        let key = LinkKey::new(keyring.links().present.bytes).after(before);
         Ok(Some(Links { public_url: mail.public_url.clone(), key }))
     }
 

@@ -20,7 +20,7 @@ use crate::{
     config::{Config, ConfigErrors, Loaded, Transport},
     daemon::reload::{Reloader, Working},
     heartbeat::Heartbeat,
-    http::{self, House, Vitals, pages::Pages, v1::Api},
+    http::{self, House, Paces, Proxies, Vitals, pages::Pages, v1::Api},
     jobs::{
         contact::{Backoff, Contact, Work},
         runner::Runner,
@@ -89,7 +89,8 @@ pub async fn run_until(
     let heartbeat = Heartbeat::new();
     let vitals = Vitals::new(heartbeat.clone(), shutdown.clone());
     let (pages, api) = (Pages::new(shutdown.clone()), Api::new(shutdown.clone()));
-    let router = http::whole(vitals.clone(), pages.clone(), api.clone());
+    let paces = Paces::new(Proxies::new(&boot.loaded.config.http.proxies()));
+    let router = http::whole(vitals.clone(), pages.clone(), api.clone(), paces);
     shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
     systemd::follow(heartbeat.clone(), shutdown);
     let reloader = Reloader::new(boot, heartbeat.clone(), shutdown.clone(), address);

@@ -20,6 +20,8 @@ pub(crate) enum Part {
     Whole,
     /// How the cost of a sweep grows with what is due, and with all there is.
     Growth,
+    /// The pages of administrators: how long they take, and how large they are.
+    Pages,
 }
 
 /// An engine, as it is called on the command line.
@@ -107,6 +109,11 @@ impl Args {
     /// How many keys there are.
     pub(crate) fn keys(&self) -> u64 {
         self.keys.unwrap_or(if self.quick { 100_000 } else { 1_000_000 })
+    }
+
+    /// How many keys there are behind the pages.
+    pub(crate) fn page_keys(&self) -> u64 {
+        self.keys.unwrap_or(100_000)
     }
 
     /// How many of them are due.

@@ -17,6 +17,7 @@ mod growth;
 mod idle;
 mod installation;
 mod measure;
+mod pages;
 mod place;
 #[path = "../../tests/it/support/proxy.rs"]
 #[expect(clippy::unwrap_used, dead_code, unreachable_pub, reason = "the tests' own")]
@@ -46,6 +47,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
             Part::Deliver => deliver::run(args, &mut table).await,
             Part::Whole => whole::run(args, &mut table).await,
             Part::Growth => growth::run(args, &mut table).await,
+            Part::Pages => pages::run(args, &mut table).await,
         };
         done.with_context(|| format!("measure `{part:?}`"))?;
     }

@@ -104,6 +104,21 @@ pub(crate) async fn index(
     Ok(())
 }
 
+/// Drops an [`index`].
+pub(crate) async fn drop_index(
+    manager: &SchemaManager<'_>,
+    table: &str,
+    name: &str,
+) -> Result<(), DbErr> {
+    let of_table = match manager.get_database_backend() {
+        DbBackend::MySql => format!(" ON {table}"),
+        _ => String::new(),
+    };
+    let statement = format!("DROP INDEX {name}{of_table}");
+    manager.get_connection().execute_unprepared(&statement).await?;
+    Ok(())
+}
+
 /// Drops `tables`, in the order given.
 pub(crate) async fn drop(
     manager: &SchemaManager<'_>,

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::{
-    app::App,
+    app::{App, limits},
     cli::{
         Exit,
         context::{Globals, credentials},
@@ -13,9 +13,10 @@ use crate::{
     domain::{brake::Destruction, doubt::Cause},
     jobs::timekeeper,
     store::{
-        Db, brake,
+        Db, brake, channel,
         flags::{self, PAUSE_ALL, PAUSE_PURGE},
         health::{self, Health, Waiting},
+        invariants::{self, Broken},
         policies::PolicyBook,
         schema::SchemaState,
     },
@@ -145,7 +146,18 @@ async fn examine(globals: &Globals) -> anyhow::Result<Vec<Finding>> {
                 findings.push(bad("brake", Level::Warning, found, mend));
             }
         }
+        if let Some(down) = channel::get(app.db.conn()).await? {
+            let (since, until) = (show(down.since, now), down.rests_until.format("%H:%M UTC"));
+            let found = format!(
+                "no mail goes out since {since}; it is tried again at {until}: {}",
+                down.why
+            );
+            let mend =
+                "lapsed mail test YOU@EXAMPLE.COM says what is wrong; once it arrives, all go out";
+            findings.push(bad("mail", Level::Error, found, mend));
+        }
         pauses(&app.db, &mut findings).await?;
+        findings.extend(broken(&app, now).await?);
         let policies = PolicyBook::load(&app.db, (*app.policies).clone()).await?;
         findings.extend(policies.problems().iter().map(|problem| {
             let mend = "mend the JSON: until then, the rules above it hold";
@@ -153,6 +165,21 @@ async fn examine(globals: &Globals) -> anyhow::Result<Vec<Finding>> {
         }));
     }
     Ok(findings)
+}
+
+/// The invariants that do not hold, as far as the database shows.
+async fn broken(app: &App, now: DateTime<Utc>) -> anyhow::Result<Vec<Finding>> {
+    const CHECK: &str = "invariants";
+    let keep_messages = limits(app.config()).keep_messages;
+    let broken = invariants::broken(app.db.conn(), now, keep_messages).await?;
+    if broken.is_empty() {
+        return Ok(vec![ok(CHECK, "hold")]);
+    }
+    let finding = |broken: Broken| {
+        let found = format!("{}: {}", broken.invariant, broken.found);
+        bad(CHECK, Level::Error, found, broken.mend)
+    };
+    Ok(broken.into_iter().map(finding).collect())
 }
 
 async fn schema(db: &Db, findings: &mut Vec<Finding>) -> anyhow::Result<bool> {

@@ -1,5 +1,7 @@
 //! `lapsed mail`
 
+use std::str::FromStr;
+
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -15,6 +17,7 @@ use crate::{
         render::Letter,
         transport::Outgoing,
     },
+    store::channel,
 };
 
 #[derive(Debug, Subcommand)]
@@ -30,9 +33,9 @@ pub(super) enum Command {
         after_help = "Examples:\n  lapsed mail preview expiring --keys 3\n  lapsed mail preview closing --html > closing.html"
     )]
     Preview {
-        /// What it is about: closing, expired, expiring, ending, review, rotated, created, purged.
-        /// [default: all, as text]
-        topic: Option<Topic>,
+        /// What it is about: otp-reset, suspended, closing, expired, expiring, ending, shortened,
+        /// review, rotated, created, purged; or brake. [default: all, as text]
+        topic: Option<About>,
         /// How many keys it is about.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]
         keys: u16,
@@ -58,15 +61,45 @@ struct Preview {
     html: String,
 }
 
-async fn show(ctx: &Context, topic: Option<Topic>, n: usize, html: bool) -> anyhow::Result<Exit> {
+/// What a mail is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum About {
+    /// Keys.
+    Keys(Topic),
+    /// The brake, which is on.
+    Brake,
+}
+
+impl FromStr for About {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "brake" => Ok(Self::Brake),
+            topic => topic.parse().map(Self::Keys).map_err(|error| format!("{error}, `brake`")),
+        }
+    }
+}
+
+async fn show(ctx: &Context, about: Option<About>, n: usize, html: bool) -> anyhow::Result<Exit> {
     let mailer = ctx.app.mailer()?;
     let now = ctx.now().await?;
-    let topics = topic.map_or_else(|| Topic::ALL.to_vec(), |topic| vec![topic]);
+    let all = || Topic::ALL.into_iter().map(About::Keys).chain([About::Brake]).collect();
     let mut previews = Vec::new();
-    for topic in topics {
-        let letter = mailer.templates.render(&preview::sample(topic, n, now), now)?;
+    for about in about.map_or_else(all, |about| vec![about]) {
+        let letter = match about {
+            About::Keys(topic) => mailer.templates.render(&preview::sample(topic, n, now), now)?,
+            About::Brake => {
+                let Some(alarm) = preview::alarms(now).into_iter().next() else { continue };
+                mailer.templates.render_alarm(&alarm, now)?
+            }
+        };
+        let topic = match about {
+            About::Keys(topic) => topic.as_str(),
+            About::Brake => "brake",
+        };
         let Letter { subject, text, html } = letter;
-        previews.push(Preview { topic: topic.as_str(), subject, text, html });
+        previews.push(Preview { topic, subject, text, html });
     }
     if ctx.out.is_json() {
         ctx.out.json(&previews)?;
@@ -93,6 +126,9 @@ async fn test(ctx: &Context, address: EmailAddress) -> anyhow::Result<Exit> {
     match mailer.send_one(mail).await {
         Outcome::Accepted { reply, .. } => {
             ctx.out.line(&format!("taken over: {reply}"))?;
+            if channel::lift(ctx.db().conn(), ctx.now().await?).await? {
+                ctx.out.note("the pause of all mail is over: the next run sends what waits");
+            }
             Ok(Exit::Done)
         }
         outcome => Err(refused(&outcome)),

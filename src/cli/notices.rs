@@ -23,6 +23,7 @@ pub(super) enum StatusArg {
     Escalated,
     Failed,
     Baseline,
+    Muted,
 }
 
 impl StatusArg {
@@ -36,6 +37,7 @@ impl StatusArg {
             Self::Escalated => NoticeStatus::Escalated,
             Self::Failed => NoticeStatus::Failed,
             Self::Baseline => NoticeStatus::Baseline,
+            Self::Muted => NoticeStatus::Muted,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     domain::{
         identity::OwnerKind,
         name::{Label, Slug},
+        wish::Wish,
     },
     random,
     store::{
@@ -118,6 +119,10 @@ pub(super) struct SetArgs {
     /// The language of their mails.
     #[arg(long, value_name = "LANG", value_parser = locale)]
     locale: Option<String>,
+    /// Which early reminders they want: `all`, `last` for none, or such as 14d for none that comes
+    /// earlier. The last one before an expiry always comes
+    #[arg(long, value_name = "WHICH")]
+    reminders: Option<Wish>,
 }
 
 pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit> {
@@ -205,6 +210,7 @@ async fn set(ctx: &Context, args: SetArgs) -> anyhow::Result<()> {
         kind: args.kind,
         time_zone: args.time_zone,
         locale: args.locale,
+        wish: args.reminders,
     };
     let new_email = change.email.clone().unwrap_or_default();
     let changed = owners::change(ctx.db(), ACTOR, &owner, &change).await;
@@ -231,6 +237,7 @@ async fn show(ctx: &Context, owner: OwnerJson) -> anyhow::Result<()> {
             ("keys", owner.n_keys.to_string()),
             ("time zone", owner.time_zone.clone()),
             ("language", owner.locale.clone()),
+            ("reminders", owner.reminders.clone()),
             ("mail refused", owner.unreachable.clone().unwrap_or_default()),
             ("added", owner.created_at.format("%Y-%m-%d %H:%M UTC").to_string()),
         ],

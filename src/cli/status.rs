@@ -8,7 +8,7 @@ use crate::{
     domain::brake::Destruction,
     jobs::{JOBS, timekeeper},
     store::{
-        brake,
+        brake, channel,
         flags::{self, PAUSE_ALL, PAUSE_PURGE},
         health::{self, Health, Waiting},
         runs,
@@ -37,6 +37,10 @@ struct StatusJson {
     clock_doubted: Option<String>,
     /// What the brake holds back: which kind of destruction, and how many keys.
     braked: Vec<(&'static str, u64)>,
+    /// What the mail channel said when it failed, if it has taken no mail since.
+    mail_failed: Option<String>,
+    /// Until when no mail is tried.
+    mail_rests_until: Option<DateTime<Utc>>,
     /// Why everything is paused, if it is.
     paused: Option<String>,
     /// Why the purge is paused, if it is.
@@ -88,7 +92,10 @@ pub(super) async fn run(ctx: &Context) -> anyhow::Result<Exit> {
             braked.push((what.as_str(), on.n));
         }
     }
+    let down = channel::get(ctx.db().conn()).await?;
     let status = StatusJson {
+        mail_rests_until: down.as_ref().map(|down| down.rests_until),
+        mail_failed: down.map(|down| down.why),
         clock_doubted: doubt.map(|doubt| doubt.to_string()),
         braked,
         paused: reason(flag(PAUSE_ALL).await?),
@@ -137,6 +144,8 @@ fn to_json(health: Health, now: DateTime<Utc>, jobs: Vec<JobJson>) -> StatusJson
         unreachable_owners: health.n_unreachable,
         clock_doubted: None,
         braked: Vec::new(),
+        mail_failed: None,
+        mail_rests_until: None,
         paused: None,
         purge_paused: None,
         jobs,
@@ -167,6 +176,7 @@ fn print(ctx: &Context, status: &StatusJson, now: DateTime<Utc>) -> anyhow::Resu
         ("owners unreachable", status.unreachable_owners.to_string()),
         ("CLOCK DOUBTED", paused(&status.clock_doubted)),
         ("BRAKE ON", braked.join(", ")),
+        ("MAIL FAILS", paused(&status.mail_failed)),
         ("PAUSED", paused(&status.paused)),
         ("PURGE PAUSED", paused(&status.purge_paused)),
     ];

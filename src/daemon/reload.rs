@@ -22,6 +22,7 @@ use crate::{
     jobs::runner::Runner,
     schedule::Schedule,
     shutdown::Shutdown,
+    store::{Db, StoreError, channel},
     telemetry,
 };
 
@@ -158,6 +159,10 @@ impl Reloader {
         };
         std::mem::replace(&mut working.schedule, schedule).stop();
         working.app = app;
+        // The password may be another one now.
+        if let Err(error) = end_mail_pause(&working.app.db, &old.instance).await {
+            warn!("Mail rests as long as it was to: {:#}", anyhow::Error::from(error));
+        }
         self.set_filter(&renewed)?;
         *self.loaded() = renewed;
         Ok(kept)
@@ -175,6 +180,11 @@ impl Reloader {
         // A configuration is whole at any time, so a panic elsewhere spoils nothing.
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn end_mail_pause(db: &Db, actor: &str) -> Result<(), StoreError> {
+    let now = db.now(db.conn()).await?;
+    channel::end_pause(db.conn(), actor, now).await
 }
 
 /// Whether the option is in use before the database is reached.

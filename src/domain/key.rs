@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::{identity::KeyKind, stage::Stage};
+use crate::domain::{identity::KeyKind, stage::Stage, wish::Wish};
 
 /// A key's number in the database. It is ours alone; people know the key by its public id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +52,8 @@ pub struct Key {
     /// Whether somebody has asked that it be kept: a held key ends like any other, but is not
     /// purged.
     pub is_held: bool,
+    /// Which early reminders its owner wants.
+    pub wish: Wish,
 }
 
 impl Key {

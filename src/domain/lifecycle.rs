@@ -21,6 +21,11 @@ pub enum Step {
         /// What is told.
         stage: Stage,
     },
+    /// The owner is not told `stage`, because they do not want to be told so early.
+    Mute {
+        /// What is not told.
+        stage: Stage,
+    },
     /// The owner of a key without expiry is asked to look at it, and again after a while.
     Review {
         /// When the next review is due.
@@ -74,7 +79,7 @@ impl Decision {
     pub fn last_stage(&self, key: &Key) -> Option<Stage> {
         let now = match self.step {
             Step::Keep | Step::Review { .. } => None,
-            Step::Notify { stage } => Some(stage),
+            Step::Notify { stage } | Step::Mute { stage } => Some(stage),
             Step::Expire { .. } | Step::End { .. } => Some(Stage::Expired),
         };
         let all = self.superseded.iter().copied().chain(now).chain(key.last_stage);
@@ -84,8 +89,9 @@ impl Decision {
 
 /// Decides the next step for `key` at `now`.
 ///
-/// There is no window beyond the owner's access. A daemon that was down for a week sends the most urgent reminder only, never the backlog; and
-/// since the window is counted from `now`, the outage takes nothing from the owner's time.
+/// There is no window beyond the owner's access. A daemon that was down for a week sends the most
+/// urgent reminder only, never the backlog; and since the window is counted from `now`, the outage
+/// takes nothing from the owner's time.
 pub fn next_step(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Decision {
     match key.state {
         KeyState::Active { expires_at: None } => review(key, policy, now),
@@ -106,7 +112,10 @@ pub fn next_step(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Decision {
         }
         KeyState::Active { expires_at: Some(expires_at) } => {
             let mut due: Vec<Stage> = missed(key, policy, expires_at, now).collect();
-            let step = due.pop().map_or(Step::Keep, |stage| Step::Notify { stage });
+            let step = due.pop().map_or(Step::Keep, |stage| match key.wish.mutes(stage, policy) {
+                false => Step::Notify { stage },
+                true => Step::Mute { stage },
+            });
             Decision {
                 step,
                 superseded: due,

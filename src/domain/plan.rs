@@ -96,7 +96,7 @@ fn apply(
     let mut key = Key { last_stage: decision.last_stage(key), ..*key };
     let mut tell = |stage| events.push((at, Event::Tell(stage)));
     match decision.step {
-        Step::Keep => {}
+        Step::Keep | Step::Mute { .. } => {}
         Step::Notify { stage } => tell(stage),
         Step::Review { next_review_at } => {
             tell(Stage::ReviewDue);
@@ -125,7 +125,7 @@ pub fn until(now: DateTime<Utc>, period: TimeDelta) -> DateTime<Utc> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{identity::KeyKind, policy::PolicyFields};
+    use crate::domain::{identity::KeyKind, policy::PolicyFields, wish::Wish};
 
     fn noon() -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000, 0).unwrap()
@@ -141,6 +141,7 @@ mod tests {
             last_stage: None,
             is_suspended: false,
             is_held: false,
+            wish: Wish::All,
         }
     }
 

@@ -87,7 +87,7 @@ fn part(id: PublicId) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{identity::KeyKind, policy::PolicyFields};
+    use crate::domain::{identity::KeyKind, policy::PolicyFields, wish::Wish};
 
     const SECOND: TimeDelta = TimeDelta::seconds(1);
 
@@ -109,6 +109,7 @@ mod tests {
             last_stage: None,
             is_suspended: false,
             is_held: false,
+            wish: Wish::All,
         }
     }
 

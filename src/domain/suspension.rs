@@ -66,7 +66,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::domain::identity::KeyKind;
+    use crate::domain::{identity::KeyKind, wish::Wish};
 
     fn noon() -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000, 0).unwrap()
@@ -82,6 +82,7 @@ mod tests {
             last_stage: None,
             is_suspended,
             is_held: false,
+            wish: Wish::All,
         }
     }
 

@@ -118,7 +118,7 @@ fn days_up(length: TimeDelta) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::identity::KeyKind;
+    use crate::domain::{identity::KeyKind, wish::Wish};
 
     fn noon() -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000, 0).unwrap()
@@ -138,6 +138,7 @@ mod tests {
             last_stage: None,
             is_suspended: false,
             is_held: false,
+            wish: Wish::All,
         }
     }
 

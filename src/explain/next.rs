@@ -10,6 +10,7 @@ use crate::{
         policy::Policy,
         purge::notice,
         stage::Stage,
+        wish::Wish,
     },
     store::{NoticeStatus, history::NoticeView, key_list::KeyView, policies::PolicyBook},
 };
@@ -104,6 +105,7 @@ fn reasons(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Vec<String> {
             if let Some(stage) = key.last_stage {
                 why.push(format!("`{stage}` is told already, and what is less urgent is not"));
             }
+            why.extend(wish(key.wish));
             if key.ends_with_access() {
                 why.push("it ends with its owner's access, without a window".to_owned());
             }
@@ -130,6 +132,16 @@ fn ladder(key: &Key, policy: &Policy) -> String {
         [] => "its whole life is shorter than any reminder is ahead".to_owned(),
         days => format!("reminders are due {} days before the expiry", days.join(", ")),
     }
+}
+
+/// What the owner does not want to be told.
+fn wish(wish: Wish) -> Option<String> {
+    let what = match wish {
+        Wish::All => return None,
+        Wish::Within { days } => format!("no reminder earlier than {days} days before"),
+        Wish::Last => "no early reminder".to_owned(),
+    };
+    Some(format!("its owner wants {what}; the last one comes all the same"))
 }
 
 /// Whether the owner has been told of the expiry: a purge waits for that.

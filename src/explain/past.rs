@@ -37,6 +37,9 @@ fn of_event(event: Event) -> Line {
 
 fn of_notice(notice: NoticeView) -> Line {
     let mut detail = notice.reason.unwrap_or_default();
+    if notice.status == NoticeStatus::Muted {
+        detail += "its owner does not want to be told so early";
+    }
     if let Some(message) = notice.message {
         if !detail.is_empty() {
             detail += "; ";

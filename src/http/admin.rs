@@ -27,6 +27,7 @@ mod audit;
 mod chart;
 mod failure;
 mod form;
+mod guards;
 mod key;
 mod keys;
 mod notices;
@@ -82,6 +83,10 @@ fn post<T: 'static>(
 pub fn routes() -> Vec<Route> {
     vec![
         get("/admin", Read::ROLES, overview::show),
+        get(guards::PATH, Read::ROLES, guards::show),
+        post("/admin/guards/brake", Govern::ROLES, guards::release),
+        post("/admin/guards/clock", Govern::ROLES, guards::accept),
+        post("/admin/guards/resume", Govern::ROLES, guards::resume),
         get("/admin/keys", Read::ROLES, keys::list),
         get("/admin/keys/{id}", Read::ROLES, key::show),
         post("/admin/keys/{id}/revoke", Operate::ROLES, act::revoke),

@@ -16,9 +16,11 @@ use axum::{
 };
 
 pub mod admin;
+mod client;
 mod fresh;
 mod health;
 mod house;
+mod pace;
 pub mod pages;
 mod problem;
 mod readiness;
@@ -27,18 +29,20 @@ mod serve;
 pub mod v1;
 mod vitals;
 
-pub use self::{house::House, problem::Problem, serve::serve, vitals::Vitals};
+pub use self::{
+    client::Proxies, house::House, pace::Paces, problem::Problem, serve::serve, vitals::Vitals,
+};
 use self::{pages::Pages, v1::Api};
 
 /// The most bytes a request may carry.
 const MAX_BODY: usize = 64 * 1024;
 
-/// Everything that is served, and how long each answer took.
-pub fn whole(vitals: Vitals, pages: Pages, api: Api) -> Router {
+/// Everything that is served, and how long each answer took; the pages at the pace of `paces`.
+pub fn whole(vitals: Vitals, pages: Pages, api: Api, paces: Paces) -> Router {
+    let seen = pages::router(pages).merge(admin::router(api.clone()));
     health(vitals.clone())
-        .merge(pages::router(pages))
-        .merge(v1::router(api.clone()))
-        .merge(admin::router(api))
+        .merge(seen.layer(from_fn_with_state(paces, pace::admit)))
+        .merge(v1::router(api))
         .layer(from_fn_with_state(vitals, measure))
 }
 

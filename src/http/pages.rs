@@ -4,15 +4,12 @@
 //! for the owner, for the keys of that one mail. A GET changes nothing, since mail scanners follow
 //! every link; what is done is done by POST. Everything works without the script.
 
-use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Instant,
-};
+use std::sync::{Arc, OnceLock};
 
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::{Next, from_fn_with_state, map_response},
     response::{IntoResponse as _, Response},
     routing::{get, post},
@@ -31,14 +28,11 @@ mod open;
 mod shell;
 mod show;
 mod suspend;
+mod wish;
 pub(super) mod words;
 
 /// The most bytes a form may have.
 const MAX_FORM: usize = 4 * 1024;
-/// How many requests there may be at once, all links together, before some have to wait.
-const BURST: f64 = 100.0;
-/// How many more there may be in each second after that.
-const PER_SECOND: f64 = 20.0;
 /// What a page may load and do: its own style and script, and its own forms.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -51,14 +45,12 @@ pub struct Pages(Arc<Inner>);
 struct Inner {
     shutdown: Shutdown,
     house: OnceLock<Arc<House>>,
-    pace: Mutex<Pace>,
 }
 
 impl Pages {
     /// Pages of a daemon that has not reached its database yet.
     pub fn new(shutdown: Shutdown) -> Self {
-        let pace = Mutex::new(Pace { left: BURST, at: Instant::now() });
-        Self(Arc::new(Inner { shutdown, house: OnceLock::new(), pace }))
+        Self(Arc::new(Inner { shutdown, house: OnceLock::new() }))
     }
 
     /// From now on there is a database. Only the first call counts.
@@ -69,27 +61,6 @@ impl Pages {
 
     fn house(&self) -> Result<&House, failure::Failure> {
         self.0.house.get().map(Arc::as_ref).ok_or(failure::Failure::Away)
-    }
-}
-
-/// How many requests may still come. One measure for all: a link cannot be guessed, so this is only
-/// to keep the database from being busied.
-#[derive(Debug)]
-struct Pace {
-    left: f64,
-    at: Instant,
-}
-
-impl Pace {
-    fn admits(&mut self, now: Instant) -> bool {
-        let since = now.saturating_duration_since(self.at).as_secs_f64();
-        self.left = (self.left + since * PER_SECOND).min(BURST);
-        self.at = now;
-        let is_admitted = 1.0 <= self.left;
-        if is_admitted {
-            self.left -= 1.0;
-        }
-        is_admitted
     }
 }
 
@@ -105,6 +76,7 @@ pub fn router(pages: Pages) -> Router {
         .route("/k/{token}/{id}/lapse", post(act::lapse))
         .route("/k/{token}/{id}/otp", post(enrol::begin))
         .route("/k/{token}/{id}/otp/confirm", post(enrol::confirm))
+        .route("/reminders/{owner}/{token}", get(wish::ask).post(wish::choose))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(from_fn_with_state(pages.clone(), admit))
         .layer(map_response(guard))
@@ -116,10 +88,6 @@ pub fn router(pages: Pages) -> Router {
 /// leave work on the database half-way.
 async fn admit(State(pages): State<Pages>, request: Request, next: Next) -> Response {
     let language = Language::of(request.headers());
-    let admits = pages.0.pace.lock().unwrap_or_else(PoisonError::into_inner).admits(Instant::now());
-    if !admits {
-        return failure::page(language, failure::Failure::Busy);
-    }
     if request.method() == Method::POST && is_from_elsewhere(&request) {
         return failure::page(language, failure::Failure::BadForm);
     }
@@ -127,6 +95,13 @@ async fn admit(State(pages): State<Pages>, request: Request, next: Next) -> Resp
         Ok(response) => response,
         Err(_panicked) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// The answer to whoever asks too often.
+pub(super) fn busy(headers: &HeaderMap) -> Response {
+    let mut response = failure::page(Language::of(headers), failure::Failure::Busy);
+    dress(&mut response);
+    response
 }
 
 /// Whether a browser says that another site's page sent this form. The token in the address is
@@ -138,6 +113,11 @@ fn is_from_elsewhere(request: &Request) -> bool {
 
 /// What every page is answered with.
 async fn guard(mut response: Response) -> Response {
+    dress(&mut response);
+    response
+}
+
+fn dress(response: &mut Response) {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -148,23 +128,5 @@ async fn guard(mut response: Response) -> Response {
         (header::CACHE_CONTROL, "no-store"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
-    }
-    response
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_flood_is_slowed_and_then_let_in_again() {
-        let now = Instant::now();
-        let mut pace = Pace { left: BURST, at: now };
-        assert_eq!((0..1000).filter(|_| pace.admits(now)).count(), 100);
-        assert!(!pace.admits(now));
-        let later = now + Duration::from_secs(1);
-        assert_eq!((0..1000).filter(|_| pace.admits(later)).count(), 20);
     }
 }

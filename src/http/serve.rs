@@ -3,7 +3,12 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -15,7 +20,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::shutdown::{Shutdown, pause};
+use crate::{
+    http::client::Peer,
+    shutdown::{Shutdown, pause},
+};
 
 /// Connections at a time. More of them wait in the system's queue.
 const MAX_CONNECTIONS: usize = 512;
@@ -43,8 +51,9 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) {
             accepted = accept => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), shutdown.token.clone());
+            Ok((stream, from)) => {
+                let peer = Peer(from.ip());
+                let connection = connection(stream, peer, router.clone(), shutdown.token.clone());
                 shutdown.tracker.spawn(async move {
                     connection.await;
                     drop(place);
@@ -58,9 +67,13 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) {
     }
 }
 
-/// Answers the requests of one client, one after the other.
-async fn connection(stream: TcpStream, router: Router, token: CancellationToken) {
-    let service = TowerToHyperService::new(router);
+/// Answers the requests of one client, one after the other; each with where it came from.
+async fn connection(stream: TcpStream, peer: Peer, router: Router, token: CancellationToken) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));

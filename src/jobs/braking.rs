@@ -16,7 +16,7 @@ use crate::{
         key::KeyId,
         purge::{self, Ended, Verdict, since, verdict},
     },
-    jobs::Deps,
+    jobs::{Deps, deliver::alarm},
     store::{
         StoreError,
         brake::{self, BrakeOn},
@@ -147,9 +147,7 @@ impl<'a> Brake<'a> {
             }
             (Err(reason), Some(on)) => self.insist(toll, on, reason, now).await?,
             (Err(reason), None) => {
-                let n = toll.len();
-                warn!(n_keys = n, "Put the brake on, so nothing will {}: {reason}", self.verb());
-                self.put_on(&toll, reason, now, now).await?;
+                self.engage(&toll, reason, now).await?;
                 Grip::Tight
             }
         };
@@ -172,7 +170,8 @@ impl<'a> Brake<'a> {
             if released.is_some() {
                 warn!("The plan that was released is not what is to be done now; the brake stays");
             }
-            self.put_on(&toll, reason, on.since, now).await?;
+            let on = braked(&toll, reason, on.since, now);
+            brake::hold_back(db, ACTOR, self.what, &on).await?;
             return Ok(Grip::Tight);
         }
         if released != Some(plan.hash()) {
@@ -189,16 +188,20 @@ impl<'a> Brake<'a> {
         Ok(Grip::Released(plan))
     }
 
-    async fn put_on(
+    /// Puts the brake on, and tells of it, unless another daemon has just done both.
+    async fn engage(
         &self,
         toll: &Toll,
         reason: Braked,
-        since: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let (hash, n) = (toll.hash().to_string(), toll.len());
-        let on = BrakeOn { hash, n, reason: reason.to_string(), since, as_of: now };
-        brake::put_on(&self.deps.db, ACTOR, self.what, &on).await
+        let (db, n) = (&self.deps.db, toll.len());
+        let messages = alarm::messages(self.deps, self.what, toll, now).await?;
+        let on = braked(toll, reason, now, now);
+        if brake::engage(db, ACTOR, (self.what, &on), &messages).await? {
+            warn!(n_keys = n, "Put the brake on, so nothing will {}: {reason}", self.verb());
+        }
+        Ok(())
     }
 
     async fn judge(
@@ -234,6 +237,12 @@ impl<'a> Brake<'a> {
             Destruction::Purge => "be purged",
         }
     }
+}
+
+/// What is to be remembered of a brake that holds `toll` back.
+fn braked(toll: &Toll, reason: Braked, since: DateTime<Utc>, as_of: DateTime<Utc>) -> BrakeOn {
+    let (hash, n) = (toll.hash().to_string(), toll.len());
+    BrakeOn { hash, n, reason: reason.to_string(), since, as_of }
 }
 
 /// Everything of this kind that is to be destroyed at `now`, put off or not.

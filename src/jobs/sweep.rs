@@ -224,6 +224,7 @@ impl Writes {
         match decision.step {
             Step::Keep => {}
             Step::Notify { stage } => self.tell(due, stage, NoticeStatus::Pending),
+            Step::Mute { stage } => self.tell(due, stage, NoticeStatus::Muted),
             Step::Review { next_review_at } => {
                 change.review_at = next_review_at;
                 self.notice(due, Stage::ReviewDue, due.due_at, NoticeStatus::Pending);

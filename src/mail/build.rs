@@ -133,13 +133,20 @@ fn compose(
         .mailbox(header::To::from(recipients))
         .subject(defuse(&letter.subject))
         .date(SystemTime::from(now))
-        .message_id(Some(format!("<{message_id}>")))
-        .references(references(digest, domain, now))
+        .message_id(Some(format!("<{message_id}>")));
+    let references = references(digest, domain, now);
+    if !references.is_empty() {
+        builder = builder.references(references);
+    }
+    builder = builder
         .raw_header(raw("Auto-Submitted", "auto-generated".to_owned()))
         .raw_header(raw("X-Auto-Response-Suppress", "All".to_owned()))
         .raw_header(raw("List-Id", format!("<{list_id}>")));
     if let Some(reply_to) = &sender.reply_to {
         builder = builder.reply_to(mailbox(reply_to.name.as_deref(), &reply_to.address));
+    }
+    for header in unsubscribe(digest, now) {
+        builder = builder.raw_header(header);
     }
     let is_for_owner = matches!(digest.audience, Audience::Owner);
     let parts = MultiPart::alternative()
@@ -157,6 +164,24 @@ fn compose(
         ),
     };
     Ok(builder.multipart(parts)?.formatted())
+}
+
+/// How an early reminder is switched off (RFC 2369); by a mail service on its reader's behalf too,
+/// where the address is one that RFC 8058 allows for that.
+fn unsubscribe(digest: &Digest, now: DateTime<Utc>) -> Vec<HeaderValue> {
+    let link = digest.unsubscribe_link(now);
+    let Some(link) = link.filter(|link| is_uri(link)) else { return Vec::new() };
+    let mut headers = vec![raw("List-Unsubscribe", format!("<{link}>"))];
+    if link.starts_with("https://") {
+        headers.push(raw("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
+    }
+    headers
+}
+
+/// Whether `text` can stand between angle brackets in a header as an address of the web.
+fn is_uri(text: &str) -> bool {
+    text.len() <= 900
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"".contains(&byte))
 }
 
 /// Everybody the mail is for. A name goes only with an owner's single address.

@@ -30,7 +30,10 @@ pub struct Digest {
     pub audience: Audience,
     /// The reader's time zone.
     pub time_zone: Tz,
-    /// The keys it is about, in any order; at least one.
+    /// Where its owner chooses which early reminders they get. Shown in those alone. Not for logs.
+    pub wish_link: Option<String>,
+    /// The keys it is about, in any order; at least one, but for an
+    /// [alarm](crate::mail::alarm::Alarm).
     pub items: Vec<Item>,
 }
 
@@ -49,6 +52,8 @@ pub enum Audience {
         /// they are told too.
         reason: Option<String>,
     },
+    /// Whoever is told that the brake is on: of no owner's keys.
+    Operators,
 }
 
 /// One key, and what is to be said about it.
@@ -66,6 +71,8 @@ pub struct Item {
     pub kind: KeyKind,
     /// What is told about it.
     pub stage: Stage,
+    /// Whether that is a reminder before the last one: the only kind that can be switched off.
+    pub is_early: bool,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When its secret stops or stopped to work. `None` for a key that never expires.
@@ -210,6 +217,16 @@ impl Item {
 }
 
 impl Digest {
+    /// Where its reader chooses which early reminders they get: in a mail to an owner that is
+    /// nothing but an early reminder. Whatever else a mail says must come.
+    pub fn unsubscribe_link(&self, now: DateTime<Utc>) -> Option<&str> {
+        let is_early = |item: &Item| {
+            item.is_early && matches!(item.topic(now), Topic::Expiring | Topic::Ending)
+        };
+        let is_for_owner = matches!(self.audience, Audience::Owner);
+        self.wish_link.as_deref().filter(|_| is_for_owner && self.items.iter().all(is_early))
+    }
+
     /// The items with their topics at `now`, the most urgent first: by topic, then by deadline,
     /// then by name, so that every attempt at one mail lists them alike.
     pub fn by_urgency(&self, now: DateTime<Utc>) -> Vec<(Topic, &Item)> {
@@ -278,6 +295,24 @@ mod tests {
         let mut digest = preview::sample(Topic::Expired, 2, now());
         digest.items[0].window_ends_at = None;
         assert_eq!(order(&digest), ["nightly-export", "billing-sync"]);
+    }
+
+    #[test]
+    fn only_what_is_nothing_but_an_early_reminder_can_be_switched_off() {
+        let is_switchable = |digest: &Digest| digest.unsubscribe_link(now()).is_some();
+        for topic in Topic::ALL {
+            let expected = matches!(topic, Topic::Expiring | Topic::Ending);
+            assert_eq!(is_switchable(&preview::sample(topic, 3, now())), expected, "{topic}");
+        }
+        let early = preview::sample(Topic::Expiring, 3, now());
+        assert!(!is_switchable(&preview::for_contacts(early.clone())));
+        assert!(!is_switchable(&preview::without_pages(early.clone())));
+        let mut last = early.clone();
+        last.items[1].is_early = false;
+        assert!(!is_switchable(&last), "one of its reminders is the last");
+        let mut late = early;
+        late.items[1].expires_at = Some(now());
+        assert!(!is_switchable(&late), "one of its keys has expired meanwhile");
     }
 
     #[test]

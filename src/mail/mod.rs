@@ -4,6 +4,7 @@
 //! and what became of each goes out on another.
 
 pub mod address;
+pub mod alarm;
 pub mod build;
 mod calendar;
 pub mod digest;

@@ -61,7 +61,8 @@ pub enum Class {
     Recipient,
     /// This very mail is bad and stays so.
     Message,
-    /// The relay will not have it, as a matter of policy (`5.7.x` to `RCPT` or to the message).
+    /// The relay will not have it, as a matter of policy (`5.7.x` to `RCPT` or to the message): the
+    /// recipient's, the mail's, or if it says so to everybody, the channel's.
     Policy,
 }
 

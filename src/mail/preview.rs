@@ -5,10 +5,14 @@ use chrono_tz::Tz;
 
 use crate::{
     domain::{
+        brake::Destruction,
         identity::{KeyKind, PublicId},
         stage::Stage,
     },
-    mail::digest::{Audience, Digest, Item, Topic},
+    mail::{
+        alarm::Alarm,
+        digest::{Audience, Digest, Item, Topic},
+    },
 };
 
 /// Names that look like those of a real installation; a longer sample takes them in turn.
@@ -31,6 +35,26 @@ pub fn all(now: DateTime<Utc>) -> Vec<Digest> {
     samples
 }
 
+/// What the mail about the brake has to cope with: both kinds, to whoever runs the installation,
+/// and to a tenant's contacts.
+pub fn alarms(now: DateTime<Utc>) -> Vec<Alarm> {
+    let mut alarms = Vec::new();
+    for (what, n, limit) in [(Destruction::Expire, 1_204, 500), (Destruction::Purge, 311, 100)] {
+        let alarm = Alarm {
+            what,
+            n,
+            reason: Some(format!("{n} keys within half an hour are more than {limit}")),
+            hash: "8d3f".repeat(16),
+            since: now,
+            tenant: None,
+        };
+        let of_tenant =
+            Alarm { n: 7, reason: None, tenant: Some("acme".to_owned()), ..alarm.clone() };
+        alarms.extend([alarm, of_tenant]);
+    }
+    alarms
+}
+
 /// A mail about `n` keys of one topic, to an owner in Berlin. The first key has never been used.
 pub fn sample(topic: Topic, n: usize, now: DateTime<Utc>) -> Digest {
     digest((0..n).map(|index| item(topic, index, now)).collect())
@@ -49,6 +73,7 @@ pub fn without_pages(mut digest: Digest) -> Digest {
     for item in &mut digest.items {
         item.link = None;
     }
+    digest.wish_link = None;
     digest
 }
 
@@ -72,6 +97,9 @@ fn digest(items: Vec<Item>) -> Digest {
         to_name: Some("Ada Lovelace".to_owned()),
         audience: Audience::Owner,
         time_zone: Tz::Europe__Berlin,
+        wish_link: Some(
+            "https://keys.example.org/reminders/sample-that-changes-nothing".to_owned(),
+        ),
         items,
     }
 }
@@ -103,13 +131,16 @@ fn item(topic: Topic, index: usize, now: DateTime<Utc>) -> Item {
         environment: ENVIRONMENTS[index % ENVIRONMENTS.len()].to_owned(),
         kind: if topic == Topic::Review { KeyKind::Application } else { KeyKind::User },
         stage,
+        is_early: matches!(stage, Stage::Expiring { .. }),
         created_at: if topic == Topic::Created { now } else { now - days(200) },
         expires_at,
         window_ends_at: expires_at.filter(|_| topic != Topic::Ending).map(|at| at + days(7)),
         ends_with_access: topic == Topic::Ending,
         is_suspended: topic == Topic::Suspended,
         last_used_at: (index > 0).then(|| now - days(40) * i32::try_from(index % 4).unwrap_or(0)),
-        link: Some("https://keys.example.org/k/sample-link-that-opens-nothing".to_owned()),
+        // Of a purged key there is nothing left to open.
+        link: (topic != Topic::Purged)
+            .then(|| "https://keys.example.org/k/sample-link-that-opens-nothing".to_owned()),
     }
 }
 

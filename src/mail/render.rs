@@ -4,6 +4,7 @@
 //! two halves of a mail cannot tell different things. Names of keys and people are only ever
 //! values: a template in one is text like any other.
 
+mod alarm;
 mod load;
 mod view;
 mod wrap;
@@ -53,6 +54,7 @@ const COMMON_BLOCKS: &[(&str, Shape)] = &[
     ("more", Shape::Paragraphs),
     ("why_title", Shape::Line),
     ("why", Shape::Paragraphs),
+    ("wish", Shape::Line),
 ];
 
 /// What an operator decides about the words of mails.

@@ -29,6 +29,12 @@ pub mod label {
     pub const EXPIRES: &str = "Expires";
     /// A past end.
     pub const EXPIRED: &str = "Expired";
+    /// How many keys the brake holds back.
+    pub const HELD_BACK: &str = "Keys held back";
+    /// Since when it does.
+    pub const SINCE: &str = "Since";
+    /// Why it does.
+    pub const REASON: &str = "Because";
     /// The end of an open window, or of the one to come.
     pub const BACK: &str = "Can be brought back";
 }
@@ -159,7 +165,7 @@ impl Moment {
     }
 
     fn weekday(self) -> String {
-        self.at.with_timezone(&self.zone).format("%a %-d\u{a0}%b\u{a0}%Y").to_string()
+        self.at.with_timezone(&self.zone).format("%a\u{a0}%-d\u{a0}%b\u{a0}%Y").to_string()
     }
 
     fn is_utc(self) -> bool {

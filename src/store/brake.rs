@@ -4,23 +4,27 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, QueryResult, QuerySelect};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
-        brake::{Action, Destruction, Doomed, WINDOW},
+        brake::{Action, Destruction, Doomed},
         digest::Digest,
         key::KeyId,
     },
     store::{
-        Db, StoreError,
-        entity::flags::{ActiveModel, Entity},
-        flags, from_ms,
+        Db, StoreError, flags, from_ms,
         sql::{Batch, Sql, Update},
         to_ms,
     },
 };
+
+mod engage;
+mod lately;
+
+pub use engage::{contacts, engage, held_back, tenant_name};
+pub use lately::{add_lately, n_lately};
 
 /// Where a keyset of due keys goes on: when the last key became due, and its number.
 pub type Place = (DateTime<Utc>, KeyId);
@@ -38,6 +42,13 @@ pub struct BrakeOn {
     pub since: DateTime<Utc>,
     /// The instant for which the plan was made: keys that become due later are not part of it.
     pub as_of: DateTime<Utc>,
+}
+
+impl BrakeOn {
+    fn to_json(&self) -> String {
+        // A value made of texts and numbers can always be written.
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 fn brake_flag(what: Destruction) -> &'static str {
@@ -66,7 +77,14 @@ fn lately_flag(what: Destruction) -> &'static str {
 /// # Errors
 /// As the database answers. A brake whose value cannot be read is on all the same.
 pub async fn get(db: &Db, what: Destruction) -> Result<Option<BrakeOn>, StoreError> {
-    let flag = flags::get(db, brake_flag(what)).await?;
+    get_by(db.conn(), what).await
+}
+
+async fn get_by(
+    conn: &impl ConnectionTrait,
+    what: Destruction,
+) -> Result<Option<BrakeOn>, StoreError> {
+    let flag = flags::get_by(conn, brake_flag(what)).await?;
     Ok(flag.map(|flag| {
         serde_json::from_str(&flag.value).unwrap_or_else(|_| BrakeOn {
             hash: String::new(),
@@ -78,20 +96,19 @@ pub async fn get(db: &Db, what: Destruction) -> Result<Option<BrakeOn>, StoreErr
     }))
 }
 
-/// Puts the brake on `what` on, or says of a brake that is on what it holds back now.
+/// Says of a brake that is on what it holds back now: a word that released another plan does not
+/// count for this one. Changes nothing where the brake has gone off meanwhile.
 ///
 /// # Errors
 /// As the database answers.
-pub async fn put_on(
+pub async fn hold_back(
     db: &Db,
     actor: &str,
     what: Destruction,
     on: &BrakeOn,
 ) -> Result<(), StoreError> {
-    // A value made of texts and numbers can always be written.
-    let value = serde_json::to_string(on).unwrap_or_default();
     flags::clear(db, actor, released_flag(what)).await?;
-    flags::set(db, actor, brake_flag(what), &value).await
+    flags::change(db, actor, brake_flag(what), &on.to_json()).await.map(drop)
 }
 
 /// Takes the brake on `what` off, with the word that released it.
@@ -129,54 +146,6 @@ pub async fn release(
 pub async fn released(db: &Db, what: Destruction) -> Result<Option<Digest>, StoreError> {
     let flag = flags::get(db, released_flag(what)).await?;
     Ok(flag.and_then(|flag| flag.value.parse().ok()))
-}
-
-/// How many keys runs have destroyed in this half an hour, as far as they were more than a
-/// handful.
-///
-/// # Errors
-/// As the database answers.
-pub async fn n_lately(db: &Db, what: Destruction, now: DateTime<Utc>) -> Result<u64, StoreError> {
-    let flag = flags::get(db, lately_flag(what)).await?;
-    let flag = flag.filter(|flag| flag.set_at <= now && now < flag.set_at + WINDOW);
-    Ok(flag.and_then(|flag| flag.value.parse().ok()).unwrap_or(0))
-}
-
-/// Adds `n` to what was destroyed in this half an hour. Not in the trail: each key is there.
-///
-/// # Errors
-/// As the database answers.
-pub async fn add_lately(db: &Db, what: Destruction, n: u64) -> Result<(), StoreError> {
-    match try_add_lately(db, what, n).await {
-        // Another daemon has begun this half an hour at the same instant; its row is there now.
-        Err(StoreError::Taken { .. } | StoreError::Busy { .. }) => {
-            try_add_lately(db, what, n).await
-        }
-        added => added,
-    }
-}
-
-async fn try_add_lately(db: &Db, what: Destruction, n: u64) -> Result<(), StoreError> {
-    let op = "count what was destroyed";
-    let tx = db.begin().await?;
-    let now = db.now(&*tx).await?;
-    let row = Entity::find_by_id(lately_flag(what)).lock_exclusive().one(&*tx).await;
-    let row = row.map_err(StoreError::during(op))?;
-    let began_at = row.as_ref().and_then(|row| from_ms(row.set_at));
-    let current = began_at.filter(|began_at| *began_at <= now && now < *began_at + WINDOW);
-    let before = row.as_ref().filter(|_| current.is_some()).and_then(|row| row.value.parse().ok());
-    let new = ActiveModel {
-        name: Set(lately_flag(what).to_owned()),
-        value: Set((before.unwrap_or(0) + n).to_string()),
-        set_at: Set(to_ms(current.unwrap_or(now))),
-        set_by: Set("daemon".to_owned()),
-    };
-    let written = match row {
-        Some(_) => Entity::update(new).exec(&*tx).await.map(drop),
-        None => Entity::insert(new).exec_without_returning(&*tx).await.map(drop),
-    };
-    written.map_err(StoreError::during(op))?;
-    tx.commit().await
 }
 
 /// How many keys of each tenant `what` may destroy at most, which is quicker to know than which: of

@@ -86,6 +86,8 @@ pub enum NoticeStatus {
     Failed,
     /// Its time had passed before the key was imported.
     Baseline,
+    /// Its owner does not want to be told so early.
+    Muted,
 }
 
 impl Coded for NoticeStatus {
@@ -98,6 +100,7 @@ impl Coded for NoticeStatus {
         (Self::Escalated, 6),
         (Self::Failed, 7),
         (Self::Baseline, 8),
+        (Self::Muted, 9),
     ];
 }
 
@@ -118,6 +121,7 @@ impl NoticeStatus {
             Self::Escalated => "escalated",
             Self::Failed => "failed",
             Self::Baseline => "baseline",
+            Self::Muted => "muted",
         }
     }
 }

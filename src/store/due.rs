@@ -61,10 +61,12 @@ impl Claim {
     }
 }
 
-/// The columns of a claim, in the order in which [`to_due`] reads them.
+/// The columns of a claim, in the order in which [`to_due`] reads them. The owner's wish is asked
+/// for in a query of its own, so that a claim locks no owner.
 const COLUMNS: &str = "id, version, tenant_id, environment_id, owner_id, next_action_at, state, \
      kind, issued_at, expires_at, access_ends_at, review_at, window_ends_at, last_stage, \
-     CASE WHEN hold IS NULL THEN 0 ELSE 1 END";
+     CASE WHEN hold IS NULL THEN 0 ELSE 1 END, \
+     (SELECT o.reminder_wish FROM owners o WHERE o.id = api_keys.owner_id)";
 
 /// The text of the claim, for those who want to see its plan.
 pub fn claim_statement(
@@ -215,6 +217,7 @@ fn to_due(row: &QueryResult) -> Result<DueKey, String> {
         // A suspended key lives on and ends like any other.
         is_suspended: false,
         is_held: row.try_get_by_index::<i32>(14).map_err(unreadable)? != 0,
+        wish: row.try_get_by_index::<Option<i16>>(15).map_err(unreadable)?,
     })?;
     Ok(DueKey {
         id: KeyId(number(0)?),

@@ -140,7 +140,8 @@ pub async fn upcoming_of<'a>(
         .push(
             "SELECT id, tenant_id, environment_id, state, kind, issued_at, expires_at, \
              access_ends_at, review_at, window_ends_at, last_stage, \
-             CASE WHEN hold IS NULL THEN 0 ELSE 1 END FROM api_keys \
+             CASE WHEN hold IS NULL THEN 0 ELSE 1 END, \
+             (SELECT o.reminder_wish FROM owners o WHERE o.id = api_keys.owner_id) FROM api_keys \
              WHERE next_action_at IS NOT NULL AND next_action_at <= ",
         )
         .bind(to_ms(until))
@@ -183,6 +184,7 @@ fn columns(row: &QueryResult) -> Result<KeyColumns, DbErr> {
         last_stage: row.try_get_by_index(10)?,
         is_suspended: false,
         is_held: row.try_get_by_index::<i32>(11)? != 0,
+        wish: row.try_get_by_index(12)?,
     })
 }
 

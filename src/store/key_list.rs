@@ -9,6 +9,7 @@ use crate::{
         key::{Key, KeyId},
         stage::Stage,
         token::Class,
+        wish::Wish,
     },
     store::{
         CorruptKey, Db, StoreError,
@@ -145,12 +146,23 @@ pub async fn list(
     after: i64,
     limit: u64,
 ) -> Result<Vec<KeyView>, StoreError> {
-    let mut sql = select(db.conn()).push(" WHERE k.id > ").bind(after);
-    for (column, value) in [
-        (" AND t.slug = ", &filter.tenant),
-        (" AND e.slug = ", &filter.environment),
-        (" AND o.email = ", &filter.owner),
-    ] {
+    let rows = list_statement(db.conn(), filter, after, limit).all(db.conn()).await?;
+    rows.iter().map(to_view).collect()
+}
+
+/// The text of the listing, for those who want to see its plan.
+pub fn list_statement(conn: &impl ConnectionTrait, filter: &Filter, after: i64, limit: u64) -> Sql {
+    let mut sql = select(conn).push(" WHERE k.id > ").bind(after);
+    if let Some(tenant) = &filter.tenant {
+        // By the key's own column, which an index has together with the order of the listing.
+        sql = sql
+            .push(" AND k.tenant_id = (SELECT id FROM tenants WHERE slug = ")
+            .bind(tenant.as_str())
+            .push(")");
+    }
+    for (column, value) in
+        [(" AND e.slug = ", &filter.environment), (" AND o.email = ", &filter.owner)]
+    {
         if let Some(value) = value {
             sql = sql.push(column).bind(value.as_str());
         }
@@ -197,8 +209,7 @@ pub async fn list(
             .push(")");
     }
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = sql.push(" ORDER BY k.id LIMIT ").bind(limit).all(db.conn()).await?;
-    rows.iter().map(to_view).collect()
+    sql.push(" ORDER BY k.id LIMIT ").bind(limit)
 }
 
 /// The key that people call `public_id`.
@@ -238,6 +249,7 @@ struct Names {
     class: i16,
     email: String,
     owner_kind: i16,
+    reminder_wish: Option<i16>,
 }
 
 fn select(conn: &impl ConnectionTrait) -> Sql {
@@ -245,7 +257,7 @@ fn select(conn: &impl ConnectionTrait) -> Sql {
     // one of the few tenants, reads all of its keys and sorts them, to show fifty.
     Sql::new(conn, "find keys").push(
         "SELECT k.*, t.slug AS tenant, e.slug AS environment, e.class AS class, o.email AS email, \
-         o.kind AS owner_kind FROM api_keys k LEFT JOIN tenants t ON t.id = k.tenant_id \
+         o.kind AS owner_kind, o.reminder_wish AS reminder_wish FROM api_keys k LEFT JOIN tenants t ON t.id = k.tenant_id \
          LEFT JOIN environments e ON e.id = k.environment_id LEFT JOIN owners o ON o.id = k.owner_id",
     )
 }
@@ -256,7 +268,7 @@ fn to_view(result: &QueryResult) -> Result<KeyView, StoreError> {
     let names = Names::from_query_result(result, "").map_err(during())?;
     let corrupt = |what, found: i16| StoreError::Corrupt { what, found: found.to_string() };
     Ok(KeyView {
-        key: row::to_key(&row),
+        key: row::to_key(&row).map(|key| Key { wish: Wish::of_code(names.reminder_wish), ..key }),
         class: Class::of_code(names.class)
             .ok_or_else(|| corrupt("the class of an environment", names.class))?,
         owner_kind: OwnerKind::of_code(names.owner_kind)

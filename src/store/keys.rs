@@ -19,6 +19,7 @@ use crate::{
         stage::Stage,
         suspension::SuspensionError,
         token::Mac,
+        wish::Wish,
     },
     store::{
         CorruptKey, Db, NoticeStatus, StoreError, Tx,
@@ -192,6 +193,7 @@ pub(super) async fn create_in(
         last_stage: None,
         is_suspended: false,
         is_held: false,
+        wish: Wish::All,
     };
     let next = next_columns(lifecycle::first_look(&key, policy, now));
     let id = insert_key(tx, new, &key, &life, next, now).await?;

@@ -62,6 +62,8 @@ pub struct NoticeText {
 pub struct Addressee {
     /// The owner's number.
     pub owner_id: i64,
+    /// What the API calls them.
+    pub public_id: String,
     /// The owner's address, as it was entered.
     pub email: String,
     /// The owner's name.
@@ -84,7 +86,7 @@ pub async fn addressees(
     let rows = Sql::new(conn, "look up owners")
         .push(
             "SELECT owners.id, owners.email, owners.name, owners.time_zone, \
-             owners.mail_status_reason FROM ",
+             owners.mail_status_reason, owners.public_id FROM ",
         )
         .batch(&batch)
         .push(" JOIN owners ON owners.id = v.id")
@@ -97,6 +99,7 @@ pub async fn addressees(
             name: row.try_get_by_index(2)?,
             time_zone: row.try_get_by_index(3)?,
             refusal: row.try_get_by_index(4)?,
+            public_id: row.try_get_by_index(5)?,
         })
     };
     let addressees: Result<_, DbErr> = rows.iter().map(addressee).collect();

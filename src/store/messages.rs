@@ -25,6 +25,8 @@ pub struct ClaimedMessage {
     pub id: i64,
     /// Its Message-ID without brackets.
     pub header_id: String,
+    /// Whose tenant's number.
+    pub tenant_id: i64,
     /// About whose keys.
     pub owner_id: i64,
     /// To whom.
@@ -35,6 +37,8 @@ pub struct ClaimedMessage {
     pub created_at: DateTime<Utc>,
     /// How often it has been tried before.
     pub n_attempts: u32,
+    /// How often the relay's answer was lost after it had been sent: it may have been delivered.
+    pub n_lost: u32,
     /// Until when it is held.
     pub lease_until: DateTime<Utc>,
     /// When each of its notices should have been told; empty until they have been looked up.
@@ -90,7 +94,8 @@ pub async fn rescue(conn: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<u
 pub fn claim_statement(conn: &impl ConnectionTrait, now: DateTime<Utc>, limit: usize) -> Sql {
     Sql::new(conn, "claim messages")
         .push(
-            "SELECT id, header_id, owner_id, audience, recipients, created_at, attempts \
+            "SELECT id, header_id, owner_id, audience, recipients, created_at, attempts, tenant_id, \
+             ambiguous - crashes \
              FROM messages WHERE status = 1 AND next_attempt_at <= ",
         )
         .bind(to_ms(now))
@@ -143,11 +148,13 @@ fn to_message(row: &QueryResult, lease_until: DateTime<Utc>) -> Result<ClaimedMe
     Ok(ClaimedMessage {
         id: row.try_get_by_index(0)?,
         header_id: row.try_get_by_index(1)?,
+        tenant_id: row.try_get_by_index(7)?,
         owner_id: row.try_get_by_index(2)?,
         audience: Audience::of_code(row.try_get_by_index(3)?),
         recipients: read_list(&row.try_get_by_index::<String>(4)?),
         created_at: DateTime::from_timestamp_millis(created_at).unwrap_or_default(),
         n_attempts: u32::try_from(attempts).unwrap_or(0),
+        n_lost: u32::try_from(row.try_get_by_index::<i64>(8)?).unwrap_or(0),
         lease_until,
         due: Vec::new(),
     })

@@ -3,10 +3,13 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
-use crate::store::{
-    StoreError,
-    sql::{Batch, Sql, Update},
-    to_ms,
+use crate::{
+    domain::brake::Destruction,
+    store::{
+        StoreError,
+        sql::{Batch, Sql, Update},
+        to_ms,
+    },
 };
 
 /// A notice that waits for a message, locked by the transaction that claimed it.
@@ -42,6 +45,9 @@ pub enum Audience {
     Owner,
     /// The tenant's contacts, because the owner cannot be reached.
     Contacts,
+    /// Whoever runs the installation, about a brake that is on; or where nobody is named who does,
+    /// a tenant's contacts.
+    Operators(Destruction),
 }
 
 impl Audience {
@@ -50,12 +56,19 @@ impl Audience {
         match self {
             Self::Owner => 1,
             Self::Contacts => 2,
+            Self::Operators(Destruction::Expire) => 3,
+            Self::Operators(Destruction::Purge) => 4,
         }
     }
 
     /// The audience of a stored code.
     pub(crate) fn of_code(code: i16) -> Self {
-        if code == 2 { Self::Contacts } else { Self::Owner }
+        match code {
+            2 => Self::Contacts,
+            3 => Self::Operators(Destruction::Expire),
+            4 => Self::Operators(Destruction::Purge),
+            _ => Self::Owner,
+        }
     }
 }
 
@@ -171,6 +184,9 @@ pub async fn form(
         .push(" WHERE true")
         .execute(conn)
         .await?;
+    if messages.iter().all(|message| message.notices.is_empty()) {
+        return Ok(());
+    }
     let carried =
         || messages.iter().flat_map(|message| message.notices.iter().map(move |id| (message, *id)));
     let batch = Batch::new()

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         identity::{OwnerKind, PublicId},
         name::Label,
+        wish::Wish,
     },
     store::{
         Db, StoreError,
@@ -49,6 +50,8 @@ pub struct Owner {
     pub time_zone: String,
     /// The language of their mails.
     pub locale: String,
+    /// Which early reminders they want.
+    pub wish: Wish,
     /// Whether they have a second factor that counts.
     pub is_enrolled: bool,
     /// Why mail does not reach them, if it does not.
@@ -92,6 +95,8 @@ pub struct OwnerChange {
     pub time_zone: Option<String>,
     /// The language of their mails.
     pub locale: Option<String>,
+    /// Which early reminders they want.
+    pub wish: Option<Wish>,
 }
 
 /// Which owners are listed. `None` is all.
@@ -258,6 +263,9 @@ pub async fn change_if(
     if let Some(locale) = &change.locale {
         row.locale = Set(locale.clone());
     }
+    if let Some(wish) = change.wish {
+        row.reminder_wish = Set(wish.code());
+    }
     if row.is_changed() {
         let query = Entity::update_many().set(row).filter(Column::Id.eq(owner.id));
         query.exec(&*tx).await.map_err(StoreError::during("change an owner"))?;
@@ -268,6 +276,7 @@ pub async fn change_if(
             "kind": change.kind.map(OwnerKind::as_str),
             "time_zone": change.time_zone,
             "locale": change.locale,
+            "reminders": change.wish.map(|wish| wish.to_string()),
         });
         let ids = (owner.tenant_id, owner.id);
         record(&*tx, actor, "owner.changed", ids, detail.to_string(), now).await?;

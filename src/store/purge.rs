@@ -190,6 +190,7 @@ fn to_ended(row: &QueryResult, id: KeyId) -> Result<EndedKey, String> {
         last_stage: None,
         is_suspended: false,
         is_held: row.try_get_by_index::<i32>(13).map_err(unreadable)? != 0,
+        wish: None,
     })?;
     // A key of which nobody has written why it ended goes only after somebody was told.
     let is_revoked = row.try_get_by_index::<Option<i16>>(12).map_err(unreadable)?

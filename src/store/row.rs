@@ -8,6 +8,7 @@ use crate::{
         identity::KeyKind,
         key::{Key, KeyId, KeyState},
         stage::Stage,
+        wish::Wish,
     },
     store::{
         codes::{Coded, StateCode},
@@ -35,6 +36,8 @@ pub(crate) struct KeyColumns {
     pub(crate) is_suspended: bool,
     /// Whether `hold` has a text.
     pub(crate) is_held: bool,
+    /// The owner's `reminder_wish`, where a decision depends on it.
+    pub(crate) wish: Option<i16>,
 }
 
 impl From<&api_keys::Model> for KeyColumns {
@@ -50,6 +53,7 @@ impl From<&api_keys::Model> for KeyColumns {
             last_stage: row.last_stage,
             is_suspended: row.suspended_at.is_some(),
             is_held: row.hold.is_some(),
+            wish: None,
         }
     }
 }
@@ -85,6 +89,7 @@ pub(crate) fn key_of(columns: KeyColumns) -> Result<Key, String> {
         last_stage: columns.last_stage.map(stage).transpose()?,
         is_suspended: columns.is_suspended,
         is_held: columns.is_held,
+        wish: Wish::of_code(columns.wish),
     })
 }
 
@@ -147,6 +152,7 @@ mod tests {
         last_stage: Some(30),
         is_suspended: false,
         is_held: false,
+        wish: None,
     };
 
     #[test]

@@ -141,5 +141,6 @@ fn columns(row: &QueryResult) -> Result<KeyColumns, DbErr> {
         is_suspended: row.try_get_by_index::<Option<i64>>(11)?.is_some(),
         // A hold keeps a key from its purge, and is nothing to whoever presents a secret.
         is_held: false,
+        wish: None,
     })
 }

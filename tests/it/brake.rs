@@ -1,6 +1,6 @@
 //! The brake: what is too much at once is not done, until somebody has released exactly that.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use lapsed::{
@@ -8,12 +8,21 @@ use lapsed::{
         brake::{Destruction, Limits},
         digest::Digest,
     },
+    jobs::{
+        self, Deps,
+        deliver::Mailer,
+        runner::{Cause, Runner},
+    },
+    mail::transport::Transport,
+    shutdown::Shutdown,
     store::brake::{self, BrakeOn},
 };
 
+use mail_parser::MessageParser;
+
 use crate::{
     on_each_engine,
-    support::app::{TestApp, days},
+    support::app::{TestApp, days, mailer},
 };
 
 const PUT_OFF: TimeDelta = TimeDelta::minutes(5);
@@ -132,6 +141,89 @@ on_each_engine! {
         app.sweep().await;
         assert_eq!(n_expired(&app).await, 521);
     }
+}
+
+/// The text of the last mail.
+fn last_text(app: &TestApp) -> String {
+    let mails = app.outbox.sent();
+    let parsed = MessageParser::default().parse(&mails.last().unwrap().bytes).unwrap();
+    assert!(parsed.body_html(0).unwrap().contains("lapsed brake release"));
+    parsed.body_text(0).unwrap().into_owned()
+}
+
+on_each_engine! {
+    async fn operators_are_told_once_that_the_brake_is_on(app: TestApp) {
+        let app = braked(app).with(|deps| {
+            let contacts = vec!["root@acme.example".to_owned()];
+            let transport = Transport::Memory(Default::default());
+            deps.mailer = Arc::new(Mailer { contacts, ..mailer(transport) });
+        });
+        let Transport::Memory(outbox) = app.deps.mailer.transport.clone() else { unreachable!() };
+        let app = TestApp { outbox, ..app };
+        fleet(&app, 501).await;
+        let second = another(&app).await;
+        // Two daemons find the same at the same moment, and go on finding it.
+        let job = jobs::find("sweep").unwrap();
+        let (one, other) = tokio::join!(
+            app.runner.run(job, Cause::Schedule),
+            second.run(job, Cause::Schedule)
+        );
+        one.unwrap();
+        other.unwrap();
+        app.clock.advance(PUT_OFF);
+        let app = app.with(|_| ());
+        app.sweep().await;
+        assert_eq!(app.count("messages WHERE audience = 3").await, 1);
+        // What it says is the plan of the moment it leaves.
+        app.execute("UPDATE api_keys SET version = version + 1 WHERE id = 77").await;
+        app.clock.advance(PUT_OFF);
+        app.sweep().await;
+        app.job("deliver").await;
+        assert_eq!(app.subjects(), ["root@acme.example: The brake is on: 501 API keys would expire at once"]);
+        let on = expire_on(&app).await.unwrap();
+        let line = format!("    lapsed brake release {}", on.hash);
+        assert!(last_text(&app).lines().any(|text| text == line), "{}", last_text(&app));
+        assert!(release(&app, &on).await);
+        assert_eq!(app.sweep().await.n_changed, 501);
+        app.job("deliver").await;
+        assert_eq!(app.count("messages WHERE audience >= 3").await, 1, "and not that it went off");
+    }
+}
+
+on_each_engine! {
+    async fn each_tenants_contacts_are_told_of_their_own_where_no_operator_is_named(app: TestApp) {
+        let app = braked(app);
+        app.people().await;
+        app.execute("INSERT INTO tenants (id, slug, name, contacts, created_at) VALUES \
+            (2, 'small', 'Small', '[\"it@small.example\", \"none\"]', 0), (3, 'mute', 'Mute', '[]', 0)").await;
+        ended(&app, 1..=106).await;
+        app.execute("UPDATE api_keys SET tenant_id = 2 WHERE id > 100").await;
+        app.execute("UPDATE api_keys SET tenant_id = 3 WHERE id > 103").await;
+        app.job("purge").await;
+        app.job("deliver").await;
+        let mut subjects = app.subjects();
+        subjects.sort();
+        assert_eq!(subjects, [
+            "it@small.example: The brake is on: 3 API keys of Small would be purged at once",
+            "ops@acme.example: The brake is on: 100 API keys of Acme would be purged at once",
+        ]);
+        let text = last_text(&app);
+        assert!(text.contains("Ask whoever runs lapsed"), "{text}");
+        assert!(!text.contains("half an hour") && !text.contains("would lose"), "figures of others: {text}");
+        // A mail that comes too late is none.
+        app.execute("UPDATE messages SET status = 1, next_attempt_at = 0, lease_until = NULL").await;
+        app.execute("DELETE FROM flags WHERE name = 'brake.purge'").await;
+        app.job("deliver").await;
+        assert_eq!(app.subjects().len(), 2);
+        assert_eq!(app.count("messages WHERE status = 5").await, 2);
+    }
+}
+
+/// A second daemon on the same database.
+async fn another(app: &TestApp) -> Runner {
+    let db = app.test_db.connect(Arc::new(app.clock.clone())).await;
+    let deps = Deps { db, swept: Arc::default(), ..app.deps.clone() };
+    Runner::new(deps, Duration::from_secs(60), Shutdown::new())
 }
 
 on_each_engine! {

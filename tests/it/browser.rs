@@ -7,8 +7,8 @@ use std::{net::SocketAddr, sync::Arc};
 use chrono::TimeDelta;
 use data_encoding::BASE32_NOPAD;
 use lapsed::{
-    domain::{identity::Role, link::LinkKey, otp::Seed},
-    http::{self, House, admin, pages::Pages, v1, v1::Api},
+    domain::{link::LinkKey, otp::Seed},
+    http::{self, House, pages::Pages, v1, v1::Api},
     jobs::deliver::Links,
     mail::transport::Transport,
     shutdown::Shutdown,
@@ -19,17 +19,18 @@ use tokio::net::TcpListener;
 
 use self::driver::{Browser, ENTER, SPACE, TAB};
 use crate::{
-    api::Face,
     support::{
         app::{self, TestApp, days},
-        daemon::until,
         secrets::Secrets,
         smtp::{Plan, SmtpServer, sending::settings},
     },
     watch::send,
 };
 
+mod admin;
 mod driver;
+mod owner;
+mod pictures;
 
 /// All that a daemon serves, on a port of its own, and the relay that takes its mails.
 struct Site<'a> {
@@ -57,20 +58,25 @@ impl<'a> Site<'a> {
         let address = listener.local_addr().unwrap();
         let router = http::pages::router(pages)
             .merge(v1::router(api.clone()))
-            .merge(admin::router(api.clone()));
+            .merge(http::admin::router(api.clone()));
         shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
         let url = format!("http://{address}");
         Self { secrets, api, relay, url, address, shutdown }
     }
 
-    /// The link in the newest mail that the relay has taken.
+    /// The link in the newest mail that the relay has taken, after what is due was done.
     async fn link(&self) -> String {
         self.secrets.app.sweep().await;
         self.secrets.app.job("deliver").await;
+        self.newest("/k/").await
+    }
+
+    /// The address in the newest mail whose path begins so.
+    async fn newest(&self, path: &str) -> String {
         let mail = self.relay.seen().mails.pop().expect("a mail has come");
         let parsed = MessageParser::default().parse(&mail.bytes).unwrap();
         let text = parsed.body_text(0).unwrap();
-        let start = text.find(&format!("{}/k/", self.url)).expect("the mail has a link");
+        let start = text.find(&format!("{}{path}", self.url)).expect("the mail has a link");
         text[start..].split_whitespace().next().unwrap().to_owned()
     }
 
@@ -215,58 +221,6 @@ async fn a_link_that_is_good_for_nothing_is_accessible_too() {
         browser.go(&format!("{}/k/{}", site.url, "0".repeat(64))).await;
         browser.shows("This link does not work any more").await;
         browser.is_accessible().await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn an_administrator_signs_in_over_plain_http_on_this_machine_and_every_page_is_for_everybody()
-{
-    at_site(|site| async move {
-        let app = site.secrets.app;
-        let face = Face::with(app, Arc::clone(&site.secrets.keyring)).await;
-        let key = site.secrets.create().await;
-        for id in 101..=160 {
-            app.key(id, days(id - 99)).await;
-        }
-        app.sweep().await;
-        app.job("deliver").await;
-        let (_, token) = face.token(Role::Admin, None).await;
-        let browser = Browser::open().await;
-        browser.go(&format!("{}/admin", site.url)).await;
-        browser.is_at("/admin/sign-in").await;
-        browser.is_accessible().await;
-        browser.fill("#token", &token).await;
-        browser.press(&[ENTER]).await;
-        // A browser keeps the cookie, for all its prefix says of TLS: this machine is trusted.
-        browser.is_at("/admin").await;
-        let owner = face.ada().await;
-        for path in [
-            "/admin",
-            "/admin/keys",
-            "/admin/keys?q=nothing",
-            &format!("/admin/keys/{}", key.id),
-            "/admin/owners",
-            &format!("/admin/owners/{owner}?end="),
-            "/admin/policies",
-            "/admin/policies/acme?field=max_ttl_days&value=20&notice=10&spread=5",
-            "/admin/notices",
-            "/admin/notices/1",
-            "/admin/audit",
-            "/admin/nothing",
-        ] {
-            browser.go(&format!("{}{path}", site.url)).await;
-            browser.is_accessible().await;
-        }
-        browser.go(&format!("{}/admin/keys/{}", site.url, key.id)).await;
-        browser.fill("#name", "deploy").await;
-        browser.click("button.bad").await;
-        let is_dead = async || (!site.takes(key.expose()).await).then_some(());
-        until("the key is dead", is_dead).await;
-        browser.shows("revoked").await;
-        browser.click(".who button").await;
-        browser.is_at("/admin/sign-in").await;
-        assert_eq!(browser.complaints().await, [""; 0]);
     })
     .await;
 }

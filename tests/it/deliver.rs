@@ -1,9 +1,24 @@
 //! How mails leave, and what becomes of those that do not.
 
 use chrono::TimeDelta;
-use lapsed::mail::outcome::{Class, Outcome, SmtpStage};
+use lapsed::{
+    jobs::{
+        self,
+        runner::{Cause, Runner},
+    },
+    mail::{
+        memory::MemoryOutbox,
+        outcome::{Class, Outcome, SmtpStage},
+        transport::Transport,
+    },
+    shutdown::Shutdown,
+    store::{channel, retry},
+};
 
-use crate::{on_each_engine, support::app::days};
+use crate::{
+    on_each_engine,
+    support::app::{days, deps},
+};
 
 /// A refusal of this class.
 fn refused(class: Class) -> Outcome {
@@ -117,7 +132,7 @@ on_each_engine! {
         let tried: Vec<i64> = app.column("SELECT attempts FROM messages").await;
         assert_eq!(tried.iter().sum::<i64>(), 0);
         assert_eq!(app.count("messages WHERE status = 1").await, 39);
-        app.outbox.decide_with(|_| lapsed::mail::memory::MemoryOutbox::accepted());
+        app.outbox.decide_with(|_| MemoryOutbox::accepted());
         app.clock.advance(TimeDelta::minutes(1));
         app.job("deliver").await;
         app.job("deliver").await;
@@ -157,5 +172,97 @@ on_each_engine! {
             app.job("deliver").await;
         }
         assert_eq!(app.column::<i16>("SELECT status FROM messages").await, [6]);
+    }
+}
+
+on_each_engine! {
+    async fn a_pause_of_the_channel_holds_for_all_and_over_a_restart(app: TestApp) {
+        app.people().await;
+        app.key(1, days(7)).await;
+        app.sweep().await;
+        app.outbox.decide_with(|_| Outcome::NotSent {
+            stage: SmtpStage::Auth,
+            why: "535 5.7.8 wrong password".to_owned(),
+        });
+        for minutes in [1, 2, 5, 15, 30, 30] {
+            app.job("deliver").await;
+            let down = channel::get(app.db.conn()).await.unwrap().unwrap();
+            assert_eq!((down.rests_until - app.now()).num_minutes(), minutes);
+            assert_eq!(down.why, "AUTH: 535 5.7.8 wrong password");
+            // Another daemon, or this one after a restart, knows nothing of its own.
+            let transport = Transport::Memory(app.outbox.clone());
+            let deps = deps(app.db.clone(), app.clock.clone(), transport);
+            let other = Runner::new(deps.clone(), std::time::Duration::from_secs(60), Shutdown::new());
+            let n_tried = app.outbox.attempts().len();
+            other.run(jobs::find("deliver").unwrap(), Cause::Manual).await.unwrap();
+            assert_eq!(app.outbox.attempts().len(), n_tried, "it rests as well");
+            assert_eq!(deps.mailer.breaker.rests_until(app.now()), Some(down.rests_until));
+            app.clock.advance(TimeDelta::minutes(minutes));
+        }
+        app.job("deliver").await;
+        channel::end_pause(app.db.conn(), "test", app.now()).await.unwrap();
+        app.outbox.decide_with(|_| MemoryOutbox::accepted());
+        app.job("deliver").await;
+        assert_eq!(app.notices(1).await[1], "expiring-7d told");
+        assert_eq!(channel::get(app.db.conn()).await.unwrap(), None);
+    }
+}
+
+on_each_engine! {
+    async fn one_policy_for_all_recipients_is_the_channels(app: TestApp) {
+        app.people().await;
+        for owner in 2..=13 {
+            app.owner(owner, &format!("o{owner}@acme.example")).await;
+            app.key_of(owner, owner, days(7)).await;
+        }
+        app.sweep().await;
+        app.outbox.decide_with(|_| refused(Class::Policy));
+        for n_failures in 1..=3 {
+            app.job("deliver").await;
+            let down = channel::get(app.db.conn()).await.unwrap().unwrap();
+            assert_eq!((down.n_failures, down.by_policy), (n_failures, true));
+            app.clock.advance(TimeDelta::minutes(30));
+        }
+        let tried: Vec<i64> = app.column("SELECT attempts FROM messages").await;
+        assert_eq!(tried, [0; 12], "nobody's attempt is burnt");
+        assert_eq!(app.count("owners WHERE mail_status <> 1").await, 0, "and nobody's address");
+        // It was the relay's doing after all, but for two recipients.
+        app.outbox.decide_with(|mail| match mail.to[0].as_str() {
+            "o2@acme.example" | "o3@acme.example" => refused(Class::Policy),
+            _ => MemoryOutbox::accepted(),
+        });
+        for _ in 0..6 {
+            app.job("deliver").await;
+            app.clock.advance(TimeDelta::minutes(12));
+        }
+        assert_eq!(channel::get(app.db.conn()).await.unwrap(), None);
+        assert_eq!(app.count("notices WHERE status = 3").await, 10);
+        assert_eq!(app.count("notices WHERE status = 6").await, 2, "their contacts were told");
+        let refused: Vec<i64> = app.column("SELECT id FROM owners WHERE mail_status = 2 ORDER BY id").await;
+        assert_eq!(refused, [2, 3]);
+    }
+}
+
+on_each_engine! {
+    async fn a_mail_whose_answer_is_lost_is_sent_once_more_and_no_third_time(app: TestApp) {
+        app.people().await;
+        app.key(1, days(7)).await;
+        app.sweep().await;
+        app.outbox.decide_with(|_| Outcome::Unknown { why: "the connection broke".to_owned() });
+        for _ in 0..4 {
+            app.job("deliver").await;
+            app.clock.advance(TimeDelta::minutes(30));
+        }
+        assert_eq!(app.outbox.attempts().len(), 2);
+        let row = &app.rows("SELECT status, ambiguous, last_reply FROM messages").await[0];
+        let (status, ambiguous): (i16, i64) = (row.try_get_by_index(0).unwrap(), row.try_get_by_index(1).unwrap());
+        assert_eq!((status, ambiguous), (6, 2), "put aside");
+        let reply: String = row.try_get_by_index(2).unwrap();
+        assert_eq!(reply, "may have been delivered: the connection broke, as it may have been before");
+        assert_eq!(app.notices(1).await[1], "expiring-7d queued", "nobody is said to have been told");
+        app.outbox.decide_with(|_| MemoryOutbox::accepted());
+        retry::retry(&app.db, "operator", retry::Which::All).await.unwrap();
+        app.job("deliver").await;
+        assert_eq!(app.notices(1).await[1], "expiring-7d told");
     }
 }

@@ -9,9 +9,9 @@ use std::{
 use chrono::TimeDelta;
 use lapsed::{
     heartbeat::Heartbeat,
-    http::{self, Vitals, pages::Pages, v1::Api},
+    http::{self, Paces, Proxies, Vitals, pages::Pages, v1::Api},
     shutdown::Shutdown,
-    store::{Engine, flags, leases},
+    store::{Engine, channel, flags, leases},
 };
 use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
@@ -35,7 +35,9 @@ impl Face {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (pages, api) = (Pages::new(shutdown.clone()), Api::new(shutdown.clone()));
-        let router = http::whole(vitals.clone(), pages, api);
+        // The proxy is this machine.
+        let paces = Paces::new(Proxies::new(&["127.0.0.1".parse().unwrap()]));
+        let router = http::whole(vitals.clone(), pages, api, paces);
         shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
         Self { address, vitals, shutdown }
     }
@@ -79,8 +81,11 @@ on_each_engine! {
     async fn a_daemon_with_a_database_is_ready(app: TestApp) {
         let face = Face::of(&app).await;
         assert_eq!(face.status().await, (200, "ready".to_owned()));
-        let until = app.deps.mailer.breaker.failed(app.now(), "for the test");
-        assert!(app.now() < until);
+        let tx = app.db.begin().await.unwrap();
+        let down = channel::failed(&tx, "test", ("for the test", false), app.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(down.is_resting(app.now()));
+        app.job("deliver").await;
         assert_eq!(face.status().await, (200, "degraded".to_owned()), "it still serves");
         face.stop().await;
     }
@@ -344,5 +349,30 @@ async fn a_scraper_gets_the_format_it_asks_for() {
     let plain = face.get("/metrics").await;
     assert!(plain.header("content-type").unwrap().starts_with("text/plain"));
     assert!(!plain.body.contains("# EOF"));
+    face.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_of_a_proxy_that_floods_the_pages_keeps_nobody_out() {
+    let face = Face::start().await;
+    let path = format!("/k/{}", "0".repeat(64));
+    let ask = async |from: &str, path: &str| {
+        send(face.address, "GET", path, &format!("x-forwarded-for: {from}\r\n")).await
+    };
+    let mut refused = BTreeMap::new();
+    // More are served as this goes on, 5 in each second of it.
+    for n in 0..300 {
+        let path = if n % 2 == 0 { path.as_str() } else { "/admin" };
+        // What a client claims of itself stands left of what the proxy says.
+        let answer = ask(&format!("192.0.2.{}, 198.51.100.7", n % 200), path).await;
+        if answer.status == 429 {
+            assert!(answer.body.contains("Too many requests"), "{}", answer.body);
+            assert!(answer.head.contains("default-src 'none'"), "{}", answer.head);
+            *refused.entry(path).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(refused.len(), 2, "it is one measure for all pages: {refused:?}");
+    assert_eq!(ask("198.51.100.8", &path).await.status, 503, "another client");
+    assert_eq!(ask("198.51.100.7", "/livez").await.status, 200, "what is no page");
     face.stop().await;
 }

@@ -347,6 +347,9 @@ fn simulate(seed: u64) {
         for step in 0..STEPS {
             world.step().await;
             world.check(&format!("step {step}")).await;
+            if step % 30 == 29 {
+                world.check_invariants(&format!("step {step}")).await;
+            }
         }
         world.quiet().await;
         world.check("the end").await;

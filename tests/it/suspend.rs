@@ -99,3 +99,38 @@ on_each_engine! {
         site.close().await;
     }
 }
+
+on_each_engine! {
+    async fn of_several_rotated_keys_each_is_disowned_on_its_own_page(app: TestApp) {
+        let app = app.with(|deps| enable(deps, "https://keys.example"));
+        let secrets = Secrets::new(&app).await;
+        let (one, other) = (secrets.create().await, secrets.create().await);
+        app.job("deliver").await;
+        app.clock.advance(TimeDelta::seconds(1));
+        secrets.rotate(&one).await.unwrap();
+        let others = secrets.rotate(&other).await.unwrap().token.unwrap();
+        app.clock.advance(TimeDelta::seconds(1));
+        app.job("deliver").await;
+        let mail = app.outbox.sent().pop().unwrap();
+        let parsed = mail_parser::MessageParser::default().parse(&mail.bytes).unwrap();
+        let text = parsed.body_text(0).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("say so on the page of that key"), "{text}");
+        let link = sent(&app).pop().unwrap();
+        let site = Site::open(&secrets).await;
+        let list = site.get(&format!("/k/{}", link.expose())).await;
+        let path = format!("/k/{}/{}", link.expose(), one.id);
+        assert!(list.body.contains(&format!("href=\"{path}\"")), "{}", list.body);
+        let page = site.get(&path).await;
+        assert!(page.body.contains(&format!("action=\"{path}/suspend\"")), "{}", page.body);
+        // A newer mail about one of them leaves the list with its one deed.
+        let (stolen, newer) = rotate(&secrets, &one).await;
+        let list = site.get(&format!("/k/{}", link.expose())).await;
+        assert!(list.body.contains(&format!("href=\"{path}\"")), "{}", list.body);
+        assert_eq!(site.post(&format!("{path}/suspend"), "").await.status, 200);
+        assert_eq!(secrets.verify(&stolen).await.finding.as_str(), "suspended");
+        assert_eq!(secrets.verify(others.expose()).await.finding.as_str(), "valid");
+        let page = site.get(&format!("/k/{}/{}", newer.expose(), one.id)).await;
+        assert!(!page.body.contains("/suspend\""), "it is suspended already: {}", page.body);
+        site.close().await;
+    }
+}

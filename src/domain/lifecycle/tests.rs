@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{identity::KeyKind, policy::PolicyFields};
+use crate::domain::{identity::KeyKind, policy::PolicyFields, wish::Wish};
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
 
@@ -29,6 +29,7 @@ fn expiring(ahead: TimeDelta, told: Option<u16>) -> Key {
         last_stage: told.map(|days| Stage::Expiring { days }),
         is_suspended: false,
         is_held: false,
+        wish: Wish::All,
     }
 }
 
@@ -49,6 +50,7 @@ fn line_under(key: &Key, policy: &Policy) -> String {
     let mut line = match step {
         Step::Keep => "keep".to_owned(),
         Step::Notify { stage } => format!("tell {stage}"),
+        Step::Mute { stage } => format!("mute {stage}"),
         Step::Review { .. } => "ask for a review".to_owned(),
         Step::Expire { window_ends_at } => format!("expire, window {}", window_ends_at - noon()),
         Step::End { purge_at } => format!("end, undo {}", purge_at - noon()),
@@ -275,10 +277,11 @@ prop_compose! {
         access_ends_at in prop::option::of(near(120)),
         review_at in prop::option::of(near(120)),
         is_held in any::<bool>(),
+        wish in prop::sample::select(vec![Wish::All, Wish::Last, Wish::Within { days: 7 }]),
     ) -> Key {
         let mut key = Key {
             kind: KeyKind::Application, state, issued_at: noon(), access_ends_at, review_at,
-            last_stage: told.and_then(Stage::from_code), is_suspended: false, is_held,
+            last_stage: told.and_then(Stage::from_code), is_suspended: false, is_held, wish,
         };
         key.issued_at = key.expires_at().unwrap_or(noon()) - TimeDelta::milliseconds(life_ms);
         key
@@ -289,7 +292,7 @@ prop_compose! {
 fn after(key: &Key, decision: &Decision) -> Key {
     let mut key = Key { last_stage: decision.last_stage(key), ..*key };
     match decision.step {
-        Step::Keep | Step::Notify { .. } => {}
+        Step::Keep | Step::Notify { .. } | Step::Mute { .. } => {}
         Step::Review { next_review_at } => key.review_at = next_review_at,
         Step::Expire { window_ends_at } => {
             let expires_at = key.expires_at().unwrap();

@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::{
     identity::KeyKind,
     policy::{Policies, PolicyFields},
+    wish::Wish,
 };
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
@@ -26,6 +27,7 @@ fn key(state: KeyState) -> Key {
         last_stage: None,
         is_suspended: false,
         is_held: false,
+        wish: Wish::All,
     }
 }
 

@@ -31,8 +31,18 @@ use crate::{
 };
 
 /// Where a notice can stand.
-const STATUSES: [&str; 9] =
-    ["", "pending", "queued", "told", "superseded", "void", "escalated", "failed", "baseline"];
+const STATUSES: [&str; 10] = [
+    "",
+    "pending",
+    "queued",
+    "told",
+    "superseded",
+    "muted",
+    "void",
+    "escalated",
+    "failed",
+    "baseline",
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

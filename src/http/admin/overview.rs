@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use crate::{
     domain::brake::Destruction,
     http::{
-        admin::{Admin, chart, failure::Failure, shell, visit::Visit},
+        admin::{Admin, chart, failure::Failure, guards, shell, visit::Visit},
         problem::Problem,
     },
     jobs::JOBS,
@@ -92,30 +92,33 @@ async fn of_installation(
 ) -> Result<Vec<Alert>, Problem> {
     let db = admin.api.db()?;
     let mut alerts = Vec::new();
-    let mut tell = |text| alerts.push(Alert { text, to: None });
+    let mut tell = |text, to| alerts.push(Alert { text, to });
+    let guards = Some(guards::PATH);
     for (what, id) in [
         (Destruction::Expire, "admin-alert-brake-expire"),
         (Destruction::Purge, "admin-alert-brake-purge"),
     ] {
         if let Some(on) = brake::get(db, what).await? {
-            tell(format!("{} {}", shell::count(visit, id, on.n), on.hash));
+            tell(shell::count(visit, id, on.n), guards);
         }
     }
     if let Some(doubt) = admin.api.house()?.runner.deps().timekeeper.doubt() {
-        tell(format!("{} {doubt}", visit.say("admin-alert-clock")));
+        tell(format!("{} {doubt}", visit.say("admin-alert-clock")), guards);
     }
     for (flag, id) in [(PAUSE_ALL, "admin-alert-paused"), (PAUSE_PURGE, "admin-alert-purge-paused")]
     {
         if let Some(flag) = flags::get(db, flag).await? {
-            tell(format!("{} {}", visit.say(id), flag.value));
+            tell(format!("{} {}", visit.say(id), flag.value), guards);
         }
     }
     let backlog = gauges::backlog(db).await?;
     if backlog.sweep.oldest.is_some_and(|oldest| LATE < oldest) {
-        tell(shell::count(visit, "admin-alert-late", backlog.sweep.n));
+        tell(shell::count(visit, "admin-alert-late", backlog.sweep.n), None);
     }
     if let Some(until) = admin.api.house()?.runner.deps().mailer.breaker.rests_until(now) {
-        tell(format!("{} {}", visit.say("admin-alert-mail"), until.format("%H:%M UTC")));
+        let until = until.format("%H:%M UTC");
+        let waiting = Some("/admin/notices?status=queued");
+        tell(format!("{} {until}", visit.say("admin-alert-mail")), waiting);
     }
     Ok(alerts)
 }

@@ -9,6 +9,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use crate::{
+    domain::wish::Wish,
     http::{
         admin::{
             Admin,
@@ -151,6 +152,7 @@ pub(super) async fn show(
             dt { (visit.say("admin-kind")) } dd { (visit.say(&format!("admin-owner-{}", owner.kind))) }
             dt { (visit.say("admin-tenant")) } dd { (owner.tenant) }
             dt { (visit.say("admin-access-ends")) } dd { (shell::maybe_at(&visit, owner.access_ends_at, "admin-no-end")) }
+            dt { (visit.say("admin-reminders")) } dd { (reminders(&visit, owner.wish)) }
         } }
         section {
             h2 { (visit.say("admin-keys")) }
@@ -168,6 +170,15 @@ pub(super) async fn show(
         }
     };
     Ok(shell::of(&visit, &owner.name, "/admin/owners", &body))
+}
+
+/// Which early reminders an owner wants.
+fn reminders(visit: &Visit, wish: Wish) -> String {
+    match wish {
+        Wish::All => visit.say("admin-reminders-all"),
+        Wish::Within { days } => shell::count(visit, "admin-reminders-within", days.into()),
+        Wish::Last => visit.say("admin-reminders-last"),
+    }
 }
 
 fn ask_when(visit: &Visit, owner: &Owner) -> Markup {

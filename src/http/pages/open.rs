@@ -13,7 +13,7 @@ use chrono_tz::Tz;
 use maud::html;
 
 use crate::{
-    domain::{link::LinkToken, stage::Stage},
+    domain::{key::KeyId, link::LinkToken, stage::Stage},
     http::pages::{
         House, Pages,
         failure::{self, Failure},
@@ -181,19 +181,27 @@ pub(super) async fn link(
     let shown = async {
         let house = pages.house()?;
         let parsed = LinkToken::parse(&token).map_err(|_| Failure::Gone)?;
-        let (_, keys) = keys(house, &parsed, false).await?;
-        if let [only] = keys.as_slice() {
+        let (_, keys) = keys(house, &parsed, true).await?;
+        // A newer mail has gone out: there is nothing left to do here but to say "not me".
+        let is_alarm_only = |key: &LinkedKey| key.is_replaced && !key.is_used;
+        if let [only] = keys.as_slice()
+            && !is_alarm_only(only)
+        {
             let opened = open(house, &token, &only.public_id, false).await?;
             let visit = Visit { pages: pages.clone(), language, opened };
             return show::key(&visit, None).await;
         }
         let rows = key_list::by_ids(house.db.conn(), keys.iter().map(|key| key.id)).await?;
+        let deed = |id: i64| {
+            let is_one = |key: &&LinkedKey| key.id == KeyId(id) && is_alarm_only(key);
+            keys.iter().find(is_one).map_or("", |_| "/suspend")
+        };
         let body = html! {
             section {
                 p { (language.say("list-intro")) }
                 ul { @for row in &rows {
                     li {
-                        a href={ "/k/" (parsed.expose()) "/" (row.public_id) } { bdi { (row.name) } }
+                        a href={ "/k/" (parsed.expose()) "/" (row.public_id) (deed(row.id)) } { bdi { (row.name) } }
                         " – " bdi { (row.tenant.1) " / " (row.environment.1) }
                     }
                 } }

@@ -10,7 +10,7 @@ use crate::{
         pages::{
             failure::Failure,
             open::{Opened, Visit},
-            shell,
+            shell, suspend, wish,
             words::Language,
         },
     },
@@ -39,6 +39,7 @@ pub(super) async fn key(visit: &Visit, failure: Option<&Failure>) -> Result<Resp
             section.error role="alert" { p { (failure.sentence(language)) } }
         }
         (facts(language, opened))
+        (suspend::section(visit))
         @if opened.linked.is_used {
             section {
                 h2 { (say("used-title")) }
@@ -51,6 +52,7 @@ pub(super) async fn key(visit: &Visit, failure: Option<&Failure>) -> Result<Resp
         } @else if state == "active" || state == "expired" {
             (rotate(language, opened, state == "active"))
             @if opened.view.expires_at.is_some() { (unneeded(language, opened)) }
+            @if opened.view.expires_at.is_some() && state == "active" { (reminders(visit)) }
         }
         @if state != "revoked" { (stop(language, opened)) }
     };
@@ -140,6 +142,16 @@ fn unneeded(language: Language, opened: &Opened) -> Markup {
             form method="post" action={ (opened.path()) "/lapse" } {
                 button.plain { (say("lapse")) }
             }
+        }
+    }
+}
+
+fn reminders(visit: &Visit) -> Markup {
+    html! {
+        section {
+            h2 { (visit.language.say("reminders-title")) }
+            p { (visit.language.say("reminders-note")) }
+            (wish::pointer(visit.language, &visit.pages, &visit.opened.owner))
         }
     }
 }

@@ -4,13 +4,16 @@
 //! it, since the owner's mailbox may be in the hands of whoever rotated the key.
 
 use axum::{http::StatusCode, response::Response};
-use maud::html;
+use maud::{Markup, html};
 
 use crate::{
-    domain::suspension::{SuspensionError, may_suspend},
+    domain::{
+        stage::Stage,
+        suspension::{SuspensionError, may_suspend},
+    },
     http::pages::{
         failure::Failure,
-        open::{Alarmed, Visit},
+        open::{Alarmed, Opened, Visit},
         shell,
     },
     store::{keys::KeyError, suspension},
@@ -42,25 +45,47 @@ pub(super) async fn suspend(Alarmed(visit): Alarmed) -> Response {
     visit.answer(done).await
 }
 
+/// Whether the owner may say so of the key by this link.
+fn allowed(opened: &Opened) -> Result<(), SuspensionError> {
+    match &opened.view.key {
+        Ok(key) => may_suspend(key, opened.view.unsuspended_at, opened.link.created_at),
+        // Such a key is nobody's to change.
+        Err(_) => Err(SuspensionError::Not),
+    }
+}
+
+/// What it does, and the button.
+fn offer(visit: &Visit) -> Markup {
+    let (opened, say) = (&visit.opened, |id: &str| visit.language.say(id));
+    html! {
+        p { (say("suspend-note")) }
+        @if opened.linked.is_used { p { (say("suspend-since")) } }
+        form method="post" action={ (opened.path()) "/suspend" } {
+            button.bad { (say("suspend")) }
+        }
+    }
+}
+
+fn title(visit: &Visit) -> String {
+    visit.language.say_with("suspend-title", "name", &visit.opened.view.name)
+}
+
+/// The same on the key's own page, where a mail told of a rotation.
+pub(super) fn section(visit: &Visit) -> Markup {
+    let opened = &visit.opened;
+    let is_offered = opened.linked.stage == Stage::Rotated && allowed(opened).is_ok();
+    html! {
+        @if is_offered { section { h2 { (title(visit)) } (offer(visit)) } }
+    }
+}
+
 fn page(visit: &Visit, status: StatusCode) -> Response {
     let (language, opened) = (visit.language, &visit.opened);
     let say = |id: &str| language.say(id);
-    let lifted_at = opened.view.unsuspended_at;
-    let allowed = match &opened.view.key {
-        Ok(key) => may_suspend(key, lifted_at, opened.link.created_at),
-        // Such a key is nobody's to change.
-        Err(_) => Err(SuspensionError::Not),
-    };
     let body = html! {
         section {
-            @match allowed {
-                Ok(()) => {
-                    p { (say("suspend-note")) }
-                    @if opened.linked.is_used { p { (say("suspend-since")) } }
-                    form method="post" action={ (opened.path()) "/suspend" } {
-                        button.bad { (say("suspend")) }
-                    }
-                }
+            @match allowed(opened) {
+                Ok(()) => (offer(visit)),
                 Err(SuspensionError::Revoked) => p { (say("what-revoked")) },
                 Err(SuspensionError::Already) => p { (say("what-suspended")) },
                 Err(SuspensionError::LiftedSince { .. }) => p { (say("suspend-late")) },
@@ -69,12 +94,7 @@ fn page(visit: &Visit, status: StatusCode) -> Response {
             dl { dt { (say("id")) } dd { code { (opened.view.public_id) } } }
         }
     };
-    shell::page(
-        language,
-        status,
-        &language.say_with("suspend-title", "name", &opened.view.name),
-        &body,
-    )
+    shell::page(language, status, &title(visit), &body)
 }
 
 fn suspended(visit: &Visit) -> Response {

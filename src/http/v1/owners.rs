@@ -149,6 +149,8 @@ pub(super) struct OwnerChange {
     kind: Option<String>,
     time_zone: Option<String>,
     locale: Option<String>,
+    /// Which early reminders they want: `all`, `last` for none, or such as `14d`.
+    reminders: Option<String>,
 }
 
 /// Change an owner
@@ -172,6 +174,7 @@ pub(super) async fn amend(
         kind: parse_maybe("kind", change.kind.as_deref())?,
         time_zone: change.time_zone.as_deref().map(time_zone).transpose()?,
         locale: change.locale.as_deref().map(locale).transpose()?,
+        wish: parse_maybe("reminders", change.reminders.as_deref())?,
     };
     let owner = caller.owner(&api, &id).await?;
     if change.kind == Some(OwnerKind::Contractor) && owner.access_ends_at.is_none() {

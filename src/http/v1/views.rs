@@ -167,6 +167,9 @@ pub(super) struct OwnerBody {
     pub(super) access_ends_at: Option<DateTime<Utc>>,
     pub(super) time_zone: String,
     pub(super) locale: String,
+    /// Which early reminders they want: `all`, `last` for none, or such as `14d` for none that comes
+    /// earlier. The last reminder before an expiry, and what is told after it, always comes.
+    pub(super) reminders: String,
     /// Why mail does not reach them.
     pub(super) unreachable: Option<String>,
     pub(super) created_at: DateTime<Utc>,
@@ -184,6 +187,7 @@ impl From<Owner> for OwnerBody {
             access_ends_at: owner.access_ends_at,
             time_zone: owner.time_zone,
             locale: owner.locale,
+            reminders: owner.wish.to_string(),
             unreachable: owner.unreachable,
             created_at: owner.created_at,
             n_keys: owner.n_keys,
@@ -201,7 +205,8 @@ pub(super) struct NoticeBody {
     pub(super) owner: Option<String>,
     /// Such as `expiring-7d`, `expired` or `purged`.
     pub(super) stage: String,
-    /// `pending`, `queued`, `told`, `superseded`, `void`, `escalated`, `failed` or `baseline`.
+    /// `pending`, `queued`, `told`, `superseded`, `void`, `escalated`, `failed`, `baseline` or
+    /// `muted`.
     pub(super) status: String,
     pub(super) due_at: DateTime<Utc>,
     /// When a mail server took it over.

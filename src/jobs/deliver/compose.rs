@@ -8,8 +8,14 @@ use chrono_tz::Tz;
 use tracing::warn;
 
 use crate::{
-    domain::{digest::Digest as Digest256, stage::Stage},
-    jobs::{Context, Deps, deliver::Mailer},
+    domain::{digest::Digest as Digest256, stage::Stage, wish::is_early},
+    jobs::{
+        Context, Deps,
+        deliver::{
+            Mailer,
+            alarm::{self, Worded},
+        },
+    },
     mail::{
         address::EmailAddress,
         build::build,
@@ -37,6 +43,20 @@ pub(super) struct Composed {
     pub(super) marks: Vec<Mark>,
 }
 
+impl Composed {
+    fn add_alarm(&mut self, message: ClaimedMessage, worded: Worded) {
+        let (status, reason, notices) = match worded {
+            Worded::Mail(mail) => return self.mails.push((message, mail)),
+            Worded::Void => {
+                let reason = "the brake was off before it was sent".to_owned();
+                (MessageStatus::Void, reason, NoticeStatus::Void)
+            }
+            Worded::Broken(reason) => (MessageStatus::Parked, reason, NoticeStatus::Queued),
+        };
+        self.marks.push(Mark::over(&message, status, reason, notices));
+    }
+}
+
 /// Looks up and words `messages`, in the transaction that claimed them.
 pub(super) async fn compose(
     ctx: &Context,
@@ -61,6 +81,11 @@ pub(super) async fn compose(
     let links = links(ctx, tx, &messages, now).await?;
     let mut composed = Composed::default();
     for mut message in messages {
+        if let Audience::Operators(what) = message.audience {
+            let worded = alarm::word(&ctx.deps, tx, &message, what, now).await?;
+            composed.add_alarm(message, worded);
+            continue;
+        }
         let Some(texts) = by_message.remove(&message.id) else {
             let (status, notices) = (MessageStatus::Void, NoticeStatus::Void);
             let reply = "all its keys changed before it was sent".to_owned();
@@ -135,6 +160,7 @@ pub async fn preview(
             true => contacts(Some(&owner), &texts),
         },
         time_zone: owner.time_zone.parse().unwrap_or(Tz::UTC),
+        wish_link: None,
         items: texts.into_iter().map(|text| item(book, text, None)).collect(),
     };
     Ok(Some(deps.mailer.templates.render(&digest, now)?))
@@ -157,6 +183,9 @@ fn word(
         to_name: owner.map(|owner| owner.name.clone()).filter(|name| !name.trim().is_empty()),
         audience: audience(message, owner, &texts),
         time_zone: owner.and_then(|owner| owner.time_zone.parse().ok()).unwrap_or(Tz::UTC),
+        wish_link: owner
+            .zip(mailer.links.as_ref())
+            .map(|(owner, links)| links.wish_url(&owner.public_id, &owner.email)),
         items: texts.into_iter().map(|text| item(book, text, link)).collect(),
     };
     let letter = mailer.templates.render(&digest, now).map_err(|error| error.to_string())?;
@@ -178,6 +207,7 @@ fn audience(
     match message.audience {
         Audience::Owner => digest::Audience::Owner,
         Audience::Contacts => contacts(owner, texts),
+        Audience::Operators(_) => digest::Audience::Operators,
     }
 }
 
@@ -198,9 +228,10 @@ fn mask(email: &str) -> String {
 }
 
 fn item(book: &PolicyBook, text: NoticeText, link: Option<&str>) -> Item {
+    let policy = book.of(text.tenant_id, text.environment_id.unwrap_or(0), text.kind);
     // Before the expiry, the end of the window is what the policy of now promises.
     let window_ends_at = text.window_ends_at.or_else(|| {
-        let window = book.of(text.tenant_id, text.environment_id.unwrap_or(0), text.kind).window();
+        let window = policy.window();
         text.expires_at.filter(|_| !window.is_zero()).map(|expires_at| expires_at + window)
     });
     let has_way_back = !text.ends_with_access && text.stage != Stage::Purged;
@@ -211,6 +242,7 @@ fn item(book: &PolicyBook, text: NoticeText, link: Option<&str>) -> Item {
         environment: text.environment,
         kind: text.kind,
         stage: text.stage,
+        is_early: is_early(text.stage, policy),
         created_at: text.created_at,
         expires_at: text.expires_at,
         window_ends_at: window_ends_at.filter(|_| has_way_back),

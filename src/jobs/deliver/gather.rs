@@ -147,7 +147,7 @@ fn address(
 
 /// A Message-ID that nobody else has. It begins with the time, so that a folder of mails is in
 /// order.
-fn header_id(domain: &str, now: DateTime<Utc>) -> String {
+pub(super) fn header_id(domain: &str, now: DateTime<Utc>) -> String {
     let unique = uuid::Uuid::new_v4().simple();
     format!("{}.{unique}@{domain}", now.format("%Y%m%d%H%M%S"))
 }

@@ -5,32 +5,27 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::Context as _;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     jobs::{
         Context, Outcome,
-        contact::Backoff,
         deliver::{
             compose::{self, Composed},
-            verdict::{judge, was_tried},
+            mark::Marker,
+            streak::{Report, SEVERAL, Streak},
         },
         patience::Patience,
     },
-    mail::{
-        outcome::{Class, Outcome as MailOutcome},
-        transport::Outgoing,
-    },
-    meter::Meter,
-    shutdown::pause,
+    mail::{outcome::Outcome as MailOutcome, transport::Outgoing},
     store::{
-        MessageStatus, StoreError,
+        MessageStatus, StoreError, channel,
         messages::{self, ClaimedMessage, Mark},
         policies::PolicyBook,
     },
@@ -52,9 +47,14 @@ pub(super) async fn run(ctx: Context) -> anyhow::Result<Outcome> {
     let now = db.now(db.conn()).await?;
     let n_rescued = messages::rescue(db.conn(), now).await?;
     db.meter().possible_duplicates.add(n_rescued);
-    if ctx.deps.mailer.breaker.rests_until(now).is_some() {
+    let down = channel::get(db.conn()).await?;
+    ctx.deps.mailer.breaker.learn(down.clone());
+    if down.as_ref().is_some_and(|down| down.is_resting(now)) {
         return Ok(Outcome::default());
     }
+    // A channel that has just failed is tried with one mail first, or with as many as it takes to
+    // tell its fault from theirs.
+    let n_trial = down.map(|down| if down.by_policy { SEVERAL + 1 } else { 1 });
     let in_flight = InFlight::default();
     let (mails, queue) = mpsc::channel(QUEUE);
     let (reports, outcomes) = mpsc::channel(QUEUE);
@@ -68,8 +68,8 @@ pub(super) async fn run(ctx: Context) -> anyhow::Result<Outcome> {
             Ok(Outcome::default())
         });
     }
-    tasks.spawn(feed(ctx.clone(), mails, in_flight.clone(), halt.clone()));
-    tasks.spawn(mark_all(ctx.clone(), outcomes, in_flight, halt));
+    tasks.spawn(feed(ctx.clone(), mails, in_flight.clone(), halt.clone(), n_trial));
+    tasks.spawn(mark_all(ctx.clone(), outcomes, in_flight, halt, n_trial.is_some()));
     let mut total = Outcome::default();
     let mut failure = None;
     while let Some(done) = tasks.join_next().await {
@@ -87,15 +87,14 @@ async fn feed(
     mails: mpsc::Sender<Outgoing>,
     in_flight: InFlight,
     halt: CancellationToken,
+    n_trial: Option<usize>,
 ) -> anyhow::Result<Outcome> {
     let deps = &ctx.deps;
     let book =
         PolicyBook::load(&deps.db, (*deps.policies).clone()).await.context("read policies")?;
     let mut outcome = Outcome::default();
     let mut patience = Patience::default();
-    // A channel that has just failed is tried with one mail first.
-    let is_trial = deps.mailer.breaker.is_doubtful();
-    let mut limit = if is_trial { 1 } else { CHUNK };
+    let mut limit = n_trial.unwrap_or(CHUNK);
     while !halt.is_cancelled() {
         let claimed_at = Instant::now();
         let (n_claimed, composed) = match claim(&ctx, &book, limit).await {
@@ -112,9 +111,9 @@ async fn feed(
                 as u64;
         let unsent = hand_over(&ctx, composed.mails, &mails, &in_flight, claimed_at).await;
         give_back(&ctx, &unsent).await.context("give messages back")?;
-        // The outcome of a trial decides whether there is a second mail, and this run does not
-        // wait for it.
-        if n_claimed < limit || is_trial {
+        // The outcome of a trial decides whether there are more mails, and this run does not wait
+        // for it.
+        if n_claimed < limit || n_trial.is_some() {
             break;
         }
         // A chunk of which most grew old before it could be handed over was too much to word in
@@ -188,114 +187,31 @@ async fn give_back(ctx: &Context, unsent: &[ClaimedMessage]) -> Result<(), Store
     tx.commit().await
 }
 
+fn lock(in_flight: &InFlight) -> std::sync::MutexGuard<'_, HashMap<i64, ClaimedMessage>> {
+    // What is in there is whole at any time, so a panic elsewhere spoils nothing.
+    in_flight.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// Marks what became of mails, many at a time, until the lanes have ended.
 async fn mark_all(
     ctx: Context,
     mut outcomes: mpsc::Receiver<(i64, MailOutcome)>,
     in_flight: InFlight,
     halt: CancellationToken,
+    is_doubtful: bool,
 ) -> anyhow::Result<Outcome> {
+    let mut marker = Marker::new(ctx, halt, is_doubtful);
     let mut total = Outcome::default();
-    let mut reports = Vec::with_capacity(MARKS);
+    let (mut reports, mut streak) = (Vec::with_capacity(MARKS), Streak::default());
     while outcomes.recv_many(&mut reports, MARKS).await > 0 {
-        let reports: Vec<_> = reports
-            .drain(..)
-            .filter_map(|(id, outcome)| Some((lock(&in_flight).remove(&id)?, outcome)))
-            .collect();
-        total += mark_patiently(&ctx, &reports, &halt).await.context("mark messages")?;
+        let at = Instant::now();
+        let mut ready = Vec::with_capacity(reports.len());
+        for (id, outcome) in reports.drain(..) {
+            let Some(message) = lock(&in_flight).remove(&id) else { continue };
+            ready.extend(streak.add(Report { message, outcome, is_channels: false }, at));
+        }
+        total += marker.mark(&ready).await.context("mark messages")?;
     }
+    total += marker.mark(&streak.end()).await.context("mark messages")?;
     Ok(total)
-}
-
-/// How long a stop goes on trying to mark what the relay has taken.
-const LAST_TRIES: Duration = Duration::from_secs(5);
-/// The wait between two such tries.
-const BREATH: Duration = Duration::from_millis(100);
-
-/// Marks one batch, and waits for a database that is away as long as the mails may still be ours:
-/// the relay has them, and each mark that is lost is a mail sent twice. Nothing else is sent
-/// meanwhile.
-async fn mark_patiently(
-    ctx: &Context,
-    reports: &[(ClaimedMessage, MailOutcome)],
-    halt: &CancellationToken,
-) -> Result<Outcome, StoreError> {
-    let (begun_at, mut backoff) = (Instant::now(), Backoff::default());
-    let mut stopped_at = None;
-    loop {
-        match mark(ctx, reports, halt).await {
-            Err(error) if error.is_passing() && begun_at.elapsed() < ctx.deps.limits.lease => {
-                halt.cancel();
-                if pause(&ctx.cancel, backoff.failed(rand::random())).await {
-                    continue;
-                }
-                // A stop gives the database some moments more: a deadlock is over in no time.
-                let stopped_at = *stopped_at.get_or_insert_with(Instant::now);
-                if LAST_TRIES < stopped_at.elapsed() {
-                    return Err(error);
-                }
-                pause(&CancellationToken::new(), BREATH).await;
-            }
-            result => return result,
-        }
-    }
-}
-
-/// Marks one batch in one transaction.
-async fn mark(
-    ctx: &Context,
-    reports: &[(ClaimedMessage, MailOutcome)],
-    halt: &CancellationToken,
-) -> Result<Outcome, StoreError> {
-    let (db, deps) = (&ctx.deps.db, &ctx.deps);
-    let tx = db.begin().await?;
-    let now = db.now(&*tx).await?;
-    let mut outcome = Outcome::default();
-    let (mut marks, mut refused) = (Vec::with_capacity(reports.len()), Vec::new());
-    for (message, report) in reports {
-        let jitter = rand::random_range(-1.0..=1.0);
-        let mut judgement = judge(message, report, now, jitter);
-        if judgement.is_channel_down {
-            let until = deps.mailer.breaker.failed(now, &judgement.mark.reply);
-            judgement.mark.next_attempt_at = Some(until);
-            halt.cancel();
-        }
-        match judgement.mark.status {
-            MessageStatus::Sent => {
-                outcome.n_changed += 1;
-                deps.mailer.breaker.worked();
-            }
-            MessageStatus::Failed | MessageStatus::Parked => outcome.n_failed += 1,
-            _ => {}
-        }
-        if judgement.is_bad_address {
-            refused.push((message.owner_id, judgement.mark.reply.clone()));
-        }
-        marks.push(judgement.mark);
-    }
-    messages::mark(&*tx, &deps.instance, &marks, now).await?;
-    messages::refuse_addresses(&*tx, &refused, now).await?;
-    tx.commit().await?;
-    count(db.meter(), reports, now);
-    Ok(outcome)
-}
-
-/// Counts what became of attempts, and how late owners were told.
-fn count(meter: &Meter, reports: &[(ClaimedMessage, MailOutcome)], now: DateTime<Utc>) {
-    for (message, report) in reports.iter().filter(|(_, report)| was_tried(report)) {
-        meter.mail.count(report.class().map_or("accepted", Class::as_str));
-        if matches!(report, MailOutcome::Unknown { .. }) {
-            meter.possible_duplicates.add(1);
-        }
-        if report.is_accepted() {
-            for due_at in &message.due {
-                meter.notice_delay.observe((now - *due_at).to_std().unwrap_or_default());
-            }
-        }
-    }
-}
-
-fn lock(in_flight: &InFlight) -> std::sync::MutexGuard<'_, HashMap<i64, ClaimedMessage>> {
-    // What is in there is whole at any time, so a panic elsewhere spoils nothing.
-    in_flight.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

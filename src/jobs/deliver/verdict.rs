@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     domain::retry::{self, Verdict},
     mail::{
-        outcome::{Class, Outcome},
+        outcome::{Class, Outcome, SmtpStage},
         transport::{OVERDUE, STOPPING},
     },
     store::{
@@ -44,17 +44,28 @@ pub(super) fn judge(
         is_bad_address: false,
         is_channel_down: false,
     };
+    let parked = |reply: String| {
+        let (status, notices) = (MessageStatus::Parked, NoticeStatus::Queued);
+        Mark { n_attempts, ..Mark::over(message, status, reply, notices) }
+    };
     let retry = |patience| retry_or_give_up(message, n_attempts, &reply, patience, now, jitter);
     match class {
         None => judgement.mark = accepted(message, n_attempts, reply),
         Some(Class::Channel) => judgement.is_channel_down = !is_because(outcome, STOPPING),
         // Nobody has tried it.
         Some(Class::Transient) if is_because(outcome, OVERDUE) => {}
-        Some(Class::Transient) => {
-            judgement.mark = retry(retry::LONGEST);
-            judgement.mark.is_ambiguous = matches!(outcome, Outcome::Unknown { .. });
+        // Once more, under the same Message-ID: better twice than not at all. But not a third time.
+        Some(Class::Transient) if matches!(outcome, Outcome::Unknown { .. }) => {
+            judgement.mark = match message.n_lost {
+                0 => retry(retry::LONGEST),
+                _ => parked(format!("{reply}, as it may have been before")),
+            };
+            judgement.mark.is_ambiguous = true;
         }
+        Some(Class::Transient) => judgement.mark = retry(retry::LONGEST),
         Some(Class::MailboxFull) => judgement.mark = retry(retry::MAILBOX_FULL),
+        // What was refused is the mail, not whom it is for.
+        Some(Class::Policy) if is_after_recipients(outcome) => judgement.mark = parked(reply),
         Some(Class::Policy) if n_attempts < POLICY_ATTEMPTS => {
             judgement.mark = retry(retry::LONGEST);
         }
@@ -62,15 +73,29 @@ pub(super) fn judge(
             judgement.mark = undeliverable(message, n_attempts, reply);
         }
         // Sending the same bytes again would meet the same answer.
-        Some(Class::Message) => {
-            let (status, notices) = (MessageStatus::Parked, NoticeStatus::Queued);
-            judgement.mark = Mark { n_attempts, ..Mark::over(message, status, reply, notices) };
-        }
+        Some(Class::Message) => judgement.mark = parked(reply),
     }
     // Also after days without an answer: otherwise the same notices would be tried for ever.
     judgement.is_bad_address =
         judgement.mark.status == MessageStatus::Failed && message.audience == Audience::Owner;
     judgement
+}
+
+/// The judgement of an attempt that failed for the channel's sake, whatever it looks like alone.
+pub(super) fn channel_down(
+    message: &ClaimedMessage,
+    outcome: &Outcome,
+    now: DateTime<Utc>,
+) -> Judgement {
+    Judgement {
+        mark: Mark { reply: outcome.to_string(), ..Mark::unsent(message, now) },
+        is_bad_address: false,
+        is_channel_down: true,
+    }
+}
+
+fn is_after_recipients(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Refused { stage, .. } if SmtpStage::Rcpt < *stage)
 }
 
 /// Whether the relay was asked at all, and the daemon did not change its mind before.
@@ -85,7 +110,7 @@ fn is_because(outcome: &Outcome, reason: &str) -> bool {
 fn accepted(message: &ClaimedMessage, n_attempts: u32, reply: String) -> Mark {
     let notices = match message.audience {
         Audience::Owner => NoticeStatus::Told,
-        Audience::Contacts => NoticeStatus::Escalated,
+        Audience::Contacts | Audience::Operators(_) => NoticeStatus::Escalated,
     };
     Mark { n_attempts, ..Mark::over(message, MessageStatus::Sent, reply, notices) }
 }
@@ -95,7 +120,7 @@ fn accepted(message: &ClaimedMessage, n_attempts: u32, reply: String) -> Mark {
 fn undeliverable(message: &ClaimedMessage, n_attempts: u32, reply: String) -> Mark {
     let notices = match message.audience {
         Audience::Owner => NoticeStatus::Pending,
-        Audience::Contacts => NoticeStatus::Failed,
+        Audience::Contacts | Audience::Operators(_) => NoticeStatus::Failed,
     };
     Mark { n_attempts, ..Mark::over(message, MessageStatus::Failed, reply, notices) }
 }
@@ -122,7 +147,6 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::mail::outcome::SmtpStage;
 
     fn noon() -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000, 0).unwrap()
@@ -132,11 +156,13 @@ mod tests {
         ClaimedMessage {
             id: 1,
             header_id: "x@y".to_owned(),
+            tenant_id: 1,
             owner_id: 2,
             audience,
             recipients: vec!["a@example.org".to_owned()],
             created_at: noon() - age,
             n_attempts,
+            n_lost: 0,
             lease_until: noon() + TimeDelta::minutes(10),
             due: Vec::new(),
         }
@@ -174,6 +200,14 @@ mod tests {
         let fresh = message(Audience::Owner, 0, TimeDelta::zero());
         let third = message(Audience::Owner, 2, TimeDelta::zero());
         let old = message(Audience::Owner, 20, TimeDelta::days(5));
+        let lost = ClaimedMessage { n_lost: 1, n_attempts: 1, ..fresh.clone() };
+        let spam = Outcome::Refused {
+            stage: SmtpStage::Body,
+            class: Class::Policy,
+            code: 554,
+            enhanced: None,
+            reply: "spam".to_owned(),
+        };
         let contacts = message(Audience::Contacts, 0, TimeDelta::zero());
         let yes = Outcome::Accepted { reply: "250 ok".to_owned(), refused: Vec::new() };
         let unknown = Outcome::Unknown { why: "lost".to_owned() };
@@ -190,13 +224,15 @@ mod tests {
             (&fresh, stopped, "waiting in P0D, attempts 0, notices queued"),
             (&fresh, overdue, "waiting in P0D, attempts 0, notices queued"),
             (&fresh, refused(Class::Transient), "waiting in PT120S, attempts 1, notices queued"),
-            (&fresh, unknown, "waiting in PT120S, attempts 1, notices queued, ambiguous"),
+            (&fresh, unknown.clone(), "waiting in PT120S, attempts 1, notices queued, ambiguous"),
+            (&lost, unknown, "parked, attempts 2, notices queued, ambiguous"),
             (&old, refused(Class::Transient), "failed, attempts 21, notices pending, bad address"),
             (&third, refused(Class::MailboxFull), "waiting in PT600S, attempts 3, notices queued"),
             (&fresh, refused(Class::Recipient), "failed, attempts 1, notices pending, bad address"),
             (&contacts, refused(Class::Recipient), "failed, attempts 1, notices failed"),
             (&fresh, refused(Class::Policy), "waiting in PT120S, attempts 1, notices queued"),
             (&third, refused(Class::Policy), "failed, attempts 3, notices pending, bad address"),
+            (&fresh, spam, "parked, attempts 1, notices queued"),
             (&fresh, refused(Class::Message), "parked, attempts 1, notices queued"),
         ] {
             assert_eq!(line(message, &outcome), expected, "{outcome:?}");

@@ -83,6 +83,8 @@ fn headers_say_who_what_and_that_a_machine_wrote() {
     X-Auto-Response-Suppress: All
     List-Id: <lapsed.example.org>
     Reply-To: =?utf-8?b?T3BzLCBhbGw=?= <ops@example.org>
+    List-Unsubscribe: <https://keys.example.org/reminders/sample-that-changes-nothing>
+    List-Unsubscribe-Post: List-Unsubscribe=One-Click
     MIME-Version: 1.0
     Content-Type: multipart/mixed; boundary="=_whole"
     "#);
@@ -93,6 +95,27 @@ fn headers_say_who_what_and_that_a_machine_wrote() {
     assert_eq!(parsed.subject(), Some(letter.subject.as_str()));
     assert_eq!(parsed.body_text(0).unwrap().replace("\r\n", "\n"), letter.text);
     assert_eq!(parsed.body_html(0).unwrap().replace("\r\n", "\n"), letter.html);
+}
+
+#[test]
+fn only_early_reminders_say_how_they_are_switched_off() {
+    let header = |digest: &Digest, name: &str| {
+        let (_, built) = built(digest);
+        parse(&built).header_raw(name).map(|value| value.trim().to_owned())
+    };
+    for topic in Topic::ALL {
+        let is_early = matches!(topic, Topic::Expiring | Topic::Ending);
+        let digest = preview::sample(topic, 1, now());
+        assert_eq!(header(&digest, "List-Unsubscribe").is_some(), is_early, "{topic}");
+    }
+    let mut digest = preview::sample(Topic::Expiring, 1, now());
+    // Mail services may not post to such an address, but people can open it.
+    digest.wish_link = Some("http://keys.example.org/reminders/x".to_owned());
+    let link = header(&digest, "List-Unsubscribe").unwrap();
+    assert_eq!(link, "<http://keys.example.org/reminders/x>");
+    assert_eq!(header(&digest, "List-Unsubscribe-Post"), None);
+    digest.wish_link = Some("https://keys.example.org/a>\r\nBcc: eve@example.com".to_owned());
+    assert_eq!(header(&digest, "List-Unsubscribe"), None);
 }
 
 #[test]

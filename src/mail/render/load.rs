@@ -27,6 +27,7 @@ macro_rules! embedded {
 /// Every template, by the name an operator replaces it by, the name ours keeps then, and its text.
 const EMBEDDED: &[(&str, &str, &str)] = embedded![
     "ask.txt",
+    "brake.txt",
     "closing.txt",
     "common.txt",
     "created.txt",
@@ -164,8 +165,12 @@ fn add_override(environment: &mut Environment<'static>, path: &Path) -> Result<(
 pub(super) fn check(templates: &Templates, folder: &Path) -> Result<(), TemplateError> {
     // Any instant will do: samples are made relative to it.
     let now = DateTime::UNIX_EPOCH;
-    for digest in preview::all(now) {
-        match templates.render(&digest, now) {
+    let digests = preview::all(now);
+    let digests = digests.iter().map(|digest| templates.render(digest, now));
+    let alarms = preview::alarms(now);
+    let alarms = alarms.iter().map(|alarm| templates.render_alarm(alarm, now));
+    for letter in digests.chain(alarms) {
+        match letter {
             Ok(letter) => check_letter(&letter, folder)?,
             Err(RenderError::Template { template, source }) => {
                 return Err(broken(&source, folder, &template));

@@ -120,6 +120,26 @@ fn a_page_is_small_and_loads_nothing() {
 }
 
 #[test]
+fn an_alarm_says_what_to_type_on_one_line() {
+    let templates = Templates::new(&settings()).unwrap();
+    for (name, alarm) in
+        ["expire", "expire_tenant", "purge", "purge_tenant"].iter().zip(preview::alarms(now()))
+    {
+        let letter = templates.render_alarm(&alarm, now()).unwrap();
+        snapshot_text(&format!("brake_{name}"), &letter);
+        let line = format!("lapsed brake release {}", alarm.hash);
+        assert!(letter.text.lines().any(|text| text.trim() == line), "{}", letter.text);
+        assert!(letter.html.contains(&line), "{}", letter.html);
+        let page = tokens(&visible(&letter.html));
+        let missing: Vec<_> =
+            tokens(&letter.text).into_iter().filter(|token| !page.contains(token)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert!(letter.subject.len() <= 120, "{}", letter.subject);
+        assert_eq!(letter.text.contains("half an hour"), alarm.tenant.is_none());
+    }
+}
+
+#[test]
 fn a_text_fits_a_window_and_a_subject_a_line() {
     for digest in preview::all(now()) {
         let Letter { subject, text, .. } = render(&digest);

@@ -73,6 +73,7 @@ impl<'a> View<'a> {
             has_page => self.lead.iter().any(|item| item.link.is_some()),
             answers => self.surroundings.answers_are_read,
             overview_url => &self.surroundings.public_url,
+            wish_url => self.digest.unsubscribe_link(self.now),
             zone => self.digest.time_zone.name(),
             ..self.reader(),
         }
@@ -171,6 +172,8 @@ impl<'a> View<'a> {
                 let name = self.digest.to_name.as_deref().map(clean_name).unwrap_or_default();
                 context! { to_name => name, owner => "you" }
             }
+            // Their letters are written without a view: see `alarm.rs`.
+            Audience::Operators => context! { to_name => "", owner => words::NO_NAME },
             Audience::Contacts { owner_name, owner_mail_masked, reason } => {
                 let owner = or_no_name(clean_name(owner_name));
                 context! {

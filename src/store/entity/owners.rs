@@ -27,6 +27,7 @@ pub(crate) struct Model {
     pub(crate) otp_locked_until: Option<i64>,
     pub(crate) otp_hold_until: Option<i64>,
     pub(crate) access_before: Option<i64>,
+    pub(crate) reminder_wish: Option<i16>,
     pub(crate) created_at: i64,
 }
 

@@ -8,6 +8,7 @@ use crate::{
         lifecycle::{self, Step},
         policy::Policy,
         stage::Stage,
+        wish::Wish,
     },
     store::{
         amend::next_columns,
@@ -62,6 +63,7 @@ impl<'r> NewEntry<'r> {
             last_stage: None,
             is_suspended: false,
             is_held: false,
+            wish: Wish::All,
         };
         let mut passed = Vec::new();
         if has_baseline {

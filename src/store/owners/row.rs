@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, FromQueryResult, QueryResult};
 
 use crate::{
-    domain::identity::OwnerKind,
+    domain::{identity::OwnerKind, wish::Wish},
     store::{StoreError, codes::Coded, from_ms, owners::Owner, sql::Sql},
 };
 
@@ -22,6 +22,7 @@ struct Row {
     otp_confirmed_at: Option<i64>,
     mail_status: i16,
     mail_status_reason: Option<String>,
+    reminder_wish: Option<i16>,
     created_at: i64,
     n_keys: i64,
 }
@@ -30,7 +31,7 @@ pub(super) fn select(conn: &impl ConnectionTrait) -> Sql {
     Sql::new(conn, "find owners").push(
         "SELECT o.id, o.public_id, o.tenant_id, t.slug AS tenant, o.email, o.name, o.kind, \
          o.access_ends_at, o.time_zone, o.locale, o.otp_confirmed_at, o.mail_status, o.mail_status_reason, \
-         o.created_at, (SELECT COUNT(*) FROM api_keys k WHERE k.owner_id = o.id) AS n_keys \
+         o.reminder_wish, o.created_at, (SELECT COUNT(*) FROM api_keys k WHERE k.owner_id = o.id) AS n_keys \
          FROM owners o JOIN tenants t ON t.id = o.tenant_id",
     )
 }
@@ -54,6 +55,7 @@ pub(super) fn to_owner(row: &QueryResult) -> Result<Owner, StoreError> {
         access_ends_at: row.access_ends_at.and_then(from_ms),
         time_zone: row.time_zone,
         locale: row.locale,
+        wish: Wish::of_code(row.reminder_wish),
         is_enrolled: row.otp_confirmed_at.is_some(),
         created_at: from_ms(row.created_at).unwrap_or_default(),
         n_keys: row.n_keys.unsigned_abs(),

@@ -1,6 +1,10 @@
 //! What the pages show and do.
 
-use lapsed::domain::identity::Role;
+use chrono::TimeDelta;
+use lapsed::{
+    domain::{brake, identity::Role},
+    store::flags::{self, PAUSE_PURGE},
+};
 
 use crate::{admin_pages::Desk, on_each_engine, support::app::days};
 
@@ -201,6 +205,71 @@ on_each_engine! {
         let page = desk.get(&desk.root().await, "/admin").await;
         // Nobody is told of a token, and nobody is missed.
         assert!(page.text.contains("Nothing needs attention"), "{}", page.text);
+    }
+}
+
+on_each_engine! {
+    async fn a_plan_is_released_where_the_overview_leads_and_only_by_its_size(app: TestApp) {
+        let limits = brake::Limits::default();
+        let app = app.with(|deps| deps.limits.brake = limits);
+        let desk = Desk::new(&app).await;
+        for id in 101..=120 {
+            app.key(id, days(1)).await;
+        }
+        app.sweep().await;
+        app.clock.advance(days(1));
+        app.sweep().await;
+        let browser = desk.root().await;
+        let overview = desk.get(&browser, "/admin").await;
+        assert!(overview.text.contains("<a href=\"/admin/guards\">The brake holds back the expiry of 20 keys"), "{}", overview.text);
+        let page = desk.get(&browser, "/admin/guards").await;
+        let (_, rest) = page.text.split_once("name=\"hash\" value=\"").expect(&page.text);
+        let hash = rest.split('"').next().unwrap();
+        let operator = desk.get(&desk.holder(Role::Operator, None).await, "/admin/guards").await;
+        assert!(operator.text.contains(hash) && !operator.text.contains("name=\"hash\""), "{}", operator.text);
+        for wrong in [format!("hash={hash}&n=19"), format!("hash={hash}"), format!("hash={}&n=20", "0".repeat(64))] {
+            let refused = desk.post(&browser, "/admin/guards/brake", &wrong).await;
+            assert!(refused.status == 422 && refused.text.contains("Nothing was released"), "{refused:?}");
+        }
+        app.sweep().await;
+        let active = "SELECT COUNT(*) FROM api_keys WHERE state = 1 AND kind = 1";
+        assert_eq!(app.column::<i64>(active).await[0], 20, "it is held back still");
+        let released = desk.post(&browser, "/admin/guards/brake", &format!("hash={hash}&n=20")).await;
+        assert_eq!((released.status, released.header("location")), (303, "/admin/guards"));
+        let page = desk.get(&browser, "/admin/guards").await;
+        assert!(page.text.contains("Released: the next run carries it out."), "{}", page.text);
+        // What is held back is looked at every five minutes.
+        app.clock.advance(TimeDelta::minutes(5));
+        app.sweep().await;
+        assert_eq!(app.column::<i64>(active).await[0], 0);
+        let page = desk.get(&browser, "/admin/guards").await;
+        assert!(page.text.contains("Nothing holds it up."), "{}", page.text);
+    }
+}
+
+on_each_engine! {
+    async fn a_pause_and_a_doubt_end_where_the_overview_leads(app: TestApp) {
+        let app = app.with(|deps| deps.limits.settle = Some(days(1)));
+        let desk = Desk::new(&app).await;
+        app.key(101, days(31)).await;
+        app.sweep().await;
+        flags::set(&app.db, "test", PAUSE_PURGE, "the audit").await.unwrap();
+        app.clock.set(app.now() + days(2));
+        app.sweep().await;
+        let browser = desk.root().await;
+        let overview = desk.get(&browser, "/admin").await;
+        assert_eq!(overview.text.matches("href=\"/admin/guards\"").count(), 2, "{}", overview.text);
+        let page = desk.get(&browser, "/admin/guards").await;
+        assert!(page.text.contains("The clock is not believed") && page.text.contains("the audit"), "{}", page.text);
+        assert_eq!(desk.post(&browser, "/admin/guards/clock", "").await.status, 303);
+        assert_eq!(desk.post(&browser, "/admin/guards/resume", "flag=pause.nothing").await.status, 400);
+        let resume = format!("flag={PAUSE_PURGE}");
+        assert_eq!(desk.post(&browser, "/admin/guards/resume", &resume).await.status, 303);
+        app.sweep().await;
+        let page = desk.get(&browser, "/admin/guards").await;
+        assert!(page.text.contains("Nothing holds it up."), "{}", page.text);
+        let overview = desk.get(&browser, "/admin").await;
+        assert!(!overview.text.contains("/admin/guards"), "{}", overview.text);
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream},
@@ -35,6 +36,11 @@ pub struct Browser {
 impl Browser {
     pub async fn open() -> Self {
         Self::with(json!({})).await
+    }
+
+    /// The browser of somebody who reads German.
+    pub async fn german() -> Self {
+        Self::with(json!({ "intl.accept_languages": "de" })).await
     }
 
     /// A browser that runs no script of a page.
@@ -199,20 +205,16 @@ impl Browser {
         self.ask("POST", "/execute/sync", asked).await.unwrap()
     }
 
-    async fn devtools(&self, command: &str, params: Value) {
+    async fn devtools(&self, command: &str, params: Value) -> Value {
         let asked = json!({ "cmd": command, "params": params });
-        self.ask("POST", "/goog/cdp/execute", asked).await.unwrap();
+        self.ask("POST", "/goog/cdp/execute", asked).await.unwrap()
     }
 
     /// Sees that the page is for everybody: nothing that axe-core finds, in light and in dark, wide
     /// and as narrow as a telephone, where nothing sticks out to the side.
     pub async fn is_accessible(&self) {
-        for (width, scheme) in [(1280, "light"), (1280, "dark"), (390, "light")] {
-            let size =
-                json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
-            self.devtools("Emulation.setDeviceMetricsOverride", size).await;
-            let scheme = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-            self.devtools("Emulation.setEmulatedMedia", json!({ "features": scheme })).await;
+        for (width, scheme) in [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")] {
+            self.look(width, scheme).await;
             let out = "return document.documentElement.scrollWidth - innerWidth";
             let out = self.script(out, json!([])).await.as_i64().unwrap();
             assert!(out <= 0, "{out} pixels stick out of {} at {width}", self.path().await);
@@ -224,6 +226,28 @@ impl Browser {
             let found = self.ask("POST", "/execute/async", asked).await.unwrap();
             assert_eq!(found, json!([]), "{} at {width}, {scheme}", self.path().await);
         }
+    }
+
+    /// Makes the window so wide, and has its user like it `light` or `dark`.
+    pub async fn look(&self, width: u32, scheme: &str) {
+        let size =
+            json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", size).await;
+        let scheme = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.devtools("Emulation.setEmulatedMedia", json!({ "features": scheme })).await;
+    }
+
+    /// The page from the element `css` on as a PNG picture, at most so high.
+    pub async fn picture(&self, css: &str, most: i64) -> Vec<u8> {
+        let top = "return Math.floor(document.querySelector(arguments[0]).getBoundingClientRect().top + scrollY)";
+        let top = self.script(top, json!([css])).await.as_i64().unwrap();
+        let size = "return [innerWidth, Math.ceil(document.documentElement.getBoundingClientRect().height)]";
+        let size = self.script(size, json!([])).await;
+        let height = (size[1].as_i64().unwrap() - top).min(most);
+        let clip = json!({ "x": 0, "y": top, "width": size[0], "height": height, "scale": 1 });
+        let asked = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
+        let answer = self.devtools("Page.captureScreenshot", asked).await;
+        BASE64.decode(answer["data"].as_str().unwrap().as_bytes()).unwrap()
     }
 
     /// What the browser has complained about, such as a policy that a page does not keep to. An

@@ -191,6 +191,7 @@ impl TestApp {
             "escalated",
             "failed",
             "baseline",
+            "muted",
         ];
         let line = |row: &QueryResult| {
             let stage: i16 = row.try_get_by_index(0).unwrap();

@@ -62,9 +62,9 @@ admin-alert-held =
     [one] Ein Schlüssel wird festgehalten und nicht gelöscht
     *[other] { $n } Schlüssel werden festgehalten und nicht gelöscht
     }
-admin-alert-brake-expire = Die Bremse hält den Ablauf von { $n } Schlüsseln zurück. Um genau diesen Plan freizugeben: lapsed brake release
-admin-alert-brake-purge = Die Bremse hält die Löschung von { $n } Schlüsseln zurück. Um genau diesen Plan freizugeben: lapsed brake release
-admin-alert-clock = Nichts wird zerstört, solange an der Uhr gezweifelt wird (lapsed clock status):
+admin-alert-brake-expire = Die Bremse hält den Ablauf von { $n } Schlüsseln zurück: den Plan ansehen
+admin-alert-brake-purge = Die Bremse hält die Löschung von { $n } Schlüsseln zurück: den Plan ansehen
+admin-alert-clock = Nichts wird zerstört, solange an der Uhr gezweifelt wird:
 admin-alert-paused = Alle Aufgaben sind angehalten:
 admin-alert-purge-paused = Löschungen sind angehalten:
 admin-alert-late = { $n } Schlüssel warten seit mehr als einer Stunde auf die Bearbeitung
@@ -194,3 +194,24 @@ admin-sim-next = { $n } hätten eine andere nächste Aktion
 admin-sim-window = { $n } hätten ein anderes Fenster
 admin-sim-long = { $n } gelten länger als dann erlaubt und behalten ihr Datum
 admin-sim-shortened = { $n } würden früher enden, und ihre Besitzer erführen es; der erste am
+admin-guards = Was den Dienst aufhält
+admin-guards-none = Nichts hält ihn auf.
+admin-guards-who = Darüber entscheidet ein Administrator aller Mandanten.
+admin-brake-expire = Die Bremse hält den Ablauf von { $n } Schlüsseln zurück
+admin-brake-purge = Die Bremse hält die Löschung von { $n } Schlüsseln zurück
+admin-brake-note = Sehen Sie erst nach, welche Schlüssel das sind. Freigegeben wird genau dieser Plan: Wird inzwischen einer seiner Schlüssel erneuert, verlängert oder gesperrt, ist es ein anderer, der wieder zurückgehalten wird.
+admin-brake-release = Diesen Plan freigeben
+admin-brake-released = Freigegeben: Der nächste Lauf führt ihn aus.
+admin-since = Seit (UTC)
+admin-hash = Hash des Plans
+admin-clock = Der Uhr wird nicht geglaubt
+admin-clock-until = So lange wird nichts zerstört. Geglaubt wird ihr wieder um (UTC)
+admin-clock-apart = So lange wird nichts zerstört. Geglaubt wird ihr, wenn beide Uhren übereinstimmen: Stellen Sie die Uhr der Datenbank oder dieser Maschine richtig.
+admin-clock-accept = Sie geht richtig: ihr glauben
+admin-resume = Weitermachen
+admin-problem-wrong-plan = Mit diesem Hash wird kein Plan mit so vielen Schlüsseln zurückgehalten. Er kann sich geändert haben: Sehen Sie noch einmal nach. Es wurde nichts freigegeben.
+admin-problem-clock-apart = Die Uhren der Datenbank und dieser Maschine gehen auseinander, und das kann niemand bestätigen: Stellen Sie sie richtig.
+admin-reminders = Erinnerungen vor einem Ablauf
+admin-reminders-all = jede
+admin-reminders-within = keine früher als { $n } Tage vorher
+admin-reminders-last = nur die letzte

@@ -62,9 +62,9 @@ admin-alert-held =
     [one] One key is held and will not be purged
     *[other] { $n } keys are held and will not be purged
     }
-admin-alert-brake-expire = The brake holds back the expiry of { $n } keys. To release exactly this plan: lapsed brake release
-admin-alert-brake-purge = The brake holds back the purge of { $n } keys. To release exactly this plan: lapsed brake release
-admin-alert-clock = Nothing is destroyed while the clock is in doubt (lapsed clock status):
+admin-alert-brake-expire = The brake holds back the expiry of { $n } keys: look at the plan
+admin-alert-brake-purge = The brake holds back the purge of { $n } keys: look at the plan
+admin-alert-clock = Nothing is destroyed while the clock is in doubt:
 admin-alert-paused = All jobs are paused:
 admin-alert-purge-paused = Purges are paused:
 admin-alert-late = { $n } keys have waited for the sweep for more than an hour
@@ -194,3 +194,24 @@ admin-sim-next = { $n } would have another next action
 admin-sim-window = { $n } would have a window of another length
 admin-sim-long = { $n } live longer than would be allowed, and keep their date
 admin-sim-shortened = { $n } would end sooner, and their owners be told; the first at
+admin-guards = What holds the daemon up
+admin-guards-none = Nothing holds it up.
+admin-guards-who = An administrator of all tenants decides this.
+admin-brake-expire = The brake holds back the expiry of { $n } keys
+admin-brake-purge = The brake holds back the purge of { $n } keys
+admin-brake-note = Look first which keys these are. Released is exactly this plan: if a key of it is rotated, extended or revoked meanwhile, it is another one, and is held back again.
+admin-brake-release = Release this plan
+admin-brake-released = Released: the next run carries it out.
+admin-since = Since (UTC)
+admin-hash = Hash of the plan
+admin-clock = The clock is not believed
+admin-clock-until = Nothing is destroyed meanwhile. It will be believed at (UTC)
+admin-clock-apart = Nothing is destroyed meanwhile. It will be believed when both clocks agree: put right the time of the database's machine or of this one.
+admin-clock-accept = It is right: believe it
+admin-resume = Go on
+admin-problem-wrong-plan = No plan of so many keys with this hash is held back. It may have changed: look again. Nothing was released.
+admin-problem-clock-apart = The database's clock and this machine's differ, and nobody can accept that: put them right.
+admin-reminders = Reminders before an expiry
+admin-reminders-all = every one
+admin-reminders-within = none earlier than { $n } days before
+admin-reminders-last = only the last one
