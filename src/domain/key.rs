@@ -97,7 +97,7 @@ mod tests {
             last_stage: None,
             is_suspended: false,
             is_held: false,
-            wish: Wish::default(),
+            wish: Wish::All,
         }
     }
 
