@@ -20,7 +20,7 @@ use lapsed::{
     keyring::Keyring,
     shutdown::Shutdown,
     store::{
-        Db,
+        Db, Engine,
         admin_tokens::{self, FORM, NewToken},
         policies::PolicyBook,
     },
@@ -29,7 +29,7 @@ use tower::ServiceExt as _;
 
 use crate::{
     args::Args,
-    fleet::{DueTo, Fleet},
+    fleet::{DAY, DueTo, Fleet},
     installation::Installation,
     measure::{Goal, Ratio, Table, grouped, time, timed},
     place::{Place, within},
@@ -51,7 +51,20 @@ pub(crate) async fn run(args: &Args, table: &mut Table) -> anyhow::Result<()> {
 
 async fn on(args: &Args, place: &Place, table: &mut Table) -> anyhow::Result<()> {
     let n_keys = args.page_keys();
-    Fleet::new(n_keys, n_keys / 10, SystemClock.now(), DueTo::Sweep).fill(place).await?;
+    let now = SystemClock.now();
+    Fleet::new(n_keys, n_keys / 10, now, DueTo::Sweep).fill(place).await?;
+    // Something ends on each of the days that the overview shows.
+    let now = now.timestamp_millis();
+    let days = format!("{now} + {DAY} * (1 + id % 89)");
+    let others = format!("state = 1 AND next_action_at > {now}");
+    place.execute(&format!("UPDATE api_keys SET expires_at = {days} WHERE {others}")).await?;
+    if place.engine == Engine::Postgres {
+        // Rows with numbers of their own have not moved its counters on.
+        for table in ["tenants", "environments", "owners", "api_keys"] {
+            let most = format!("(SELECT MAX(id) FROM {table})");
+            place.execute(&format!("SELECT setval('{table}_id_seq', {most})")).await?;
+        }
+    }
     let db = place.open().await?;
     let desk = Desk::open(db.clone(), args).await?;
     // Some of them are told, so that there are notices, mails and a trail.

@@ -19,6 +19,7 @@ mod m20261127_000010_sessions;
 mod m20261127_000012_peppers;
 mod m20261127_000014_suspend;
 mod m20261129_000015_end_reason;
+mod m20261129_000016_key_policies;
 mod m20261129_000017_wishes;
 
 /// All migrations, in the order in which they are applied.
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000012_peppers::Migration),
             Box::new(m20261127_000014_suspend::Migration),
             Box::new(m20261129_000015_end_reason::Migration),
+            Box::new(m20261129_000016_key_policies::Migration),
             Box::new(m20261129_000017_wishes::Migration),
         ]
     }

@@ -17,7 +17,7 @@ use crate::{
         flags::{self, PAUSE_ALL, PAUSE_PURGE},
         health::{self, Health, Waiting},
         invariants::{self, Broken},
-        policies::PolicyBook,
+        policies::{PolicyBook, first_fault},
         schema::SchemaState,
     },
 };
@@ -163,6 +163,11 @@ async fn examine(globals: &Globals) -> anyhow::Result<Vec<Finding>> {
             let mend = "mend the JSON: until then, the rules above it hold";
             bad("policies", Level::Warning, problem.to_string(), mend)
         }));
+        if let Some(problem) = first_fault(app.db.conn(), &policies).await? {
+            let mend =
+                "lapsed policy set --key ID FIELD=inherit: until then, the environment's hold";
+            findings.push(bad("policies", Level::Warning, problem.to_string(), mend));
+        }
     }
     Ok(findings)
 }

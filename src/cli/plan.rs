@@ -65,7 +65,7 @@ pub(super) async fn run(ctx: &Context, args: Args) -> anyhow::Result<Exit> {
         let (keys, next) = page;
         for key in keys {
             match key {
-                Ok((key, policy)) => plan.add(&key, policy, now, until),
+                Ok((key, policy)) => plan.add(&key, &policy, now, until),
                 Err(_) => n_damaged += 1,
             }
         }

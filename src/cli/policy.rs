@@ -6,11 +6,14 @@ use serde::Serialize;
 use crate::{
     cli::{
         ACTOR, Context, Exit, Failure,
+        args::KeyName,
         when::{Horizon, horizon},
     },
     domain::{identity::KeyKind, name::Slug, spread::Spread},
     store::{
         environments::Environment,
+        key_list::{self, KeyView},
+        keys::KeyError,
         policies::{
             EffectiveField, PolicyBook,
             change::{self, ChangeError, Edit, Scope},
@@ -36,24 +39,28 @@ Fields:
   self_rotate       true: a program may rotate the key that it presents
   window_proof      what brings an expired key back: mail_link,otp,secret_and_otp
   min_ttl_days      days a key lives at least, if its length is asked for, or never for no least
+  default_overlap_hours  hours for which an old secret goes on if nobody says otherwise
   max_overlap_hours hours for which an old secret may go on beside a new one, from 0 to 168
   max_keys_per_owner  keys of the kind that an owner may have, or never for any number
-  delegated         the fields that environments may make less strict, such as window_days
+  delegated         the fields that the level below may make less strict, such as window_days
   FIELD=inherit     leaves a field to the level above again
 
-An environment only makes rules stricter, unless its tenant has delegated the field.
+An environment only makes rules stricter, unless its tenant has delegated the field. A key's own rules
+only make those of its environment stricter, unless tenant and environment have both delegated the field.
 
 Example:
   lapsed policy simulate --tenant acme window_days=14 reminder_days=30,14,7,1
   lapsed policy set --tenant acme --env production --kind user max_ttl_days=90
-  lapsed policy set --tenant acme max_ttl_days=90 --spread 14 --notice 30";
+  lapsed policy set --tenant acme max_ttl_days=90 --spread 14 --notice 30
+  lapsed policy set --key 7Hk2pQ9rT4aB mfa_required=true window_days=1";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show the rules in effect, and who says so.
     #[command(
         visible_alias = "effective",
-        after_help = "Example:\n  lapsed policy show --tenant acme --env production --kind user"
+        after_help = "Example:\n  lapsed policy show --tenant acme --env production --kind user\n  \
+                      lapsed policy effective --key 7Hk2pQ9rT4aB"
     )]
     Show {
         /// Of this tenant. [default: of the installation]
@@ -70,8 +77,11 @@ pub(super) enum Command {
         /// For keys of this kind. [default: all]
         #[arg(long)]
         kind: Option<KeyKind>,
+        /// For this key alone: its id, or the visible part of its token.
+        #[arg(long, value_name = "ID", conflicts_with_all = ["tenant", "environment", "kind"])]
+        key: Option<KeyName>,
     },
-    /// Change what a tenant or an environment sets. Windows that are open stay as they are.
+    /// Change what a tenant, an environment or a key sets. Windows that are open stay as they are.
     #[command(after_help = EDITS)]
     Set(ChangeArgs),
     /// Show what a change would do to the keys that exist. Changes nothing.
@@ -88,15 +98,8 @@ pub(super) enum Command {
 /// What is to be changed.
 #[derive(Debug, Args)]
 pub(super) struct ChangeArgs {
-    /// Of this tenant.
-    #[arg(long)]
-    tenant: Slug,
-    /// Only of this environment.
-    #[arg(long = "env", visible_alias = "environment", value_name = "ENVIRONMENT")]
-    environment: Option<Slug>,
-    /// Only for keys of this kind.
-    #[arg(long)]
-    kind: Option<KeyKind>,
+    #[command(flatten)]
+    of: PlaceArgs,
     /// Give keys that live longer than is allowed then a sooner date, spread over so many days.
     /// [default: they keep their date]
     #[arg(long, value_name = "DAYS")]
@@ -107,6 +110,28 @@ pub(super) struct ChangeArgs {
     /// What to set.
     #[arg(value_name = "FIELD=VALUE", required = true)]
     edits: Vec<Edit>,
+}
+
+/// Whose rules.
+#[derive(Debug, Args)]
+pub(super) struct PlaceArgs {
+    /// Of this tenant.
+    #[arg(long, required_unless_present = "key")]
+    tenant: Option<Slug>,
+    /// Only of this environment.
+    #[arg(
+        long = "env",
+        visible_alias = "environment",
+        value_name = "ENVIRONMENT",
+        requires = "tenant"
+    )]
+    environment: Option<Slug>,
+    /// Only for keys of this kind.
+    #[arg(long)]
+    kind: Option<KeyKind>,
+    /// Of this key alone: its id, or the visible part of its token.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["tenant", "environment", "kind"])]
+    key: Option<KeyName>,
 }
 
 impl ChangeArgs {
@@ -124,7 +149,7 @@ struct FieldJson {
     field: &'static str,
     /// A number, a list of numbers, or `"never"`.
     value: serde_json::Value,
-    /// `installation`, `tenant` or `environment`.
+    /// `installation`, `tenant`, `environment` or `key`.
     origin: &'static str,
 }
 
@@ -137,9 +162,9 @@ impl From<EffectiveField> for FieldJson {
 
 pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::Show { tenant, environment, kind } => {
-            let place = place(ctx, tenant.as_ref(), environment.as_ref()).await?;
-            effective(ctx, &ctx.policies, &place, kind)?;
+        Command::Show { tenant, environment, kind, key } => {
+            let place = place(ctx, &PlaceArgs { tenant, environment, kind, key }).await?;
+            effective(ctx, &ctx.policies, &place)?;
             Ok(Exit::Done)
         }
         Command::Set(args) => set(ctx, args).await,
@@ -148,8 +173,8 @@ pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit>
 }
 
 async fn set(ctx: &Context, args: ChangeArgs) -> anyhow::Result<Exit> {
-    let place = place(ctx, Some(&args.tenant), args.environment.as_ref()).await?;
-    let Some(scope) = place.scope(args.kind) else { return Ok(Exit::Usage) };
+    let place = place(ctx, &args.of).await?;
+    let Some(scope) = place.scope() else { return Ok(Exit::Usage) };
     let spread = args.spread()?;
     let changed = change::set(ctx.db(), ACTOR, &ctx.app.policies, &scope, &args.edits).await;
     let book = changed.map_err(refused)?;
@@ -159,37 +184,54 @@ async fn set(ctx: &Context, args: ChangeArgs) -> anyhow::Result<Exit> {
         ctx.out.note(&format!("{n} keys end sooner now, and their owners are told"));
     }
     ctx.out.note(&format!("set; {n} keys are looked at sooner or later than before"));
-    effective(ctx, &book, &place, args.kind)?;
+    effective(ctx, &book, &place)?;
     Ok(Exit::Done)
 }
 
-/// A tenant and an environment that were named.
+/// What was named.
 struct Place {
     tenant: Option<Tenant>,
     environment: Option<Environment>,
+    kind: Option<KeyKind>,
+    key: Option<KeyView>,
 }
 
 impl Place {
-    fn scope(&self, kind: Option<KeyKind>) -> Option<Scope<'_>> {
-        let tenant = self.tenant.as_ref()?;
-        Some(Scope { tenant, environment: self.environment.as_ref(), kind })
+    /// Whose rules they are; `None`: the installation's, which only the configuration changes.
+    fn scope(&self) -> Option<Scope<'_>> {
+        let (tenant, environment) = (self.tenant.as_ref()?, self.environment.as_ref());
+        Some(match (&self.key, environment) {
+            (Some(key), Some(environment)) => Scope::of_key(tenant, environment, key),
+            _ => Scope { environment, kind: self.kind, ..Scope::of(tenant) },
+        })
     }
 }
 
-async fn place(
-    ctx: &Context,
-    tenant: Option<&Slug>,
-    environment: Option<&Slug>,
-) -> anyhow::Result<Place> {
-    let tenant = match tenant {
-        Some(slug) => Some(ctx.tenant(slug.as_str()).await?),
+async fn place(ctx: &Context, args: &PlaceArgs) -> anyhow::Result<Place> {
+    let key = match &args.key {
+        Some(KeyName(id)) => {
+            let found = key_list::find(ctx.db().conn(), id.as_str()).await?;
+            Some(found.ok_or_else(|| KeyError::NoKey(id.to_string()))?)
+        }
         None => None,
     };
-    let environment = match (&tenant, environment) {
-        (Some(tenant), Some(slug)) => Some(ctx.environment(tenant, slug.as_str()).await?),
-        _ => None,
+    let named = |key: &KeyView| (key.tenant.1.clone(), Some(key.environment.1.clone()));
+    let of_args = || {
+        let environment = args.environment.as_ref().map(ToString::to_string);
+        args.tenant.as_ref().map(|tenant| (tenant.to_string(), environment))
     };
-    Ok(Place { tenant, environment })
+    let (tenant, environment) = match key.as_ref().map(named).or_else(of_args) {
+        Some((tenant, environment)) => {
+            let tenant = ctx.tenant(&tenant).await?;
+            let environment = match environment {
+                Some(slug) => Some(ctx.environment(&tenant, &slug).await?),
+                None => None,
+            };
+            (Some(tenant), environment)
+        }
+        None => (None, None),
+    };
+    Ok(Place { tenant, environment, kind: args.kind, key })
 }
 
 fn refused(error: ChangeError) -> anyhow::Error {
@@ -203,20 +245,13 @@ fn refused(error: ChangeError) -> anyhow::Error {
 }
 
 /// Writes the rules in effect, and who says so.
-fn effective(
-    ctx: &Context,
-    book: &PolicyBook,
-    place: &Place,
-    kind: Option<KeyKind>,
-) -> anyhow::Result<()> {
-    // No tenant or environment has the number 0.
-    let tenant_id = place.tenant.as_ref().map_or(0, |tenant| tenant.id);
-    let environment_id = place.environment.as_ref().map_or(0, |environment| environment.id);
-    let mut fields: Vec<FieldJson> = Vec::new();
-    for kind in KeyKind::ALL.iter().copied().filter(|known| kind.is_none_or(|one| one == *known)) {
-        let effective = book.effective(tenant_id, environment_id, kind);
-        fields.extend(effective.into_iter().map(Into::into));
-    }
+fn effective(ctx: &Context, book: &PolicyBook, place: &Place) -> anyhow::Result<()> {
+    let fields = match place.scope() {
+        Some(scope) => scope.effective(book),
+        // No tenant or environment has the number 0.
+        None => book.effective_of(0, 0, place.kind),
+    };
+    let fields: Vec<FieldJson> = fields.into_iter().map(Into::into).collect();
     ctx.out.listing(["kind", "field", "value", "set by"], &fields, |field| {
         let value = match &field.value {
             serde_json::Value::String(word) => word.clone(),

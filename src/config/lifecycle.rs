@@ -208,11 +208,12 @@ fn named(kind: KeyKind, error: &PolicyError) -> OptionError {
         PolicyError::TtlOutOfRange { field: "review_days", .. } => {
             of_field("lifecycle.application_review_days")
         }
-        // The last three are of fields that only tenants and environments set.
+        // The last four are of fields that only tenants and environments set.
         PolicyError::TtlOutOfRange { .. }
         | PolicyError::UserKeysMustExpire
         | PolicyError::MinAbove { .. }
         | PolicyError::OverlapTooLong(_)
+        | PolicyError::UsualOverlapTooLong { .. }
         | PolicyError::NoKeys => of_field(max_option),
         PolicyError::DefaultAboveMax { default, max } => OptionError {
             option: default_option,

@@ -19,7 +19,7 @@ pub struct Overlap(TimeDelta);
 
 /// An overlap that is not allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("an overlap is from 0 to {} days, and {} hours are not", Overlap::MAX.num_days(), .0.num_hours())]
+#[error("an overlap is from 0 to {} days, and {} is not", Overlap::MAX.num_days(), length(*.0))]
 pub struct OverlapError(TimeDelta);
 
 impl Overlap {
@@ -43,11 +43,10 @@ impl Overlap {
     }
 }
 
-impl Default for Overlap {
-    /// A day: long enough to bring a new secret to where it is used.
-    fn default() -> Self {
-        Self(TimeDelta::hours(24))
-    }
+/// A length as people write it, to the second.
+fn length(length: TimeDelta) -> String {
+    let (hours, seconds) = (length.num_hours(), length.num_seconds());
+    if hours * 3600 == seconds { format!("{hours} h") } else { format!("{seconds} s") }
 }
 
 /// Why a key gets no new secret. None of these is overcome by an OTP.
@@ -86,8 +85,8 @@ pub struct Rotation {
 ///
 /// The new life is as long as the first one, `ttl`, was meant to be (`None`: for ever), but no
 /// longer than `policy` allows today and never beyond the end of the owner's access. A length the
-/// policy no longer allows is cut, not refused: otherwise a stricter policy would end keys. An
-/// overlap is cut to what the policy allows.
+/// policy no longer allows is cut, not refused: otherwise a stricter policy would end keys. The
+/// overlap is as long as asked for, or as the policy says where nobody asks, and cut to what it allows.
 ///
 /// # Errors
 /// Why it may not be done.
@@ -95,7 +94,7 @@ pub fn plan_rotation(
     key: &Key,
     ttl: Option<TimeDelta>,
     policy: &Policy,
-    overlap: Overlap,
+    overlap: Option<Overlap>,
     now: DateTime<Utc>,
 ) -> Result<Rotation, Refusal> {
     let old_end = match key.state {
@@ -112,7 +111,8 @@ pub fn plan_rotation(
     {
         return Err(Refusal::WindowClosed { ended_at });
     }
-    let overlap = overlap.0.min(policy.max_overlap());
+    let overlap =
+        overlap.map_or(policy.default_overlap(), Overlap::length).min(policy.max_overlap());
     let overlap_ends = now.checked_add_signed(overlap).unwrap_or(DateTime::<Utc>::MAX_UTC);
     Ok(Rotation {
         life,

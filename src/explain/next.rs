@@ -37,18 +37,19 @@ pub(super) fn next(
     min_notice: TimeDelta,
     now: DateTime<Utc>,
 ) -> Next {
-    let key = match &view.key {
-        Ok(key) => key,
-        Err(error) => {
+    let (key, governed) = match (&view.key, view.governed()) {
+        (Ok(key), Some(governed)) => (key, governed),
+        (key, _) => {
             let what = "nothing: the daemon leaves the row alone until it is mended".to_owned();
-            return Next { at: None, what, why: vec![error.to_string()] };
+            let why = key.as_ref().err().map(ToString::to_string).into_iter().collect();
+            return Next { at: None, what, why };
         }
     };
     if let Some(reason) = &view.parked {
         let what = "nothing: the daemon has put the row aside".to_owned();
         return Next { at: None, what, why: vec![reason.clone()] };
     }
-    let policy = policies.of(view.tenant.0, view.environment.0, key.kind);
+    let policy = &*policies.of_key(&governed);
     let (at, what) = match plan::future(key, policy, now, plan::until(now, HORIZON)).first() {
         Some((at, event)) => (Some(*at), words(*event)),
         None => (None, "nothing".to_owned()),

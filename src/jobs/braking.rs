@@ -298,10 +298,7 @@ pub(super) fn ended(key: &EndedKey) -> Ended {
 pub(super) fn notice(book: &PolicyBook, deps: &Deps, key: &EndedKey) -> TimeDelta {
     let min_notice = deps.limits.min_notice;
     match key.reason {
-        EndReason::WindowClosed => {
-            let policy = book.of(key.tenant_id, key.environment_id, key.kind);
-            purge::notice(policy, min_notice)
-        }
+        EndReason::WindowClosed => purge::notice(&book.of_key(&key.governed()), min_notice),
         EndReason::Revoked | EndReason::AccessEnded => min_notice,
     }
 }

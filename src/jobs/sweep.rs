@@ -194,8 +194,8 @@ fn decide(
 ) -> Writes {
     let mut writes = Writes::default();
     for due in &claim.keys {
-        let policy = book.of(due.tenant_id, due.environment_id, due.key.kind);
-        let decision = next_step(&due.key, policy, now);
+        let policy = book.of_key(&due.governed());
+        let decision = next_step(&due.key, &policy, now);
         if matches!(decision.step, Step::Expire { .. } | Step::End { .. }) {
             if is_held(due) {
                 writes.held.push((due.id, due.version));

@@ -18,7 +18,7 @@ use crate::{
         entity::{api_keys, owners as owner_rows},
         from_ms,
         owners::{self, Owner},
-        policies::PolicyBook,
+        policies::{Governed, PolicyBook},
         row,
         seen::Tag,
         sql::{Batch, Sql, Update},
@@ -227,8 +227,8 @@ fn amendment(
 ) -> Amendment {
     let next = match after.state {
         KeyState::Active { .. } => {
-            let policy = policies.of(row.tenant_id, row.environment_id, after.kind);
-            next_columns(lifecycle::first_look(after, policy, now))
+            let policy = policies.of_key(&Governed::of(row, after.kind));
+            next_columns(lifecycle::first_look(after, &policy, now))
         }
         // A window that is open stays open, and a purge that is due stays due.
         KeyState::Window { .. } | KeyState::Revoked { .. } => (row.next_job, row.next_action_at),

@@ -12,6 +12,7 @@ use crate::{
     store::{
         Db, StoreError,
         codes::{Coded, JobCode, StateCode},
+        policies::Governed,
         purge::EndReason,
         row::{CorruptKey, KeyColumns, key_of},
         sql::{Batch, Sql, Update},
@@ -36,6 +37,21 @@ pub struct DueKey {
     pub due_at: DateTime<Utc>,
     /// What the decision depends on.
     pub key: Key,
+    /// What the key itself sets of its rules, as it is stored.
+    pub own_policy: Option<String>,
+}
+
+impl DueKey {
+    /// The key, as far as its rules go.
+    pub fn governed(&self) -> Governed<'_> {
+        Governed {
+            id: self.id.0,
+            tenant_id: self.tenant_id,
+            environment_id: self.environment_id,
+            kind: self.key.kind,
+            own: self.own_policy.as_deref(),
+        }
+    }
 }
 
 /// What a claim brought: at most as many rows as were asked for, earliest first.
@@ -66,7 +82,7 @@ impl Claim {
 const COLUMNS: &str = "id, version, tenant_id, environment_id, owner_id, next_action_at, state, \
      kind, issued_at, expires_at, access_ends_at, review_at, window_ends_at, last_stage, \
      CASE WHEN hold IS NULL THEN 0 ELSE 1 END, \
-     (SELECT o.reminder_wish FROM owners o WHERE o.id = api_keys.owner_id)";
+     (SELECT o.reminder_wish FROM owners o WHERE o.id = api_keys.owner_id), policy";
 
 /// The text of the claim, for those who want to see its plan.
 pub fn claim_statement(
@@ -227,6 +243,7 @@ fn to_due(row: &QueryResult) -> Result<DueKey, String> {
         owner_id: number(4)?,
         due_at: DateTime::from_timestamp_millis(number(5)?).unwrap_or_default(),
         key,
+        own_policy: row.try_get_by_index(16).map_err(unreadable)?,
     })
 }
 

@@ -1,5 +1,7 @@
 //! How the installation is doing, in numbers.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
@@ -12,7 +14,7 @@ use crate::{
         CorruptKey, Db, StoreError,
         audit::{self, NewEvent},
         from_ms, gauges,
-        policies::PolicyBook,
+        policies::{Governed, PolicyBook},
         row::{KeyColumns, key_of},
         sql::Sql,
         to_ms,
@@ -107,7 +109,7 @@ pub async fn probe_write(db: &Db) -> Result<(), StoreError> {
 }
 
 /// A key to which something happens soon, and the rules it lives under.
-pub type Upcoming<'a> = Result<(Key, &'a Policy), CorruptKey>;
+pub type Upcoming<'a> = Result<(Key, Cow<'a, Policy>), CorruptKey>;
 
 /// Up to `limit` keys to which something happens by `until`, by number, after the one numbered
 /// `after`; and the number of the last of them, if there may be more.
@@ -141,7 +143,8 @@ pub async fn upcoming_of<'a>(
             "SELECT id, tenant_id, environment_id, state, kind, issued_at, expires_at, \
              access_ends_at, review_at, window_ends_at, last_stage, \
              CASE WHEN hold IS NULL THEN 0 ELSE 1 END, \
-             (SELECT o.reminder_wish FROM owners o WHERE o.id = api_keys.owner_id) FROM api_keys \
+             (SELECT o.reminder_wish FROM owners o WHERE o.id = api_keys.owner_id), policy \
+             FROM api_keys \
              WHERE next_action_at IS NOT NULL AND next_action_at <= ",
         )
         .bind(to_ms(until))
@@ -165,7 +168,12 @@ pub async fn upcoming_of<'a>(
         let (tenant_id, environment_id) = place.map_err(during())?;
         let key = key_of(columns(row).map_err(during())?);
         let key = key.map_err(|what| CorruptKey { id: KeyId(id), what });
-        keys.push(key.map(|key| (key, policies.of(tenant_id, environment_id, key.kind))));
+        let own: Option<String> = row.try_get_by_index(13).map_err(during())?;
+        keys.push(key.map(|key| {
+            let (kind, own) = (key.kind, own.as_deref());
+            let governed = Governed { id, tenant_id, environment_id, kind, own };
+            (key, policies.of_key(&governed))
+        }));
         last = Some(id);
     }
     let is_full = u64::try_from(rows.len()).is_ok_and(|n| n >= limit);

@@ -16,7 +16,7 @@ use crate::{
         entity::api_keys,
         from_ms,
         keys::{KeyError, record},
-        policies::PolicyBook,
+        policies::{Governed, PolicyBook},
         purge::EndReason,
         row, to_ms,
     },
@@ -61,8 +61,8 @@ pub async fn extend_if(
         KeyState::Window { expires_at, .. } => return Err(KeyError::Expired(expires_at)),
         KeyState::Revoked { .. } => return Err(KeyError::Revoked),
     };
-    let policy = policies.of(row.tenant_id, row.environment_id, key.kind);
-    let life = life::extended(policy, ask, old, key.access_ends_at, now)?;
+    let policy = policies.of_key(&Governed::of(&row, key.kind));
+    let life = life::extended(&policy, ask, old, key.access_ends_at, now)?;
     let after = Key {
         state: KeyState::Active { expires_at: life.expires_at },
         review_at: life.review_at,
@@ -77,7 +77,7 @@ pub async fn extend_if(
         access_ends_at: key.access_ends_at,
         review_at: life.review_at,
         last_stage: None,
-        next: next_columns(lifecycle::first_look(&after, policy, now)),
+        next: next_columns(lifecycle::first_look(&after, &policy, now)),
     };
     amend::write(&*tx, &[amendment]).await?;
     amend::void_notices(&*tx, [id].into_iter(), "the key was extended").await?;
@@ -125,10 +125,10 @@ pub async fn revoke_if(
     if is_over && row.end_reason == Some(EndReason::Revoked.code()) {
         return Err(KeyError::Revoked);
     }
-    let policy = policies.of(row.tenant_id, row.environment_id, key.kind);
+    let policy = policies.of_key(&Governed::of(&row, key.kind));
     let purge_at = now + policy.undo();
     let after = Key { state: KeyState::Revoked { purge_at }, ..key };
-    let (next_job, next_action_at) = next_columns(lifecycle::first_look(&after, policy, now));
+    let (next_job, next_action_at) = next_columns(lifecycle::first_look(&after, &policy, now));
     let change = api_keys::ActiveModel {
         state: Set(StateCode::Revoked.code()),
         // Whoever comes back gets no key back that somebody ended by name.
@@ -174,8 +174,8 @@ pub async fn hold(
     let row = locked(&tx, public_id).await?;
     see_version(&row, version)?;
     let key = Key { is_held: reason.is_some(), ..row::to_key(&row)? };
-    let policy = policies.of(row.tenant_id, row.environment_id, key.kind);
-    let (next_job, next_action_at) = next_columns(lifecycle::first_look(&key, policy, now));
+    let policy = policies.of_key(&Governed::of(&row, key.kind));
+    let (next_job, next_action_at) = next_columns(lifecycle::first_look(&key, &policy, now));
     let change = api_keys::ActiveModel {
         hold: Set(reason.map(str::to_owned)),
         next_job: Set(next_job),
@@ -209,8 +209,8 @@ pub async fn let_lapse(
     let key = row::to_key(&row)?;
     let last_stage = lifecycle::quieted(&key).ok_or(KeyError::Revoked)?;
     let key = Key { last_stage: Some(last_stage), ..key };
-    let policy = policies.of(row.tenant_id, row.environment_id, key.kind);
-    let (next_job, next_action_at) = next_columns(lifecycle::first_look(&key, policy, now));
+    let policy = policies.of_key(&Governed::of(&row, key.kind));
+    let (next_job, next_action_at) = next_columns(lifecycle::first_look(&key, &policy, now));
     let change = api_keys::ActiveModel {
         last_stage: Set(Some(last_stage.code())),
         next_job: Set(next_job),

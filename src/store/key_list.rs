@@ -15,7 +15,9 @@ use crate::{
         CorruptKey, Db, StoreError,
         codes::{Coded, StateCode},
         entity::api_keys,
-        from_ms, row,
+        from_ms,
+        policies::Governed,
+        row,
         sql::{Batch, Sql},
         to_ms,
     },
@@ -66,6 +68,8 @@ pub struct KeyView {
     pub parked: Option<String>,
     /// The system that issued it, and what it is called there.
     pub external: Option<(String, String)>,
+    /// What the key itself sets of its rules, as it is stored.
+    pub own_policy: Option<String>,
 }
 
 impl KeyView {
@@ -84,6 +88,17 @@ impl KeyView {
             Ok(KeyState::Revoked { .. }) => "revoked",
             Err(_) => "damaged",
         }
+    }
+
+    /// The key, as far as its rules go; `None` for a row that makes no sense.
+    pub fn governed(&self) -> Option<Governed<'_>> {
+        self.key.as_ref().ok().map(|key| Governed {
+            id: self.id,
+            tenant_id: self.tenant.0,
+            environment_id: self.environment.0,
+            kind: key.kind,
+            own: self.own_policy.as_deref(),
+        })
     }
 
     /// The most urgent stage told for its expiry.
@@ -291,5 +306,6 @@ fn to_view(result: &QueryResult) -> Result<KeyView, StoreError> {
         hold: row.hold,
         parked: row.parked,
         external: row.source.zip(row.external_id),
+        own_policy: row.policy,
     })
 }

@@ -27,6 +27,10 @@ pub struct NoticeText {
     pub tenant_id: i64,
     /// The number of the key's environment, if it is known still.
     pub environment_id: Option<i64>,
+    /// The key's number, which a purged key has no more.
+    pub key_id: Option<i64>,
+    /// What the key itself sets of its rules, as it is stored.
+    pub own_policy: Option<String>,
     /// When it should have been told, had all gone well.
     pub due_at: Option<DateTime<Utc>>,
     /// What is told.
@@ -113,7 +117,7 @@ const COLUMNS: &str = "SELECT n.id, COALESCE(n.message_id, 0), n.stage, n.expire
      COALESCE(k.created_at, t.created_at), COALESCE(k.expires_at, t.expires_at), \
      COALESCE(k.window_ends_at, t.window_ends_at), k.access_ends_at, \
      COALESCE(k.last_used_at, t.last_used_at), k.state, n.tenant_id, environments.id, n.due_at, \
-     k.suspended_at";
+     k.suspended_at, k.id, k.policy";
 const NAMES: &str = " LEFT JOIN api_keys k ON k.id = n.key_id \
      LEFT JOIN tombstones t ON t.key_id = n.key_id AND k.id IS NULL \
      JOIN tenants ON tenants.id = n.tenant_id \
@@ -141,7 +145,7 @@ pub async fn of_notice(
         .all(conn)
         .await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let owner_id = first.try_get_by_index(19).map_err(StoreError::during(op))?;
+    let owner_id = first.try_get_by_index(21).map_err(StoreError::during(op))?;
     let texts: Vec<_> = rows.iter().filter_map(|row| to_text(row, now).ok().flatten()).collect();
     Ok(Some((owner_id, texts)).filter(|(_, texts)| !texts.is_empty()))
 }
@@ -211,6 +215,8 @@ fn to_text(row: &QueryResult, now: DateTime<Utc>) -> Result<Option<NoticeText>, 
         message_id: row.try_get_by_index(1)?,
         tenant_id: row.try_get_by_index(15)?,
         environment_id: row.try_get_by_index(16)?,
+        key_id: row.try_get_by_index(19)?,
+        own_policy: row.try_get_by_index(20)?,
         due_at: time(17)?,
         stage,
         is_true: is_true(stage, state, about, expires_at, now),

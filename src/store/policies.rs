@@ -1,10 +1,11 @@
-//! The rules as tenants and environments have changed them.
+//! The rules as tenants, environments and keys have changed them.
 //!
 //! The configuration has rules for the whole installation; a tenant and an environment may each
 //! set fields of their own, kept as JSON in their rows. An environment is laid over its tenant,
 //! and a tenant over the installation, whose rules are where tenants begin. An environment only
-//! makes rules stricter, unless its tenant has delegated the field to it. A layer that makes no sense is passed over, so that its
-//! keys go on living under the layer below, and is reported.
+//! makes rules stricter, unless its tenant has delegated the field to it; and so does a key, which has
+//! its own layer in its own row ([`own`]). A layer that makes no sense is passed over, so that its keys
+//! go on living under the layer above, and is reported.
 
 use std::collections::HashMap;
 
@@ -27,18 +28,20 @@ pub mod change;
 mod delegated;
 mod effective;
 mod layer;
+mod own;
 pub mod simulate;
 
 pub use apply::shorten;
 pub use delegated::Delegated;
 pub use effective::EffectiveField;
 pub use layer::{Limit, PolicyChange, PolicyLayer, ProofWord};
+pub use own::{Governed, first_fault};
 
 /// A layer that is passed over, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the policy of {of}: {what}")]
 pub struct PolicyProblem {
-    /// Whose policy: ``tenant `acme` ``, ``environment `acme/production` ``.
+    /// Whose policy: ``tenant `acme` ``, ``environment `acme/production` ``, ``key `7Hk2pQ9rT4aB` ``.
     pub of: String,
     /// What is wrong with it.
     pub what: String,
@@ -51,6 +54,8 @@ pub struct PolicyBook {
     tenants: HashMap<i64, Entry>,
     environments: HashMap<i64, Entry>,
     problems: Vec<PolicyProblem>,
+    /// The number of a key, and what it would set in the place of what it does.
+    tried: Option<(i64, Option<String>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,7 +67,8 @@ struct Entry {
 impl PolicyBook {
     /// The rules of an installation where nobody has changed any.
     pub fn new(base: Policies) -> Self {
-        Self { base, tenants: HashMap::new(), environments: HashMap::new(), problems: Vec::new() }
+        let (tenants, environments) = (HashMap::new(), HashMap::new());
+        Self { base, tenants, environments, problems: Vec::new(), tried: None }
     }
 
     /// Reads what tenants and environments have changed about `base`.
@@ -74,7 +80,8 @@ impl PolicyBook {
         Ok(Layers::read(db.conn()).await?.book(base))
     }
 
-    /// The rules for keys of `kind` in this environment of this tenant.
+    /// The rules for keys of `kind` in this environment of this tenant, unless they have some of
+    /// their own: see [`Self::of_key`].
     pub fn of(&self, tenant_id: i64, environment_id: i64, kind: KeyKind) -> &Policy {
         self.environments
             .get(&environment_id)

@@ -11,14 +11,19 @@ use crate::{
     },
     store::{
         StoreError, from_ms,
+        policies::Governed,
         row::{CorruptKey, KeyColumns, key_of},
         sql::{Batch, Sql, Update},
         to_ms,
     },
 };
 
+mod reason;
+
+pub use reason::EndReason;
+
 /// A key that may be purged, locked by the transaction that claimed it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EndedKey {
     /// The key's number.
     pub id: KeyId,
@@ -40,35 +45,19 @@ pub struct EndedKey {
     pub told_at: Option<DateTime<Utc>>,
     /// Whether it must be kept.
     pub is_held: bool,
+    /// What the key itself sets of its rules, as it is stored.
+    pub own_policy: Option<String>,
 }
 
-/// Why a key is purged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndReason {
-    /// Its window closed, and nobody brought it back.
-    WindowClosed,
-    /// Somebody revoked it.
-    Revoked,
-    /// Its owner's access ended.
-    AccessEnded,
-}
-
-impl EndReason {
-    /// The word people and programs read.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::WindowClosed => "window_closed",
-            Self::Revoked => "revoked",
-            Self::AccessEnded => "access_ended",
-        }
-    }
-
-    /// The stored code: of a tombstone, and, but for the window, of a key that is over.
-    pub(crate) fn code(self) -> i16 {
-        match self {
-            Self::WindowClosed => 1,
-            Self::Revoked => 2,
-            Self::AccessEnded => 3,
+impl EndedKey {
+    /// The key, as far as its rules go.
+    pub fn governed(&self) -> Governed<'_> {
+        Governed {
+            id: self.id.0,
+            tenant_id: self.tenant_id,
+            environment_id: self.environment_id,
+            kind: self.kind,
+            own: self.own_policy.as_deref(),
         }
     }
 }
@@ -100,7 +89,7 @@ impl Claim {
 const SELECT: &str = "SELECT k.id, k.next_action_at, k.version, k.tenant_id, k.owner_id, k.state, \
      k.kind, k.issued_at, k.expires_at, k.access_ends_at, k.window_ends_at, \
      k.environment_id, k.end_reason, CASE WHEN k.hold IS NULL THEN 0 ELSE 1 END, (SELECT MAX(n.told_at) FROM notices n \
-     WHERE n.key_id = k.id AND n.expires_at = k.expires_at AND n.stage = 0) \
+     WHERE n.key_id = k.id AND n.expires_at = k.expires_at AND n.stage = 0), k.policy \
      FROM api_keys k WHERE k.next_job = 2 AND ";
 
 /// Claims up to `limit` keys whose turn to be purged has come at `now`, earliest first.
@@ -214,6 +203,7 @@ fn to_ended(row: &QueryResult, id: KeyId) -> Result<EndedKey, String> {
         ends_at: Some(ends_at),
         told_at: maybe(14)?.and_then(from_ms),
         is_held: key.is_held,
+        own_policy: row.try_get_by_index(15).map_err(unreadable)?,
     })
 }
 

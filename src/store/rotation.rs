@@ -5,6 +5,8 @@
 //! locked in the order owner, key, which everybody keeps; what was read before they were is
 //! compared again, so that of two rotations, or of a rotation and a purge, one wins whole.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,7 @@ use crate::{
         identity::PublicId,
         key::Key,
         otp::{Attempt, throttle::Receipt},
+        policy::Policy,
         rotation::{Overlap, plan_rotation},
         token::{Brand, Class, Token},
     },
@@ -24,7 +27,7 @@ use crate::{
         entity::{api_keys, environments, key_secrets, owners},
         idempotency::{self, Once},
         otp::{self, Evidence, OtpError},
-        policies::PolicyBook,
+        policies::{Governed, PolicyBook},
         row,
     },
 };
@@ -68,8 +71,8 @@ pub enum Proof<'a> {
 pub struct Request<'a> {
     /// Which key.
     pub public_id: &'a str,
-    /// How long the old secret goes on, at most.
-    pub overlap: Overlap,
+    /// How long the old secret goes on, at most; `None`: as the policy says.
+    pub overlap: Option<Overlap>,
     /// The owner's second factor.
     pub proof: Proof<'a>,
     /// The version of the secret it shall replace, if the caller holds that very one.
@@ -229,7 +232,7 @@ impl Work<'_> {
         let policy = self.policy(&locked);
         let ttl = locked.row.ttl_ms.map(chrono::TimeDelta::milliseconds);
         // Refused before the code is looked at: a refusal costs neither a code nor a guess.
-        let plan = plan_rotation(&locked.key, ttl, policy, self.request.overlap, locked.now)?;
+        let plan = plan_rotation(&locked.key, ttl, &policy, self.request.overlap, locked.now)?;
         let evidence = self.prove(&locked).await?;
         let token = self.token(&locked);
         let done = write::rotation(self, &locked, &plan, &token, &evidence).await?;
@@ -256,8 +259,8 @@ impl Work<'_> {
         Ok(Locked { tx, owner, row, key, secret, now })
     }
 
-    fn policy(&self, locked: &Locked) -> &crate::domain::policy::Policy {
-        self.policies.of(locked.row.tenant_id, locked.row.environment_id, locked.key.kind)
+    fn policy(&self, locked: &Locked) -> Cow<'_, Policy> {
+        self.policies.of_key(&Governed::of(&locked.row, locked.key.kind))
     }
 
     /// Sees that the owner's second factor is there where it is needed, and uses it up.

@@ -32,7 +32,7 @@ mod docs;
 mod guesses;
 mod keys;
 mod manual;
-mod own;
+pub mod own;
 mod seen;
 mod traps;
 

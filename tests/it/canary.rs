@@ -123,6 +123,7 @@ pub async fn dump(app: &TestApp) -> String {
                 ),
             };
             dump += &app.column::<String>(&format!("SELECT {text} FROM {table}")).await.join("\n");
+            dump += "\n";
         }
     }
     dump

@@ -9,7 +9,9 @@ fn tests_named_in(text: &str) -> Vec<(&str, &str)> {
 
 #[test]
 fn every_test_that_a_document_names_is_there() {
-    for (document, least) in [("docs/reliability.md", 40), ("docs/security.md", 30)] {
+    let documents =
+        [("docs/reliability.md", 40), ("docs/security.md", 30), ("docs/rotation.md", 35)];
+    for (document, least) in documents {
         let text = std::fs::read_to_string(document).unwrap();
         let named = tests_named_in(&text);
         assert!(least < named.len(), "{document}: only {} tests are named", named.len());

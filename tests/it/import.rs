@@ -207,3 +207,16 @@ on_each_engine! {
         );
     }
 }
+
+on_each_engine! {
+    async fn a_key_that_moves_is_looked_at_by_rules_of_its_own(app: TestApp) {
+        import(&app, options(), &[row(1, Some(noon() + days(50)))]).await;
+        app.execute("UPDATE api_keys SET policy = '{\"reminder_days\": [60]}'").await;
+        let moved = [row(1, Some(noon() + days(55)))];
+        let (tally, _) = import(&app, Options { may_update: true, ..options() }, &moved).await;
+        assert_eq!(tally.n_updated, 1);
+        app.sweep().await;
+        let ids: Vec<i64> = app.column("SELECT id FROM api_keys").await;
+        assert_eq!(app.notices(ids[0]).await, ["expiring-60d pending"]);
+    }
+}

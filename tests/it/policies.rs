@@ -39,7 +39,7 @@ on_each_engine! {
     async fn a_change_is_written_with_its_line_in_the_trail(app: TestApp) {
         app.people().await;
         let tenant = acme(&app).await;
-        let scope = Scope { tenant: &tenant, environment: None, kind: None };
+        let scope = Scope { tenant: &tenant, environment: None, kind: None, key: None };
         let base = &app.deps.policies;
         let new = set(&app.db, "operator", base, &scope, &edits(&["window_days=14"])).await.unwrap();
         assert_eq!(new.of(1, 1, KeyKind::User).window(), days(14));
@@ -64,7 +64,7 @@ on_each_engine! {
         app.people().await;
         app.execute(r#"UPDATE environments SET policy = '{"closing_days": 5}'"#).await;
         let tenant = acme(&app).await;
-        let scope = Scope { tenant: &tenant, environment: None, kind: None };
+        let scope = Scope { tenant: &tenant, environment: None, kind: None, key: None };
         let base = &app.deps.policies;
         for (texts, message) in [
             (vec!["window_days=91"], "for user keys, window_days is 91, but must be from 0 to 90"),
@@ -91,7 +91,7 @@ on_each_engine! {
         app.sweep().await;
         assert_eq!(app.describe(1).await, "active, next sweep in PT1728000S");
         let tenant = acme(&app).await;
-        let scope = Scope { tenant: &tenant, environment: None, kind: None };
+        let scope = Scope { tenant: &tenant, environment: None, kind: None, key: None };
         let base = &app.deps.policies;
         let change = edits(&["reminder_days=60,7", "window_days=3", "max_ttl_days=80"]);
         let old = book(&app).await;
@@ -133,7 +133,7 @@ on_each_engine! {
         app.execute("UPDATE api_keys SET state = 3, window_ends_at = 1 WHERE id = 34").await;
         app.sweep().await;
         let tenant = acme(&app).await;
-        let scope = Scope { tenant: &tenant, environment: None, kind: Some(KeyKind::User) };
+        let scope = Scope { tenant: &tenant, environment: None, kind: Some(KeyKind::User), key: None };
         let (base, change) = (&app.deps.policies, edits(&["max_ttl_days=30"]));
         let (old, spread) = (book(&app).await, Spread::new(21, 10).unwrap());
         let (new, _) = preview(app.db.conn(), base, &scope, &change).await.unwrap();
@@ -180,7 +180,7 @@ on_each_engine! {
         let tenant = acme(&app).await;
         let prod = environments::find(app.db.conn(), 1, "prod").await.unwrap().unwrap();
         let base = &app.deps.policies;
-        let whole = Scope { tenant: &tenant, environment: None, kind: None };
+        let whole = Scope { tenant: &tenant, environment: None, kind: None, key: None };
         let narrow = Scope { environment: Some(&prod), ..whole };
         let change = async |scope: &Scope<'_>, texts: &[&str]| {
             set(&app.db, "operator", base, scope, &edits(texts)).await.map(drop)
@@ -191,7 +191,7 @@ on_each_engine! {
             (["mfa_required=false"], "mfa_required"),
             (["reminder_days=7"], "reminder_days"),
             (["window_proof=otp"], ""),
-            (["delegated=window_days"], "an environment has no level below it"),
+            (["delegated=window_days"], "its tenant has not delegated it"),
         ] {
             match change(&narrow, &texts).await {
                 Ok(()) => assert_eq!(field, "", "{texts:?} was set"),

@@ -65,7 +65,7 @@ on_each_engine! {
         let old = secrets.create().await;
         app.clock.advance(days(90) - TimeDelta::hours(1));
         let asked = lapsed::store::rotation::Request {
-            overlap: Overlap::new(days(7)).unwrap(), ..request(&old, Proof::Nothing)
+            overlap: Some(Overlap::new(days(7)).unwrap()), ..request(&old, Proof::Nothing)
         };
         let rotated = secrets.ask(&asked).await.unwrap();
         assert_eq!(rotated.done.old_valid_until, app.now() + TimeDelta::hours(1));
@@ -182,6 +182,7 @@ on_each_engine! {
         let token = again.token.unwrap();
         assert_eq!(secrets.finding(&lost.token.unwrap()).await, "invalid");
         assert_eq!(secrets.finding(&first).await, "valid", "the overlap goes on");
+        assert_eq!(again.done.old_valid_until, lost.done.old_valid_until, "and the answer says so");
         assert_eq!(secrets.finding(&token).await, "valid");
 
         secrets.uses.flush(&app.db).await.unwrap();

@@ -35,9 +35,10 @@ pub(in crate::cli) struct RotateArgs {
     /// Its id, or the visible part of its token.
     #[arg(value_name = "ID")]
     key: KeyName,
-    /// How long the old secret goes on, from 0h to 7d; never beyond its own expiry.
-    #[arg(long, value_name = "PERIOD", default_value = "24h", value_parser = overlap)]
-    overlap: Overlap,
+    /// How long the old secret goes on, from 0h to 7d; never beyond its own expiry. [default: as the
+    /// policy says]
+    #[arg(long, value_name = "PERIOD", value_parser = overlap)]
+    overlap: Option<Overlap>,
     #[command(flatten)]
     proof: ProofArgs,
 }
@@ -85,7 +86,7 @@ pub(super) async fn rotate(ctx: &Context, args: RotateArgs) -> anyhow::Result<()
 
 pub(super) async fn reissue(ctx: &Context, args: ReissueArgs) -> anyhow::Result<()> {
     let id = args.key.0;
-    let asked = (id.as_str(), Overlap::NONE);
+    let asked = (id.as_str(), None);
     let reissued = with_proof(ctx, Way::Reissue, asked, &args.proof).await?;
     tell_secret(ctx, &reissued)?;
     let end = show_end(reissued.done.expires_at, ctx.now().await?);
@@ -104,7 +105,7 @@ pub(super) async fn end_overlap(ctx: &Context, key: KeyName) -> anyhow::Result<(
 async fn with_proof(
     ctx: &Context,
     way: Way,
-    asked: (&str, Overlap),
+    asked: (&str, Option<Overlap>),
     args: &ProofArgs,
 ) -> anyhow::Result<Rotated> {
     let attempt: Attempt;
@@ -128,7 +129,7 @@ async fn with_proof(
 async fn ask_store(
     ctx: &Context,
     way: Way,
-    (public_id, overlap): (&str, Overlap),
+    (public_id, overlap): (&str, Option<Overlap>),
     proof: Proof<'_>,
 ) -> anyhow::Result<Result<Rotated, RotationError>> {
     let (keyring, random) = (ctx.app.keyring()?, random::bytes()?);
@@ -172,14 +173,11 @@ mod tests {
 
     #[test]
     fn an_overlap_is_written_as_a_period() {
-        assert_eq!(overlap("24h"), Ok(Overlap::default()));
+        assert_eq!(overlap("24h").unwrap().length(), TimeDelta::days(1));
         assert_eq!(overlap("0"), Ok(Overlap::NONE));
         assert_eq!(overlap("0h"), Ok(Overlap::NONE));
         assert_eq!(overlap("7d").unwrap().length(), Overlap::MAX);
-        assert_eq!(
-            overlap("8d").unwrap_err(),
-            "an overlap is from 0 to 7 days, and 192 hours are not"
-        );
+        assert_eq!(overlap("8d").unwrap_err(), "an overlap is from 0 to 7 days, and 192 h is not");
         assert_eq!(overlap("soon").unwrap_err(), "a period is written 24h or 7d");
     }
 }

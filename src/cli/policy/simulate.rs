@@ -54,8 +54,8 @@ struct Counts {
 }
 
 pub(super) async fn run(ctx: &Context, args: ChangeArgs, until: Horizon) -> anyhow::Result<Exit> {
-    let place = place(ctx, Some(&args.tenant), args.environment.as_ref()).await?;
-    let Some(scope) = place.scope(args.kind) else { return Ok(Exit::Usage) };
+    let place = place(ctx, &args.of).await?;
+    let Some(scope) = place.scope() else { return Ok(Exit::Usage) };
     let spread = args.spread()?;
     let (conn, base) = (ctx.db().conn(), &ctx.app.policies);
     let (new, _) = change::preview(conn, base, &scope, &args.edits).await.map_err(refused)?;

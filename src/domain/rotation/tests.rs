@@ -43,7 +43,7 @@ fn window(ahead: TimeDelta) -> Key {
 const TTL: Option<TimeDelta> = Some(TimeDelta::days(90));
 
 fn rotate(key: &Key, overlap: TimeDelta) -> Result<Rotation, Refusal> {
-    plan_rotation(key, TTL, &people(), Overlap::new(overlap).unwrap(), noon())
+    plan_rotation(key, TTL, &people(), Some(Overlap::new(overlap).unwrap()), noon())
 }
 
 /// How long the old secret goes on.
@@ -58,9 +58,8 @@ fn an_overlap_is_from_nothing_to_seven_days() {
     assert!(Overlap::new(days + TimeDelta::milliseconds(1)).is_err());
     assert!(Overlap::new(TimeDelta::milliseconds(-1)).is_err());
     assert_eq!(Overlap::new(TimeDelta::zero()), Ok(Overlap::NONE));
-    assert_eq!(Overlap::default().length(), TimeDelta::days(1));
     let message = Overlap::new(TimeDelta::days(8)).unwrap_err().to_string();
-    assert_eq!(message, "an overlap is from 0 to 7 days, and 192 hours are not");
+    assert_eq!(message, "an overlap is from 0 to 7 days, and 192 h is not");
 }
 
 #[test]
@@ -78,10 +77,15 @@ fn an_overlap_is_cut_to_what_is_left_of_the_old_life() {
 #[test]
 fn an_overlap_is_cut_to_what_the_policy_allows() {
     for (hours, expected) in [(0, 0), (2, 2), (24, 24), (168, 24)] {
-        let fields = PolicyFields { max_overlap_hours: hours, ..PolicyFields::default() };
+        let default_overlap_hours = hours.min(24);
+        let fields = PolicyFields {
+            default_overlap_hours,
+            max_overlap_hours: hours,
+            ..PolicyFields::default()
+        };
         let policy = Policy::new(KeyKind::User, fields).unwrap();
         let key = active(TimeDelta::days(9));
-        let plan = plan_rotation(&key, TTL, &policy, Overlap::default(), noon()).unwrap();
+        let plan = plan_rotation(&key, TTL, &policy, None, noon()).unwrap();
         assert_eq!(plan.old_valid_until - noon(), TimeDelta::hours(expected), "{hours}");
     }
 }
@@ -124,7 +128,7 @@ fn where_there_is_no_window_the_expiry_is_the_end() {
         PolicyFields { window_days: 0, closing_days: 0, ..PolicyFields::default() },
     )
     .unwrap();
-    let rotate = |ahead| plan_rotation(&active(ahead), TTL, &policy, Overlap::NONE, noon());
+    let rotate = |ahead| plan_rotation(&active(ahead), TTL, &policy, Some(Overlap::NONE), noon());
     assert!(rotate(SECOND).is_ok());
     assert_eq!(rotate(TimeDelta::zero()), Err(Refusal::WindowClosed { ended_at: noon() }));
 }
@@ -162,7 +166,7 @@ fn a_length_the_policy_no_longer_allows_is_cut() {
     };
     let new_end = |ttl, policy: &Policy| {
         let key = active(TimeDelta::days(10));
-        let rotation = plan_rotation(&key, ttl, policy, Overlap::NONE, noon()).unwrap();
+        let rotation = plan_rotation(&key, ttl, policy, Some(Overlap::NONE), noon()).unwrap();
         rotation.life.expires_at.map(|end| end - noon())
     };
     assert_eq!(new_end(TTL, &short(30)), Some(TimeDelta::days(30)));
@@ -201,7 +205,7 @@ proptest! {
         };
         let key = Key { access_ends_at: access.map(|ahead| noon() + ms(ahead)), ..key(state) };
         let overlap = Overlap::new(ms(overlap)).unwrap();
-        let planned = plan_rotation(&key, ttl.map(ms), &people(), overlap, noon());
+        let planned = plan_rotation(&key, ttl.map(ms), &people(), Some(overlap), noon());
         if let Ok(rotation) = planned {
             prop_assert!(rotation.old_valid_until <= expires_at);
             prop_assert!(rotation.old_valid_until <= noon() + overlap.length());

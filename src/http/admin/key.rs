@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use crate::{
     explain::{self, Line, Next},
     http::{
-        admin::{Admin, failure::Failure, shell, visit::Visit},
+        admin::{Admin, failure::Failure, form, policies::shown, shell, visit::Visit},
         v1::{
             auth::{Demand as _, Operate},
             refusal::not_found,
@@ -19,6 +19,7 @@ use crate::{
     store::{
         history::{self, Tombstone},
         key_list::KeyView,
+        policies::PolicyBook,
     },
 };
 
@@ -47,6 +48,7 @@ pub(super) async fn show(
     let body = html! {
         (facts(&visit, &view, now))
         (coming(&visit, &next))
+        (rules(&visit, &view, &policies))
         (timeline(&visit, &lines))
         @if visit.may(Operate::ROLES) { (deeds(&visit, &view, now)) }
     };
@@ -113,6 +115,26 @@ fn coming(visit: &Visit, next: &Next) -> Markup {
                 (next.what)
             }
             @if !next.why.is_empty() { ul lang="en" { @for why in &next.why { li { (why) } } } }
+        }
+    }
+}
+
+/// The rules in effect for this very key, and who says so.
+fn rules(visit: &Visit, key: &KeyView, policies: &PolicyBook) -> Markup {
+    let Some(governed) = key.governed() else { return html! {} };
+    let place = format!("/admin/policies/{}", key.tenant.1);
+    let environment = [("environment", key.environment.1.as_str())];
+    html! {
+        section {
+            h2 { (visit.say("admin-rules")) }
+            p { a href=(form::address(&place, &environment.map(|(name, slug)| (name, Some(slug))))) { (visit.say("admin-rules-above")) } }
+            details {
+                summary { (visit.say("admin-in-effect")) }
+                dl { @for field in policies.effective_of_key(&governed) {
+                    dt { code { (field.field) } }
+                    dd { (shown(&field.value)) " " span.soft { (visit.say(&format!("admin-origin-{}", field.origin))) } }
+                } }
+            }
         }
     }
 }

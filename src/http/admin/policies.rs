@@ -135,7 +135,12 @@ pub(super) async fn show(
     let environment_id = environment.as_ref().map_or(0, |environment| environment.id);
     let of = |kind: &KeyKind| book.effective(tenant.id, environment_id, *kind);
     let effective: Vec<_> = KeyKind::ALL.iter().map(of).collect();
-    let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind: asked.kind()? };
+    let scope = Scope {
+        tenant: &tenant,
+        environment: environment.as_ref(),
+        kind: asked.kind()?,
+        key: None,
+    };
     let seen = Tag::of(&scope.effective(&book));
     let spread = asked.spread()?;
     let tried = match asked.edit()? {
@@ -199,7 +204,7 @@ fn fields(visit: &Visit, asked: &Change, some: Option<&Vec<EffectiveField>>) -> 
 }
 
 /// A value as people write it.
-fn shown(value: &serde_json::Value) -> String {
+pub(super) fn shown(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(word) => word.clone(),
         serde_json::Value::Array(all) => all.iter().map(shown).collect::<Vec<_>>().join(", "),
@@ -264,7 +269,8 @@ pub(super) async fn apply(
 ) -> Result<Response, Failure> {
     let edit = sent.edit()?.ok_or_else(|| malformed("no field and no value"))?;
     let (tenant, environment) = place(&admin, &visit, &tenant, &sent).await?;
-    let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind: sent.kind()? };
+    let scope =
+        Scope { tenant: &tenant, environment: environment.as_ref(), kind: sent.kind()?, key: None };
     let spread = sent.spread()?;
     let seen = typed(&sent.seen).ok_or_else(|| malformed("try the change out first"))?;
     let present = Tag::of(&scope.effective(&admin.api.policies().await?));

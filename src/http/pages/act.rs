@@ -68,7 +68,7 @@ async fn try_rotate(visit: &Visit, form: &RotateForm) -> Result<Response, Failur
     let (scope, key) = (format!("link {} {}", opened.link.id, opened.linked.public_id), "rotate");
     let request = Request {
         public_id: &opened.linked.public_id,
-        overlap,
+        overlap: Some(overlap),
         proof: attempt.as_ref().map_or(Proof::Nothing, Proof::Otp),
         version: None,
         once: Some(Once { scope: &scope, key, request: key }),
@@ -84,12 +84,9 @@ async fn try_rotate(visit: &Visit, form: &RotateForm) -> Result<Response, Failur
 /// Whether the policy lets a link alone, or with a code where one is required, rotate the key.
 fn takes_link(opened: &Opened) -> bool {
     let view = &opened.view;
-    let Ok(key) = &view.key else { return true };
+    let Some(key) = view.governed() else { return true };
     view.state_word(opened.now) != "expired"
-        || opened
-            .policies
-            .of(view.tenant.0, view.environment.0, key.kind)
-            .takes(WindowProof::MailLink)
+        || opened.policies.of_key(&key).takes(WindowProof::MailLink)
 }
 
 #[derive(Deserialize)]

@@ -39,6 +39,8 @@ pub(super) struct Opened {
     pub(super) now: DateTime<Utc>,
     /// Whether a rotation needs a code.
     pub(super) needs_otp: bool,
+    /// Hours for which the old secret goes on: if the owner does not say, and at most.
+    pub(super) overlap: (i64, i64),
 }
 
 impl Opened {
@@ -164,11 +166,13 @@ async fn open(
     let owner = owners::find(db.conn(), view.tenant.0, &view.owner.1).await?;
     let owner = owner.filter(|owner| owner.id == link.owner_id).ok_or(Failure::Gone)?;
     let policies = house.policies().await?;
-    let kind = view.key.as_ref().map(|key| key.kind);
-    let needs_otp =
-        kind.is_ok_and(|kind| policies.of(view.tenant.0, view.environment.0, kind).mfa_required());
+    let policy = view.governed().map(|key| policies.of_key(&key));
+    let needs_otp = policy.as_ref().is_some_and(|policy| policy.mfa_required());
+    let overlap = policy.map_or((0, 0), |policy| {
+        (policy.default_overlap().num_hours(), policy.max_overlap().num_hours())
+    });
     let now = db.now(db.conn()).await?;
-    Ok(Opened { token, link, linked, view, owner, policies, now, needs_otp })
+    Ok(Opened { token, link, linked, view, owner, policies, now, needs_otp, overlap })
 }
 
 /// `GET /k/{token}`: the page of its key, or a list if there are several.

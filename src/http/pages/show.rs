@@ -20,8 +20,6 @@ use crate::{
 /// Hours of overlap that can be chosen, with the name of their message.
 const OVERLAPS: [(i64, &str); 4] =
     [(0, "overlap-0"), (1, "overlap-1"), (24, "overlap-24"), (168, "overlap-168")];
-/// The one that is chosen if nobody chooses.
-const USUAL: i64 = 24;
 
 /// An instant in the owner's time zone.
 fn at(opened: &Opened, at: DateTime<Utc>) -> String {
@@ -111,10 +109,10 @@ fn rotate(language: Language, opened: &Opened, is_active: bool) -> Markup {
                     @if is_active {
                         fieldset {
                             legend { (say("overlap")) }
-                            @for (hours, id) in OVERLAPS {
+                            @for (hours, words) in overlaps(language, opened.overlap) {
                                 label {
-                                    input type="radio" name="overlap" value=(hours) checked[hours == USUAL];
-                                    (say(id))
+                                    input type="radio" name="overlap" value=(hours) checked[hours == opened.overlap.0];
+                                    (words)
                                 }
                             }
                             p.soft { (say("overlap-note")) }
@@ -131,6 +129,17 @@ fn rotate(language: Language, opened: &Opened, is_active: bool) -> Markup {
             }
         }
     }
+}
+
+/// The overlaps an owner can choose from: the usual ones that are allowed, and the policy's own.
+fn overlaps(language: Language, (usual, longest): (i64, i64)) -> Vec<(i64, String)> {
+    let allowed = OVERLAPS.iter().filter(|(hours, _)| *hours <= longest);
+    let mut all: Vec<_> = allowed.map(|(hours, id)| (*hours, language.say(id))).collect();
+    if all.iter().all(|(hours, _)| *hours != usual) {
+        all.push((usual, language.say_with("overlap-hours", "hours", &usual.to_string())));
+        all.sort_unstable();
+    }
+    all
 }
 
 fn unneeded(language: Language, opened: &Opened) -> Markup {

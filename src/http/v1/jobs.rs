@@ -106,7 +106,7 @@ pub(super) async fn plan(
         let page = health::upcoming_of(db, &policies, tenant_id, until, last, PAGE).await?;
         for key in page.0 {
             match key {
-                Ok((key, policy)) => plan.add(&key, policy, now, until),
+                Ok((key, policy)) => plan.add(&key, &policy, now, until),
                 Err(_) => n_damaged += 1,
             }
         }

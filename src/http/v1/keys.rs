@@ -36,6 +36,7 @@ use crate::{
 };
 
 pub(super) mod change;
+pub(super) mod policy;
 pub(super) mod secret;
 
 /// The most lines of a history.

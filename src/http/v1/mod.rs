@@ -92,6 +92,8 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(keys::change::suspend))
         .routes(routes!(keys::change::unsuspend))
         .routes(routes!(keys::change::hold, keys::change::release))
+        .routes(routes!(keys::policy::show, keys::policy::set))
+        .routes(routes!(keys::policy::try_out))
         .routes(routes!(own::show))
         .routes(routes!(own::rotate))
         .routes(routes!(owners::list, owners::create))

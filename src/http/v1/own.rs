@@ -72,8 +72,7 @@ pub(super) async fn rotate(
     let view = key_list::find(api.db()?.conn(), known.id.as_str()).await?;
     let view = view.ok_or_else(|| not_found("key"))?;
     let policies = api.policies().await?;
-    let kind = view.key.as_ref().map(|key| key.kind).map_err(|_| not_found("key"))?;
-    let policy = policies.of(view.tenant.0, view.environment.0, kind);
+    let policy = policies.of_key(&view.governed().ok_or_else(|| not_found("key"))?);
     // What was replaced is no proof of being the key's holder today. An answer that was lost is
     // asked for again with the secret that its rotation replaced.
     let once_key = idempotency_key(&headers)?;
@@ -97,7 +96,7 @@ pub(super) async fn rotate(
         return Err(refused(StatusCode::CONFLICT, "key-replaced", "replaced by a newer secret"));
     }
     let scope = format!("key:{} rotate", known.id);
-    let asked = format!("{} {}", known.version, overlap.length().num_seconds());
+    let asked = format!("{} {}", known.version, how.asked());
     let request = Request {
         public_id: &view.public_id,
         overlap,

@@ -34,7 +34,8 @@ use crate::{
         policies::{
             EffectiveField, PolicyBook,
             change::{self, Edit, Scope},
-            shorten, simulate,
+            shorten,
+            simulate::{self, Simulation},
         },
         seen::Tag,
         tenants::Tenant,
@@ -61,7 +62,7 @@ pub(super) struct PolicyField {
     field: String,
     /// A number, a list, a flag, or `"never"`.
     value: serde_json::Value,
-    /// Who says so: `installation`, `tenant` or `environment`.
+    /// Who says so: `installation`, `tenant`, `environment` or `key`.
     origin: String,
 }
 
@@ -77,7 +78,7 @@ impl From<EffectiveField> for PolicyField {
 }
 
 /// The rules in effect where `scope` is, with their `ETag`.
-fn tagged(book: &PolicyBook, scope: &Scope<'_>) -> Response {
+pub(super) fn tagged(book: &PolicyBook, scope: &Scope<'_>) -> Response {
     let fields = scope.effective(book);
     let tag = Tag::of(&fields);
     etag::tagged(tag, Page::<PolicyField>::whole(fields.into_iter().map(Into::into).collect()))
@@ -116,7 +117,7 @@ pub(super) async fn show(
     let kind = parse_maybe("kind", params.kind.as_deref())?;
     let (tenant, environment) =
         place(&api, &caller, &tenant, params.environment.as_deref()).await?;
-    let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind };
+    let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind, key: None };
     Ok(tagged(&api.policies().await?, &scope))
 }
 
@@ -151,19 +152,23 @@ pub(super) struct Existing {
 
 impl PolicyEdits {
     fn read(&self) -> Result<(Option<KeyKind>, Vec<Edit>), Problem> {
-        if self.set.is_empty() {
-            return Err(malformed("`set`: name a field at least"));
-        }
-        let value = |value: &serde_json::Value| Some(value.clone()).filter(|one| !one.is_null());
-        let edits = self.set.iter().map(|(field, new)| Edit::new(field, value(new))).collect();
-        Ok((parse_maybe("kind", self.kind.as_deref())?, edits))
+        Ok((parse_maybe("kind", self.kind.as_deref())?, read_edits(&self.set)?))
     }
+}
 
-    fn spread(&self) -> Result<Option<Spread>, Problem> {
-        let spread = self.existing.as_ref();
-        let spread = spread.map(|existing| Spread::new(existing.notice_days, existing.spread_days));
-        spread.transpose().map_err(|error| malformed(format!("`existing`: {error}")))
+/// The fields to be set; `null` is a field that is left to the level above.
+pub(super) fn read_edits(set: &BTreeMap<String, serde_json::Value>) -> Result<Vec<Edit>, Problem> {
+    if set.is_empty() {
+        return Err(malformed("`set`: name a field at least"));
     }
+    let value = |value: &serde_json::Value| Some(value.clone()).filter(|one| !one.is_null());
+    Ok(set.iter().map(|(field, new)| Edit::new(field, value(new))).collect())
+}
+
+/// How the keys that exist are reached, if they are.
+pub(super) fn read_spread(existing: Option<&Existing>) -> Result<Option<Spread>, Problem> {
+    let spread = existing.map(|existing| Spread::new(existing.notice_days, existing.spread_days));
+    spread.transpose().map_err(|error| malformed(format!("`existing`: {error}")))
 }
 
 /// Change a policy
@@ -186,9 +191,9 @@ pub(super) async fn set(
     headers: HeaderMap,
     Body(edits): Body<PolicyEdits>,
 ) -> Result<Response, Problem> {
-    let ((kind, changes), spread) = (edits.read()?, edits.spread()?);
+    let ((kind, changes), spread) = (edits.read()?, read_spread(edits.existing.as_ref())?);
     let (tenant, environment) = place(&api, &caller, &tenant, edits.environment.as_deref()).await?;
-    let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind };
+    let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind, key: None };
     let base = api.base()?;
     let present = Tag::of(&scope.effective(&api.policies().await?));
     let seen = IfMatch::of(&headers).tag(present)?;
@@ -222,6 +227,22 @@ pub(super) struct Simulated {
     after: Sum,
 }
 
+impl From<Simulation> for Simulated {
+    fn from(found: Simulation) -> Self {
+        Self {
+            n_keys: found.n_keys,
+            n_other_next: found.n_other_next,
+            n_other_window: found.n_other_window,
+            n_too_long: found.n_too_long,
+            n_shortened: found.n_shortened,
+            first_end: found.first_end,
+            n_damaged: found.n_corrupt,
+            before: (&found.before).into(),
+            after: (&found.after).into(),
+        }
+    }
+}
+
 /// What happens in all.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Sum {
@@ -253,22 +274,12 @@ pub(super) async fn simulate(
     Path(tenant): Path<String>,
     Body(edits): Body<PolicyEdits>,
 ) -> Result<Json<Simulated>, Problem> {
-    let ((kind, changes), spread) = (edits.read()?, edits.spread()?);
+    let ((kind, changes), spread) = (edits.read()?, read_spread(edits.existing.as_ref())?);
     let (tenant, environment) = place(&api, &caller, &tenant, edits.environment.as_deref()).await?;
-    let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind };
+    let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind, key: None };
     let (db, base, old) = (api.db()?, api.base()?, api.policies().await?);
     let (new, _) = change::preview(db.conn(), &base, &scope, &changes).await?;
     let until = plan::until(api.now().await?, TimeDelta::days(30));
     let found = simulate::simulate(db, (&old, &new), &scope, until, spread.as_ref()).await?;
-    Ok(Json(Simulated {
-        n_keys: found.n_keys,
-        n_other_next: found.n_other_next,
-        n_other_window: found.n_other_window,
-        n_too_long: found.n_too_long,
-        n_shortened: found.n_shortened,
-        first_end: found.first_end,
-        n_damaged: found.n_corrupt,
-        before: (&found.before).into(),
-        after: (&found.after).into(),
-    }))
+    Ok(Json(found.into()))
 }

@@ -30,7 +30,7 @@ use crate::{
         links::{self, NewLink},
         messages::{ClaimedMessage, Mark},
         outbox::{self, Audience},
-        policies::PolicyBook,
+        policies::{Governed, PolicyBook},
     },
 };
 
@@ -228,7 +228,13 @@ fn mask(email: &str) -> String {
 }
 
 fn item(book: &PolicyBook, text: NoticeText, link: Option<&str>) -> Item {
-    let policy = book.of(text.tenant_id, text.environment_id.unwrap_or(0), text.kind);
+    let policy = book.of_key(&Governed {
+        id: text.key_id.unwrap_or(0),
+        tenant_id: text.tenant_id,
+        environment_id: text.environment_id.unwrap_or(0),
+        kind: text.kind,
+        own: text.own_policy.as_deref(),
+    });
     // Before the expiry, the end of the window is what the policy of now promises.
     let window_ends_at = text.window_ends_at.or_else(|| {
         let window = policy.window();
@@ -242,7 +248,7 @@ fn item(book: &PolicyBook, text: NoticeText, link: Option<&str>) -> Item {
         environment: text.environment,
         kind: text.kind,
         stage: text.stage,
-        is_early: is_early(text.stage, policy),
+        is_early: is_early(text.stage, &policy),
         created_at: text.created_at,
         expires_at: text.expires_at,
         window_ends_at: window_ends_at.filter(|_| has_way_back),

@@ -21,7 +21,7 @@ use crate::{
         entity::{api_keys, owners as owner_rows},
         from_ms,
         owners::{self, Owner},
-        policies::PolicyBook,
+        policies::{Governed, PolicyBook},
         row,
         sql::{Batch, Sql, Update},
         to_ms,
@@ -139,7 +139,7 @@ impl<'a> Restored<'a> {
         now: DateTime<Utc>,
     ) -> Option<Self> {
         let key = row::to_key(row).ok()?;
-        let policy = policies.of(row.tenant_id, row.environment_id, key.kind);
+        let policy = policies.of_key(&Governed::of(row, key.kind));
         let is_in_time = match key.state {
             KeyState::Active { .. } => true,
             KeyState::Revoked { purge_at } => now < purge_at,
@@ -148,7 +148,9 @@ impl<'a> Restored<'a> {
         let mut after = Key { access_ends_at, ..key };
         let Some(before) = row.expires_before.filter(|_| is_in_time) else {
             let next = match after.state {
-                KeyState::Active { .. } => next_columns(lifecycle::first_look(&after, policy, now)),
+                KeyState::Active { .. } => {
+                    next_columns(lifecycle::first_look(&after, &policy, now))
+                }
                 // A window that is open stays open, and a purge that is due stays due.
                 _ => (row.next_job, row.next_action_at),
             };
@@ -158,7 +160,7 @@ impl<'a> Restored<'a> {
         after.last_stage = None;
         // Whoever gives a key back has looked at it.
         after.review_at = policy.review_every().filter(|_| before == 0).map(|every| now + every);
-        let next = next_columns(lifecycle::first_look(&after, policy, now));
+        let next = next_columns(lifecycle::first_look(&after, &policy, now));
         Some(Self { row, after, next, is_back: true })
     }
 }

@@ -37,6 +37,7 @@ pub(crate) struct Model {
     pub(crate) suspended_at: Option<i64>,
     pub(crate) unsuspended_at: Option<i64>,
     pub(crate) end_reason: Option<i16>,
+    pub(crate) policy: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

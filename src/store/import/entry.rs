@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     domain::{
         key::{Key, KeyState},
-        lifecycle::{self, Step},
+        lifecycle::{self, Next, Step},
         policy::Policy,
         stage::Stage,
         wish::Wish,
@@ -26,6 +26,8 @@ pub(super) struct NewEntry<'r> {
     pub(super) ttl_ms: Option<i64>,
     /// The job that looks next, and when, as stored.
     pub(super) next: (i16, Option<i64>),
+    /// The same, for the very next sweep.
+    pub(super) at_once: (i16, Option<i64>),
     /// The reminders that are taken as told.
     pub(super) passed: Vec<Stage>,
 }
@@ -71,12 +73,19 @@ impl<'r> NewEntry<'r> {
             key.last_stage = lifecycle::baseline(&key, policy, now);
         }
         let next = next_columns(lifecycle::first_look(&key, policy, now));
-        Ok(Self { row, place, key, ttl_ms: ttl.map(|ttl| ttl.num_milliseconds()), next, passed })
+        let at_once = next_columns(Some(Next::Sweep(now)));
+        let ttl_ms = ttl.map(|ttl| ttl.num_milliseconds());
+        Ok(Self { row, place, key, ttl_ms, next, at_once, passed })
     }
 
     /// As a later row of the same batch finds it.
     pub(super) fn as_known(&self) -> KnownKey {
-        KnownKey { stored: None, created_at: self.key.issued_at, expires_at: self.key.expires_at() }
+        KnownKey {
+            stored: None,
+            created_at: self.key.issued_at,
+            expires_at: self.key.expires_at(),
+            has_own_rules: false,
+        }
     }
 }
 

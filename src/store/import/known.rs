@@ -24,6 +24,8 @@ pub(super) struct KnownKey {
     pub(super) stored: Option<(KeyId, i64, bool)>,
     pub(super) created_at: DateTime<Utc>,
     pub(super) expires_at: Option<DateTime<Utc>>,
+    /// Whether it has rules of its own, which this import has not read.
+    pub(super) has_own_rules: bool,
 }
 
 /// How a row stands to a key that is here.
@@ -59,7 +61,8 @@ impl KnownKey {
             access_ends_at: entry.key.access_ends_at,
             review_at: entry.key.review_at,
             last_stage: entry.key.last_stage,
-            next: entry.next,
+            // The next sweep asks the key's own rules.
+            next: if self.has_own_rules { entry.at_once } else { entry.next },
         }))
     }
 }
@@ -88,7 +91,7 @@ impl Known {
         let found = Sql::new(&**tx, "find imported keys")
             .push(
                 "SELECT k.tenant_id, k.external_id, k.id, k.version, k.state, k.created_at, \
-                 k.expires_at FROM ",
+                 k.expires_at, CASE WHEN k.policy IS NULL THEN 0 ELSE 1 END FROM ",
             )
             .batch(&batch)
             .push(" JOIN api_keys k ON k.tenant_id = v.tenant_id AND k.source = ")
@@ -117,6 +120,7 @@ fn to_known(row: &QueryResult) -> Result<((i64, String), KnownKey), DbErr> {
         stored: Some((KeyId(id), version, is_active)),
         created_at: from_ms(row.try_get_by_index(5)?).unwrap_or_default(),
         expires_at: row.try_get_by_index::<Option<i64>>(6)?.and_then(from_ms),
+        has_own_rules: row.try_get_by_index::<i32>(7)? != 0,
     };
     Ok(((row.try_get_by_index(0)?, row.try_get_by_index(1)?), known))
 }

@@ -17,7 +17,7 @@ use crate::{
         notices::{self, NewNotice},
         otp::{self, OtpError},
         owners::{self as owner_rows, Owner},
-        policies::PolicyBook,
+        policies::{Governed, PolicyBook},
         row, to_ms,
     },
 };
@@ -143,13 +143,13 @@ fn extended(policies: &PolicyBook, row: &api_keys::Model, now: DateTime<Utc>) ->
     let window_ends_at =
         key.access_ends_at.map_or(longer, |end| longer.min(end.max(window_ends_at)));
     let after = Key { state: KeyState::Window { expires_at, window_ends_at }, ..key };
-    let policy = policies.of(row.tenant_id, row.environment_id, key.kind);
+    let policy = policies.of_key(&Governed::of(row, key.kind));
     Some(KeyChange {
         id: KeyId(row.id),
         version: row.version,
         state: after.state,
         last_stage: after.last_stage,
         review_at: after.review_at,
-        next: lifecycle::first_look(&after, policy, now),
+        next: lifecycle::first_look(&after, &policy, now),
     })
 }

@@ -18,7 +18,7 @@ use crate::{
         codes::{Coded, StateCode},
         entity::api_keys::{Column, Entity, Model},
         notices::{self, NewNotice},
-        policies::{PolicyBook, change::Scope},
+        policies::{Governed, PolicyBook, change::Scope},
         row,
     },
 };
@@ -65,9 +65,9 @@ impl<'a> End<'a> {
     fn of(row: &'a Model, book: &PolicyBook, spread: &Spread, now: DateTime<Utc>) -> Option<Self> {
         // A row that makes no sense is left alone, here as everywhere.
         let key = row::to_key(row).ok()?;
-        let policy = book.of(row.tenant_id, row.environment_id, key.kind);
-        let end = spread.new_end(row.public_id.parse().ok()?, &key, policy, now)?;
-        Some(Self { row, before: key.expires_at(), after: ended(&key, end, policy, now) })
+        let policy = book.of_key(&Governed::of(row, key.kind));
+        let end = spread.new_end(row.public_id.parse().ok()?, &key, &policy, now)?;
+        Some(Self { row, before: key.expires_at(), after: ended(&key, end, &policy, now) })
     }
 }
 
@@ -87,7 +87,7 @@ async fn write(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let amendment = |End { row, after, .. }: &End<'_>| {
-        let policy = book.of(row.tenant_id, row.environment_id, after.kind);
+        let policy = book.of_key(&Governed::of(row, after.kind));
         Amendment {
             id: KeyId(row.id),
             version: row.version,
@@ -95,7 +95,7 @@ async fn write(
             access_ends_at: after.access_ends_at,
             review_at: None,
             last_stage: after.last_stage,
-            next: next_columns(lifecycle::first_look(after, policy, now)),
+            next: next_columns(lifecycle::first_look(after, &policy, now)),
         }
     };
     let notice = |End { row, after, .. }: &End<'_>| NewNotice {
@@ -144,6 +144,9 @@ async fn page(
         .limit(BATCH);
     if let Some(environment) = scope.environment {
         query = query.filter(Column::EnvironmentId.eq(environment.id));
+    }
+    if let Some(key) = scope.key {
+        query = query.filter(Column::Id.eq(key.id));
     }
     if let Some(kind) = scope.kind {
         query = query.filter(Column::Kind.eq(kind.code()));

@@ -1,27 +1,34 @@
-//! Changing what a tenant or an environment sets.
+//! Changing what a tenant, an environment or a key sets.
 //!
-//! A change is checked as a whole before it is written: the layer itself, and every environment
-//! that lies over it. It does not touch a window that is open.
-
-use std::str::FromStr;
+//! A change is checked as a whole before it is written: the layer itself, and every environment and
+//! key that lies over it. It does not touch a window that is open.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, QuerySelect};
-use serde_json::{Map, Value};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait,
+    QueryFilter, QuerySelect, sea_query::Expr,
+};
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::{
-    domain::{identity::KeyKind, policy::Policies},
+    domain::{identity::KeyKind, key::KeyId, policy::Policies},
     store::{
         Db, StoreError,
         audit::{self, NewEvent},
-        entity::{environments, tenants},
+        entity::{api_keys, environments, tenants},
         environments::Environment,
-        policies::{EffectiveField, Layers, PolicyBook, PolicyLayer, PolicyProblem},
+        key_list::KeyView,
+        policies::{Delegated, EffectiveField, Layers, PolicyBook, PolicyProblem, own},
         seen::Tag,
         tenants::Tenant,
     },
 };
+
+mod edit;
+
+pub use edit::{Edit, NoEdit};
+use edit::{edited, own_edited, sets};
 
 /// Whose policy it is.
 #[derive(Clone, Copy, Debug)]
@@ -32,54 +39,8 @@ pub struct Scope<'a> {
     pub environment: Option<&'a Environment>,
     /// Only for keys of this kind.
     pub kind: Option<KeyKind>,
-}
-
-/// A field that is set, or left to the level above again: `window_days=3`,
-/// `reminder_days=30,7,1`, `max_ttl_days=never`, `window_days=inherit`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edit {
-    field: String,
-    value: Option<Value>,
-}
-
-/// The text is no [`Edit`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a change is written FIELD=VALUE, such as window_days=3 or window_days=inherit")]
-pub struct NoEdit;
-
-impl FromStr for Edit {
-    type Err = NoEdit;
-
-    fn from_str(text: &str) -> Result<Self, NoEdit> {
-        let (field, value) = text.split_once('=').ok_or(NoEdit)?;
-        let is_field = |c: char| c.is_ascii_lowercase() || c == '_';
-        if field.is_empty() || value.is_empty() || !field.chars().all(is_field) {
-            return Err(NoEdit);
-        }
-        let one = |text: &str| {
-            let text = text.trim();
-            if let Ok(flag) = text.parse::<bool>() {
-                return Value::from(flag);
-            }
-            text.parse::<u16>().map_or_else(|_| Value::from(text), Value::from)
-        };
-        let value = match value {
-            "inherit" => None,
-            // The fields that are lists, even of one.
-            list if ["reminder_days", "window_proof", "delegated"].contains(&field) => {
-                Some(list.split(',').map(one).collect())
-            }
-            word => Some(one(word)),
-        };
-        Ok(Self { field: field.to_owned(), value })
-    }
-}
-
-impl Edit {
-    /// Sets `field` to a value as JSON has it; `None` leaves it to the level above.
-    pub fn new(field: &str, value: Option<Value>) -> Self {
-        Self { field: field.to_owned(), value }
-    }
+    /// Only for this key, which is in that environment and of that kind.
+    pub key: Option<&'a KeyView>,
 }
 
 /// Why a policy is not changed.
@@ -107,15 +68,22 @@ pub async fn preview(
     edits: &[Edit],
 ) -> Result<(PolicyBook, Option<String>), ChangeError> {
     let before = stored(conn, scope).await?;
-    let after = edited(before.as_deref(), scope.kind, edits).map_err(ChangeError::Nonsense)?;
     let mut layers = Layers::read(conn).await?;
     let old = layers.book(base.clone());
+    if let Some(key) = scope.key {
+        return own_preview(old, key, before.as_deref(), edits);
+    }
+    let after = edited(before.as_deref(), scope.kind, edits).map_err(ChangeError::Nonsense)?;
     layers.replace(scope, after.clone());
     let new = layers.book(base.clone());
     let problem = new.problems().iter().find(|problem| !old.problems().contains(problem));
     match problem {
         None => match new.held_back(scope, edits) {
-            None => Ok((new, after)),
+            None => {
+                let which = (Some(&old), &new);
+                let broken = own::broken(conn, which, Some(scope.tenant.id)).await?;
+                broken.map_or(Ok((new, after)), |problem| Err(ChangeError::Breaks(problem)))
+            }
             Some(what) => Err(ChangeError::Nonsense(what)),
         },
         Some(problem) if scope.is_named_by(&problem.of) => {
@@ -123,6 +91,30 @@ pub async fn preview(
         }
         Some(problem) => Err(ChangeError::Breaks(problem.clone())),
     }
+}
+
+/// The rules as they would be if `key` set `edits`.
+fn own_preview(
+    book: PolicyBook,
+    key: &KeyView,
+    before: Option<&str>,
+    edits: &[Edit],
+) -> Result<(PolicyBook, Option<String>), ChangeError> {
+    let key = key.governed().ok_or_else(|| nonsense("the key's row makes no sense"))?;
+    let after = own_edited(before, edits).map_err(ChangeError::Nonsense)?;
+    let book = book.with_own(key.id, after.clone());
+    let held_back = book.held_back_by(&key).map_err(ChangeError::Nonsense)?;
+    match held_back.into_iter().find(|field| sets(edits, field)) {
+        None => Ok((book, after)),
+        Some(field) => Err(ChangeError::Nonsense(format!(
+            "{field} would be less strict than the environment has it; its tenant and the \
+             environment have not both delegated the field"
+        ))),
+    }
+}
+
+fn nonsense(what: &str) -> ChangeError {
+    ChangeError::Nonsense(what.to_owned())
 }
 
 /// Sets `edits`, with a line in the trail, and returns the rules as they are then.
@@ -155,21 +147,33 @@ pub async fn set_if(
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
     // The tenant first, of an environment too: its rules are part of what was seen.
-    stored(&*tx, &Scope { environment: None, ..*scope }).await?;
+    stored(&*tx, &Scope { environment: None, key: None, ..*scope }).await?;
+    let before = stored(&*tx, scope).await?;
     if seen.is_some() {
-        let present = Layers::read(&*tx).await?.book(base.clone());
+        let mut present = Layers::read(&*tx).await?.book(base.clone());
+        if let Some(key) = scope.key {
+            present = present.with_own(key.id, before.clone());
+        }
         Tag::of(&scope.effective(&present)).meets(seen)?;
     }
-    let before = stored(&*tx, scope).await?;
     let (book, after) = preview(&*tx, base, scope, edits).await?;
     let during = || StoreError::during("set a policy");
-    match scope.environment {
-        Some(environment) => {
+    match (scope.key, scope.environment) {
+        (Some(key), _) => {
+            let policy = Expr::value(after.clone());
+            let version = Expr::col(api_keys::Column::Version).add(1);
+            let query = api_keys::Entity::update_many()
+                .col_expr(api_keys::Column::Policy, policy)
+                .col_expr(api_keys::Column::Version, version)
+                .filter(api_keys::Column::Id.eq(key.id));
+            query.exec(&*tx).await.map_err(during())?;
+        }
+        (None, Some(environment)) => {
             let (id, policy) = (Set(environment.id), Set(after.clone()));
             let row = environments::ActiveModel { id, policy, ..Default::default() };
             row.update(&*tx).await.map_err(during())?;
         }
-        None => {
+        (None, None) => {
             let (id, policy) = (Set(scope.tenant.id), Set(after.clone()));
             let row = tenants::ActiveModel { id, policy, ..Default::default() };
             row.update(&*tx).await.map_err(during())?;
@@ -197,8 +201,8 @@ async fn record(
     let event = NewEvent {
         action: "policy.changed",
         tenant_id: Some(scope.tenant.id),
-        key_id: None,
-        owner_id: None,
+        key_id: scope.key.map(|key| KeyId(key.id)),
+        owner_id: scope.key.map(|key| key.owner.0),
         detail: detail.to_string(),
     };
     audit::insert(conn, actor, &[event], now).await.map(drop)
@@ -210,75 +214,46 @@ async fn stored(
     scope: &Scope<'_>,
 ) -> Result<Option<String>, StoreError> {
     let during = || StoreError::during("read a policy");
-    match scope.environment {
-        Some(environment) => {
+    match (scope.key, scope.environment) {
+        (Some(key), _) => {
+            let query = api_keys::Entity::find_by_id(key.id).lock_exclusive();
+            let row = query.one(conn).await.map_err(during())?;
+            // It was there when it was named.
+            Ok(row.ok_or(StoreError::Stale)?.policy)
+        }
+        (None, Some(environment)) => {
             let query = environments::Entity::find_by_id(environment.id).lock_exclusive();
             Ok(query.one(conn).await.map_err(during())?.and_then(|row| row.policy))
         }
-        None => {
+        (None, None) => {
             let query = tenants::Entity::find_by_id(scope.tenant.id).lock_exclusive();
             Ok(query.one(conn).await.map_err(during())?.and_then(|row| row.policy))
         }
     }
 }
 
-/// The layer with `edits` made, as JSON; `None` if it sets nothing any more.
-fn edited(
-    before: Option<&str>,
-    kind: Option<KeyKind>,
-    edits: &[Edit],
-) -> Result<Option<String>, String> {
-    let mut all: Map<String, Value> =
-        before
-            .map_or_else(|| Ok(Map::new()), serde_json::from_str)
-            .map_err(|error| format!("what is set now makes no sense: {error}"))?;
-    let fields = match kind {
-        None => &mut all,
-        Some(kind) => {
-            let part = all.entry(kind.as_str()).or_insert_with(|| Map::new().into());
-            part.as_object_mut().ok_or_else(|| format!("`{}` is no object", kind.as_str()))?
-        }
-    };
-    for Edit { field, value } in edits {
-        if field == "delegated" && kind.is_some() {
-            return Err("`delegated` is set for keys of every kind".to_owned());
-        }
-        // Not to be set by a name that stands for a kind of key.
-        if KeyKind::ALL.iter().any(|kind| kind.as_str() == field) {
-            return Err(format!("`{field}` is a kind of key, not a field"));
-        }
-        match value {
-            Some(value) => drop(fields.insert(field.clone(), value.clone())),
-            None => drop(fields.remove(field)),
-        }
-    }
-    all.retain(|_, part| part.as_object().is_none_or(|part| !part.is_empty()));
-    if all.is_empty() {
-        return Ok(None);
-    }
-    let json = Value::from(all).to_string();
-    let layer = PolicyLayer::parse(&json).map_err(|error| error.to_string())?;
-    serde_json::to_string(&layer).map(Some).map_err(|error| error.to_string())
-}
-
 impl PolicyBook {
     /// Which of `edits` would say nothing: a level above is stricter, or there is none below.
     fn held_back(&self, scope: &Scope<'_>, edits: &[Edit]) -> Option<String> {
-        let sets =
-            |field: &str| edits.iter().any(|edit| edit.field == field && edit.value.is_some());
         let (entry, above, who) = match scope.environment {
-            Some(_) if sets("delegated") => {
-                return Some("an environment has no level below it: a tenant delegates".to_owned());
-            }
             Some(environment) => {
                 let above = self.of_tenant(scope.tenant.id);
-                (self.environments.get(&environment.id)?, above, "its tenant")
+                let entry = self.environments.get(&environment.id)?;
+                if sets(edits, "delegated")
+                    && let Some(field) = self.not_its_own(scope.tenant.id, &entry.layer.delegated)
+                {
+                    return Some(format!(
+                        "`delegated`: {field} is not the environment's to let go of, because its \
+                         tenant has not delegated it"
+                    ));
+                }
+                (entry, above, "its tenant")
             }
             None => (self.tenants.get(&scope.tenant.id)?, &self.base, "the installation"),
         };
         KeyKind::ALL.iter().filter(|kind| scope.kind.is_none_or(|one| one == **kind)).find_map(|kind| {
             let held = entry.held_back(above, *kind);
-            let field = held.into_iter().find(|field| sets(field))?;
+            let field = held.into_iter().find(|field| sets(edits, field))?;
             Some(format!(
                 "for {kind} keys, {field} would be less strict than {who} has it, which has not \
                  delegated the field"
@@ -287,9 +262,32 @@ impl PolicyBook {
     }
 }
 
-impl Scope<'_> {
+impl PolicyBook {
+    /// The first of `delegated` that this tenant has not delegated.
+    fn not_its_own<'d>(&self, tenant_id: i64, delegated: &'d Delegated) -> Option<&'d str> {
+        let free = self.tenant_layer(tenant_id).map(|layer| layer.delegated.clone());
+        delegated.beyond(&free.unwrap_or_default())
+    }
+}
+
+impl<'a> Scope<'a> {
+    /// All keys of a tenant.
+    pub fn of(tenant: &'a Tenant) -> Self {
+        Self { tenant, environment: None, kind: None, key: None }
+    }
+
+    /// One key alone, which is in this environment of this tenant.
+    pub fn of_key(tenant: &'a Tenant, environment: &'a Environment, key: &'a KeyView) -> Self {
+        let kind = key.key.as_ref().ok().map(|key| key.kind);
+        Self { tenant, environment: Some(environment), kind, key: Some(key) }
+    }
+
     /// The rules in effect where this scope is, of all its kinds of keys.
     pub fn effective(&self, book: &PolicyBook) -> Vec<EffectiveField> {
+        if let Some(key) = self.key {
+            let governed = key.governed();
+            return governed.map_or_else(Vec::new, |key| book.effective_of_key(&key));
+        }
         // No environment has the number 0.
         let environment_id = self.environment.map_or(0, |environment| environment.id);
         book.effective_of(self.tenant.id, environment_id, self.kind)
@@ -322,40 +320,5 @@ impl Layers {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn edit(before: &str, kind: Option<KeyKind>, edits: &[&str]) -> Result<Option<String>, String> {
-        let edits: Vec<Edit> = edits.iter().map(|text| text.parse().unwrap()).collect();
-        edited(Some(before).filter(|text| !text.is_empty()), kind, &edits)
-    }
-
-    #[test]
-    fn fields_are_set_and_left_to_the_level_above() {
-        let set = edit("", None, &["window_days=3", "reminder_days=14", "max_ttl_days=never"]);
-        let set = set.unwrap().unwrap();
-        assert_eq!(set, r#"{"reminder_days":[14],"window_days":3,"max_ttl_days":"never"}"#);
-        let less = edit(&set, None, &["window_days=inherit", "reminder_days=30,7,1"]).unwrap();
-        assert_eq!(less.unwrap(), r#"{"reminder_days":[30,7,1],"max_ttl_days":"never"}"#);
-        let of_kind = edit(r#"{"undo_hours":1}"#, Some(KeyKind::User), &["window_days=3"]).unwrap();
-        assert_eq!(of_kind.as_deref(), Some(r#"{"undo_hours":1,"user":{"window_days":3}}"#));
-        let none =
-            edit(r#"{"user":{"window_days":3}}"#, Some(KeyKind::User), &["window_days=inherit"]);
-        assert_eq!(none, Ok(None));
-    }
-
-    #[test]
-    fn what_is_no_change_is_refused() {
-        for text in ["", "window_days", "=3", "window_days=", "Window=3"] {
-            assert_eq!(text.parse::<Edit>(), Err(NoEdit), "{text}");
-        }
-        let error = edit("", None, &["window_day=3"]).unwrap_err();
-        assert!(error.starts_with("unknown field `window_day`, expected one of"), "{error}");
-        assert!(edit("", None, &["window_days=soon"]).is_err());
-        assert!(edit("", None, &["user=3"]).is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 /// The fields of a policy, by name.
-pub(super) const FIELDS: [&str; 13] = [
+pub(super) const FIELDS: [&str; 14] = [
     "reminder_days",
     "window_days",
     "closing_days",
@@ -17,6 +17,7 @@ pub(super) const FIELDS: [&str; 13] = [
     "self_rotate",
     "window_proof",
     "min_ttl_days",
+    "default_overlap_hours",
     "max_overlap_hours",
     "max_keys_per_owner",
 ];
@@ -54,6 +55,16 @@ impl Delegated {
     /// Every field there is.
     pub fn all() -> Self {
         Self(FIELDS.iter().map(|field| (*field).to_owned()).collect())
+    }
+
+    /// What both delegate.
+    pub(super) fn and(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0).cloned().collect())
+    }
+
+    /// The first that `other` does not delegate.
+    pub(super) fn beyond(&self, other: &Self) -> Option<&str> {
+        self.0.iter().find(|field| !other.0.contains(*field)).map(String::as_str)
     }
 
     /// Whether nothing is delegated.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     domain::{
         identity::KeyKind,
-        policy::{Policies, PolicyFields, WindowProof},
+        policy::{Policies, Policy, PolicyFields, WindowProof},
     },
     store::policies::{Delegated, Entry, PolicyBook, PolicyChange, PolicyLayer},
 };
@@ -19,7 +19,7 @@ pub struct EffectiveField {
     pub field: &'static str,
     /// A number, a list, a flag, or `"never"`.
     pub value: Value,
-    /// `installation`, `tenant` or `environment`.
+    /// `installation`, `tenant`, `environment` or `key`.
     pub origin: &'static str,
 }
 
@@ -74,10 +74,7 @@ impl Entry {
     /// and has not delegated them.
     pub(super) fn held_back(&self, above: &Policies, kind: KeyKind) -> Vec<&'static str> {
         let Ok(alone) = self.layer.over(above, &Delegated::all()) else { return Vec::new() };
-        let alone = fields(alone.of(kind).fields());
-        let effective = fields(self.effective.of(kind).fields());
-        let differs = alone.into_iter().zip(effective).filter(|(set, held)| set.1 != held.1);
-        differs.map(|(set, _)| set.0).collect()
+        differing(alone.of(kind), self.effective.of(kind))
     }
 
     /// Whether of this field the value of the level above is in effect, though it is set here.
@@ -90,7 +87,14 @@ impl Entry {
     }
 }
 
-fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 13] {
+/// The fields that have another value in `held` than in `alone`.
+pub(super) fn differing(alone: &Policy, held: &Policy) -> Vec<&'static str> {
+    let pairs = fields(alone.fields()).into_iter().zip(fields(held.fields()));
+    pairs.filter(|(alone, held)| alone.1 != held.1).map(|(alone, _)| alone.0).collect()
+}
+
+/// The fields in the order in which they are shown.
+pub(super) fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 14] {
     let PolicyFields {
         mut reminder_days,
         window_days,
@@ -103,6 +107,7 @@ fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 13] {
         self_rotate,
         window_proof,
         min_ttl_days,
+        default_overlap_hours,
         max_overlap_hours,
         max_keys_per_owner,
     } = fields;
@@ -121,6 +126,9 @@ fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 13] {
         ("self_rotate", self_rotate.into(), |layer| layer.self_rotate.is_some()),
         ("window_proof", proofs.into(), |layer| layer.window_proof.is_some()),
         ("min_ttl_days", limit(min_ttl_days), |layer| layer.min_ttl_days.is_some()),
+        ("default_overlap_hours", default_overlap_hours.into(), |layer| {
+            layer.default_overlap_hours.is_some()
+        }),
         ("max_overlap_hours", max_overlap_hours.into(), |layer| layer.max_overlap_hours.is_some()),
         ("max_keys_per_owner", limit(max_keys_per_owner), |layer| {
             layer.max_keys_per_owner.is_some()

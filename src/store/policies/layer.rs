@@ -113,6 +113,9 @@ pub struct PolicyChange {
     /// Days a key lives at least, if its length is asked for; `never` for no least.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_ttl_days: Option<Limit>,
+    /// Hours for which the old secret goes on beside a new one if nobody says otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_overlap_hours: Option<u16>,
     /// Hours for which the old secret may go on beside a new one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_overlap_hours: Option<u16>,
@@ -125,7 +128,7 @@ impl PolicyChange {
     /// `parent` with these fields changed.
     ///
     /// An inherited field gives way to one that is set here: an inherited default length that is
-    /// beyond a limit set here becomes that limit, and an inherited last day that a window set
+    /// beyond a limit set here becomes that limit, so does an inherited overlap, and an inherited last day that a window set
     /// here has no room for is brought into it.
     ///
     /// A field that `free` does not name is only ever made stricter: of what is set here and what
@@ -151,6 +154,9 @@ impl PolicyChange {
             (None, Some(max)) => Some(max),
             (ttl, None) => ttl,
         };
+        let max_overlap_hours =
+            free.pick("max_overlap_hours", self.max_overlap_hours, old.max_overlap_hours, u16::min);
+        let inherited_overlap = old.default_overlap_hours.min(max_overlap_hours);
         let inherited_closing = old.closing_days.min(window_days.saturating_sub(1));
         Policy::new(
             kind,
@@ -204,12 +210,13 @@ impl PolicyChange {
                     old.min_ttl_days.map(|min| max_ttl_days.map_or(min, |max| min.min(max))),
                     Ord::max,
                 ),
-                max_overlap_hours: free.pick(
-                    "max_overlap_hours",
-                    self.max_overlap_hours,
-                    old.max_overlap_hours,
+                default_overlap_hours: free.pick(
+                    "default_overlap_hours",
+                    self.default_overlap_hours,
+                    inherited_overlap,
                     u16::min,
                 ),
+                max_overlap_hours,
                 max_keys_per_owner: limit(
                     "max_keys_per_owner",
                     self.max_keys_per_owner,
@@ -235,6 +242,7 @@ impl PolicyChange {
             self_rotate: other.self_rotate.or(self.self_rotate),
             window_proof: other.window_proof.clone().or_else(|| self.window_proof.clone()),
             min_ttl_days: other.min_ttl_days.or(self.min_ttl_days),
+            default_overlap_hours: other.default_overlap_hours.or(self.default_overlap_hours),
             max_overlap_hours: other.max_overlap_hours.or(self.max_overlap_hours),
             max_keys_per_owner: other.max_keys_per_owner.or(self.max_keys_per_owner),
         }

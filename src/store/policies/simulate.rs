@@ -16,7 +16,7 @@ use crate::{
         Db, StoreError,
         amend::next_columns,
         entity::api_keys::{Column, Entity, Model},
-        policies::{PolicyBook, apply::ended, change::Scope},
+        policies::{Governed, PolicyBook, apply::ended, change::Scope},
         row,
         sql::{Batch, Sql, Update},
         to_ms,
@@ -73,9 +73,8 @@ pub async fn simulate(
                 simulation.n_corrupt += 1;
                 continue;
             };
-            let of =
-                |book: &PolicyBook| book.of(row.tenant_id, row.environment_id, key.kind).clone();
-            let rules = (&of(old), &of(new));
+            let governed = Governed::of(row, key.kind);
+            let rules = (&*old.of_key(&governed), &*new.of_key(&governed));
             let is_meant = scope.kind.is_none_or(|kind| kind == key.kind);
             let end = spread
                 .filter(|_| is_meant && row.parked.is_none())
@@ -136,8 +135,8 @@ fn turn(row: &Model, book: &PolicyBook, now: DateTime<Utc>) -> Option<Turn> {
     if row.parked.is_some() || expires_at.is_some_and(|expires_at| expires_at <= now) {
         return None;
     }
-    let policy = book.of(row.tenant_id, row.environment_id, key.kind);
-    let next = next_columns(lifecycle::first_look(&key, policy, now));
+    let policy = book.of_key(&Governed::of(row, key.kind));
+    let next = next_columns(lifecycle::first_look(&key, &policy, now));
     let stored = (row.next_job, row.next_action_at);
     // What is due is due, since whenever.
     let is_due = |turn: (i16, Option<i64>)| turn.1.is_some_and(|at| at <= to_ms(now));
@@ -182,6 +181,9 @@ async fn page(
         .limit(PAGE);
     if let Some(environment) = scope.environment {
         query = query.filter(Column::EnvironmentId.eq(environment.id));
+    }
+    if let Some(key) = scope.key {
+        query = query.filter(Column::Id.eq(key.id));
     }
     query.all(conn).await.map_err(StoreError::during("read the keys of a policy"))
 }

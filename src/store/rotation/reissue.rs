@@ -54,6 +54,7 @@ impl Work<'_> {
         let Locked { tx, row, key, now, .. } = &locked;
         let (id, version) = (KeyId(row.id), self.seen.version + 1);
         forget(tx, id, self.seen.version).await?;
+        let old_valid_until = write::last_end(&**tx, id, self.seen.version, *now).await?;
         let mac = token.mac(self.mint.keyring.pepper());
         keys::insert_secret(tx, id, version, &mac, *now).await?;
         write::announce(&**tx, row, *now).await?;
@@ -61,7 +62,7 @@ impl Work<'_> {
             id: self.seen.id.to_string(),
             version,
             expires_at: key.expires_at(),
-            old_valid_until: *now,
+            old_valid_until,
             rotated_at: *now,
         };
         let detail = serde_json::json!({

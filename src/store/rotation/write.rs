@@ -18,7 +18,7 @@ use crate::{
         amend::{self, next_columns},
         codes::{Coded, StateCode},
         entity::{api_keys, key_secrets},
-        idempotency, keys,
+        from_ms, idempotency, keys,
         notices::{self, NewNotice},
         rotation::{Done, Locked, RotationError, Work},
         to_ms,
@@ -45,7 +45,7 @@ pub(super) async fn rotation(
         last_stage: None,
         ..*key
     };
-    let next = next_columns(lifecycle::first_look(&after, work.policy(locked), now));
+    let next = next_columns(lifecycle::first_look(&after, &work.policy(locked), now));
     renew(&**tx, row, &after, next).await?;
     amend::void_notices(&**tx, [id].into_iter(), "the key was rotated").await?;
     announce(&**tx, row, now).await?;
@@ -112,6 +112,21 @@ pub(super) async fn end_others(
     let query = Entity::update_many().set(end_at(now)).filter(others);
     query.exec(conn).await.map_err(StoreError::during(op))?;
     Ok(rows.iter().map(|secret| secret.version).collect())
+}
+
+/// When the last of a key's secrets before the version `newest` ends; `now` if all of them are dead.
+pub(super) async fn last_end(
+    conn: &impl ConnectionTrait,
+    id: KeyId,
+    newest: i64,
+    now: DateTime<Utc>,
+) -> Result<DateTime<Utc>, StoreError> {
+    use key_secrets::{Column, Entity};
+
+    let query = Entity::find().filter(Column::KeyId.eq(id.0)).filter(Column::Version.lt(newest));
+    let rows = query.all(conn).await.map_err(StoreError::during("read old secrets"))?;
+    let ends = rows.iter().filter_map(|secret| secret.valid_until.and_then(from_ms));
+    Ok(ends.fold(now, DateTime::max))
 }
 
 fn end_at(valid_until: DateTime<Utc>) -> key_secrets::ActiveModel {

@@ -66,6 +66,9 @@ fn body(name: &str) -> Option<Value> {
         "PATCH /v1/tenants/{tenant}/policy" | "POST /v1/tenants/{tenant}/policy/simulate" => {
             json!({ "set": { "window_days": 9 } })
         }
+        "PATCH /v1/keys/{id}/policy" | "POST /v1/keys/{id}/policy/simulate" => {
+            json!({ "set": { "window_days": 1 } })
+        }
         "POST /v1/admin-tokens" => json!({ "name": "t", "role": "viewer", "tenant": "acme" }),
         _ => return None,
     })

@@ -11,19 +11,19 @@ use crate::{
 };
 
 /// An installation whose owner has a second factor.
-pub(super) async fn with_otp(app: &crate::support::app::TestApp) -> (Face<'_>, Seed) {
+pub async fn with_otp(app: &crate::support::app::TestApp) -> (Face<'_>, Seed) {
     let secrets = Secrets::new(app).await;
     let seed = secrets.enrol(&[]).await;
     (Face::with(app, secrets.keyring).await, seed)
 }
 
 /// What the device shows half a minute from now, when it is.
-pub(super) fn next_code(face: &Face<'_>, seed: &Seed) -> String {
+pub fn next_code(face: &Face<'_>, seed: &Seed) -> String {
     face.app.clock.advance(TimeDelta::seconds(30));
     seed.code_at(face.app.now()).unwrap().expose().to_owned()
 }
 
-pub(super) async fn rotate(face: &Face<'_>, key: &str, otp: Option<&str>) -> Reply {
+pub async fn rotate(face: &Face<'_>, key: &str, otp: Option<&str>) -> Reply {
     let bearer = format!("Bearer {key}");
     let mut headers = vec![("authorization", bearer.as_str())];
     headers.extend(otp.map(|code| ("x-otp", code)));

@@ -70,6 +70,8 @@ impl Browser {
             "--disable-gpu",
             "--disable-dev-shm-usage",
             "--window-size=1280,900",
+            // A picture of a whole page has none, and would be laid out anew.
+            "--hide-scrollbars",
             "--lang=en",
         ];
         let options = json!({ "args": args, "prefs": prefs, "binary": "/usr/bin/chromium" });

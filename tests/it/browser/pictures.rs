@@ -200,7 +200,7 @@ async fn fleet(site: &Site<'_>) {
     let names = ["billing-sync", "nightly-export", "ci-deploy", "grafana-reader", "crm-import"];
     app.owner(60, "bob@acme.example").await;
     for id in 101..=160 {
-        app.key_of(if id % 3 == 0 { 60 } else { 1 }, id, days(id * 7 % 83 + 1)).await;
+        app.key_of(if id % 9 == 0 { 60 } else { 1 }, id, days(id * 7 % 83 + 1)).await;
         let name = names[usize::try_from(id).unwrap() % names.len()];
         app.execute(&format!("UPDATE api_keys SET name = '{name}' WHERE id = {id}")).await;
     }

@@ -25,6 +25,7 @@ overlap-0 = Gar nicht: Es ist bekannt geworden
 overlap-1 = 1 Stunde
 overlap-24 = 24 Stunden
 overlap-168 = 7 Tage
+overlap-hours = { $hours } Stunden
 overlap-note = Nie über seinen eigenen Ablauf hinaus.
 otp = Code Ihres zweiten Faktors
 otp-note = Sechs Ziffern aus Ihrer Authenticator-App, oder ein Wiederherstellungscode. Einfügen ist erlaubt.

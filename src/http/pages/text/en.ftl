@@ -25,6 +25,7 @@ overlap-0 = Not at all: it has leaked
 overlap-1 = 1 hour
 overlap-24 = 24 hours
 overlap-168 = 7 days
+overlap-hours = { $hours } hours
 overlap-note = Never beyond its own expiry.
 otp = Code of your second factor
 otp-note = Six digits from your authenticator, or a recovery code. You may paste it.

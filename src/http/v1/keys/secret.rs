@@ -33,17 +33,23 @@ use crate::{
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http::v1) struct HowToRotate {
-    /// How long the old secret goes on, in seconds; 0 if it has leaked. A day if absent. Never
+    /// How long the old secret goes on, in seconds; 0 if it has leaked. If absent, as the policy says
+    /// (`default_overlap_hours`, a day unless somebody set it). Never
     /// beyond the expiry it has; and a dead secret stays dead.
     #[schema(minimum = 0, maximum = 604_800)]
     overlap_seconds: Option<u32>,
 }
 
 impl HowToRotate {
-    pub(in crate::http::v1) fn overlap(&self) -> Result<Overlap, Problem> {
-        let Some(seconds) = self.overlap_seconds else { return Ok(Overlap::default()) };
-        let overlap = Overlap::new(TimeDelta::seconds(seconds.into()));
-        overlap.map_err(|error| malformed(format!("`overlap_seconds`: {error}")))
+    pub(in crate::http::v1) fn overlap(&self) -> Result<Option<Overlap>, Problem> {
+        let asked =
+            self.overlap_seconds.map(|seconds| Overlap::new(TimeDelta::seconds(seconds.into())));
+        asked.transpose().map_err(|error| malformed(format!("`overlap_seconds`: {error}")))
+    }
+
+    /// What is compared when the request comes again.
+    pub(in crate::http::v1) fn asked(&self) -> String {
+        self.overlap_seconds.map_or_else(|| "usual".to_owned(), |seconds| seconds.to_string())
     }
 }
 
@@ -95,8 +101,7 @@ pub(in crate::http::v1) async fn rotate(
 ) -> Result<Json<RotatedKey>, Problem> {
     let (overlap, code) = (how.overlap()?, otp(&headers)?);
     let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
-    let (scope, asked) =
-        (format!("{} rotate", caller.actor), format!("{id} {}", overlap.length().num_seconds()));
+    let (scope, asked) = (format!("{} rotate", caller.actor), format!("{id} {}", how.asked()));
     let once = idempotency_key(&headers)?.map(|key| Once { scope: &scope, key, request: &asked });
     let request = Request {
         public_id: &key.public_id,
@@ -134,7 +139,7 @@ pub(in crate::http::v1) async fn reissue(
     api.flush().await;
     let request = Request {
         public_id: &key.public_id,
-        overlap: Overlap::NONE,
+        overlap: None,
         proof: code.as_ref().map_or(Proof::Nothing, Proof::Otp),
         version: None,
         once: None,

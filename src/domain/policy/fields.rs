@@ -1,0 +1,89 @@
+//! The fields of a policy, as people write them.
+
+/// What an owner or a program may show, beside an administrator, to bring an expired key back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowProof {
+    /// The link in a mail.
+    MailLink,
+    /// A code of the owner's second factor, given where the link leads or to an administrator.
+    Otp,
+    /// The expired secret, which says which key it is, and a code of the owner's second factor.
+    SecretAndOtp,
+}
+
+impl WindowProof {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::MailLink, Self::Otp, Self::SecretAndOtp];
+
+    /// The word in a policy.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MailLink => "mail_link",
+            Self::Otp => "otp",
+            Self::SecretAndOtp => "secret_and_otp",
+        }
+    }
+
+    /// The proof that this word names.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|proof| proof.as_str() == word)
+    }
+}
+
+/// The fields of a [`Policy`] as people write them, in any order, not yet checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyFields {
+    /// Days before the expiry at which the owner is reminded.
+    pub reminder_days: Vec<u16>,
+    /// Days after the expiry in which the owner can still rotate. 0: none at all.
+    pub window_days: u16,
+    /// Days before the window's end at which the owner is told once more. 0: not at all.
+    pub closing_days: u16,
+    /// How long a key lives if nobody says otherwise. `None`: it never expires.
+    pub default_ttl_days: Option<u16>,
+    /// How long a key may live at most. `None`: it may be set never to expire.
+    pub max_ttl_days: Option<u16>,
+    /// How often a key that never expires has to be looked at. `None`: never.
+    pub review_days: Option<u16>,
+    /// Hours between the end of a key by revocation or an ended access, and its purge.
+    pub undo_hours: u16,
+    /// Whether a rotation needs an OTP of the owner.
+    pub mfa_required: bool,
+    /// Whether a program may rotate the key that it presents.
+    pub self_rotate: bool,
+    /// What brings an expired key back. None of them: administrators alone do.
+    pub window_proof: Vec<WindowProof>,
+    /// How long a key lives at least, if its length is asked for. `None`: as short as anybody likes.
+    pub min_ttl_days: Option<u16>,
+    /// How long the old secret goes on beside a new one if nobody says otherwise. 0: it is dead at
+    /// once.
+    pub default_overlap_hours: u16,
+    /// How long it may go on at most.
+    pub max_overlap_hours: u16,
+    /// How many keys of the kind, not revoked, an owner may have. `None`: any number.
+    pub max_keys_per_owner: Option<u16>,
+}
+
+/// The longest overlap there is, in hours: seven days.
+pub const MAX_OVERLAP_HOURS: u16 = 168;
+
+impl Default for PolicyFields {
+    fn default() -> Self {
+        Self {
+            reminder_days: vec![30, 7, 1],
+            window_days: 7,
+            closing_days: 1,
+            default_ttl_days: Some(90),
+            max_ttl_days: Some(365),
+            review_days: None,
+            undo_hours: 72,
+            mfa_required: false,
+            self_rotate: false,
+            window_proof: WindowProof::ALL.to_vec(),
+            min_ttl_days: None,
+            default_overlap_hours: 24,
+            max_overlap_hours: MAX_OVERLAP_HOURS,
+            max_keys_per_owner: None,
+        }
+    }
+}
