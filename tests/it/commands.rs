@@ -17,6 +17,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("otp reset OWNER", "tests/it/cli_secrets.rs"),
     ("otp reset ada@acme.example", "tests/it/cli_secrets.rs"),
     ("rekey", "tests/it/cli_secrets.rs"),
+    ("audit verify --anchor HEX", "tests/it/audit.rs"),
 ];
 
 /// The other lines of blocks, by how they begin: the script of CI that does the same, or why none can.
@@ -148,6 +149,9 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
     site.give("policy show --tenant T --env E", &place, 0);
     site.give("policy simulate --tenant T FIELD=VALUE…", &place, 0);
     site.give("policy set", &[("set", "set --tenant acme window_days=9")], 0);
+    let bot = site.id("deploy-bot");
+    site.give("policy set --key ID mfa_required=true", &[("ID", bot.as_str())], 0);
+    site.give("policy effective --key ID", &[("ID", bot.as_str())], 0);
     site.give_all(&[
         "policy set --help",
         "policy simulate --tenant acme max_ttl_days=90 --spread 14 --notice 30",
