@@ -50,6 +50,8 @@ async fn killed_at_random(engine: Engine, n_kills: u64) {
             assert!(retried.status.success(), "{retried:?}");
         }
         until_done(&site).await;
+        // Whoever is asked to stop before it listens for that is not stopped in order.
+        daemon.has_logged("Started lapsed").await;
         daemon.stop().await;
         let told = feed.check(&site, &relay).await;
         assert!(told.n_copies as u64 <= n_kills * LANES as u64, "{told:?}");

@@ -39,8 +39,11 @@ async fn is_waited_for(engine: Engine) {
         proxy.fault(Fault::None);
         until_done(&site).await;
         daemon.has_logged("The database is back").await;
-        let (code, report) = daemon.get("/readyz").await.unwrap();
-        assert_eq!((code, report.starts_with(r#"{"status":"ready""#)), (200, true), "{report}");
+        until("it says that all is well", async || {
+            let (code, report) = daemon.get("/readyz").await?;
+            (code == 200 && report.starts_with(r#"{"status":"ready""#)).then_some(())
+        })
+        .await;
         assert_eq!(
             daemon.n_logged("The database cannot be reached"),
             1,
