@@ -104,7 +104,7 @@ pub(crate) async fn index(
     Ok(())
 }
 
-/// Drops an [`index`].
+/// Drops an [`index()`].
 pub(crate) async fn drop_index(
     manager: &SchemaManager<'_>,
     table: &str,

@@ -143,7 +143,9 @@ async fn test_mail(
     let now = ctx.now().await?;
     let id = format!("test.{:016x}@{}", rand::random::<u64>(), mailer.sender.domain);
     let sample = preview::sample(Topic::Created, 1, now);
-    let digest = Digest { message_id: id, to: vec![address], to_name: None, ..sample };
+    // It is about no key: no thread, and nothing for a calendar.
+    let items = Vec::new();
+    let digest = Digest { message_id: id, to: vec![address], to_name: None, items, ..sample };
     let text = "This is a test mail of lapsed, which looks after API keys until they end.\n\n\
                 It arrived: mails about keys will, too. There is nothing to do.\n";
     let letter = Letter {

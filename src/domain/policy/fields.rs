@@ -30,7 +30,7 @@ impl WindowProof {
     }
 }
 
-/// The fields of a [`Policy`] as people write them, in any order, not yet checked.
+/// The fields of a [`Policy`](super::Policy) as people write them, in any order, not yet checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyFields {
     /// Days before the expiry at which the owner is reminded.
