@@ -143,9 +143,15 @@ async fn test_mail(
     let now = ctx.now().await?;
     let id = format!("test.{:016x}@{}", rand::random::<u64>(), mailer.sender.domain);
     let sample = preview::sample(Topic::Created, 1, now);
-    // It is about no key: no thread, and nothing for a calendar.
-    let items = Vec::new();
-    let digest = Digest { message_id: id, to: vec![address], to_name: None, items, ..sample };
+    let digest = Digest {
+        message_id: id,
+        to: vec![address],
+        to_name: None,
+        // It is about no key: no thread, nothing for a calendar, nothing to switch off.
+        wish_link: None,
+        items: Vec::new(),
+        ..sample
+    };
     let text = "This is a test mail of lapsed, which looks after API keys until they end.\n\n\
                 It arrived: mails about keys will, too. There is nothing to do.\n";
     let letter = Letter {
