@@ -2,7 +2,7 @@
 //! right, so that a rotation at the same instant wins whole or loses whole.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use sea_orm::ConnectionTrait;
 
 use crate::{
     domain::{
@@ -10,7 +10,10 @@ use crate::{
         key::{KeyId, KeyState},
     },
     store::{
-        StoreError, from_ms,
+        StoreError,
+        due::Place,
+        from_ms,
+        lines::{self, Cells, Lines},
         policies::Governed,
         row::{CorruptKey, KeyColumns, key_of},
         sql::{Batch, Sql, Update},
@@ -86,104 +89,113 @@ impl Claim {
 }
 
 /// The columns of an ended key, in the order in which [`to_ended`] reads them.
-const SELECT: &str = "SELECT k.id, k.next_action_at, k.version, k.tenant_id, k.owner_id, k.state, \
-     k.kind, k.issued_at, k.expires_at, k.access_ends_at, k.window_ends_at, \
-     k.environment_id, k.end_reason, CASE WHEN k.hold IS NULL THEN 0 ELSE 1 END, (SELECT MAX(n.told_at) FROM notices n \
-     WHERE n.key_id = k.id AND n.expires_at = k.expires_at AND n.stage = 0), k.policy \
-     FROM api_keys k WHERE k.next_job = 2 AND ";
+const COLUMNS: [&str; 16] = [
+    "k.id",
+    "k.next_action_at",
+    "k.version",
+    "k.tenant_id",
+    "k.environment_id",
+    "k.owner_id",
+    "k.state",
+    "k.kind",
+    "k.issued_at",
+    "k.expires_at",
+    "k.access_ends_at",
+    "k.window_ends_at",
+    "CASE WHEN k.hold IS NULL THEN 0 ELSE 1 END",
+    "k.end_reason",
+    "SELECT MAX(n.told_at) FROM notices n WHERE n.key_id = k.id \
+     AND n.expires_at = k.expires_at AND n.stage = 0",
+    "k.policy",
+];
 
-/// Claims up to `limit` keys whose turn to be purged has come at `now`, earliest first.
+/// Claims up to `limit` keys whose turn to be purged has come at `now`, earliest first from the one
+/// after `after` on.
 ///
 /// # Errors
 /// As the database answers.
 pub async fn claim(
     conn: &impl ConnectionTrait,
+    after: Place,
     now: DateTime<Utc>,
     limit: usize,
 ) -> Result<Claim, StoreError> {
-    let rows = claim_statement(conn, now, limit).all(conn).await?;
-    to_claim(&rows).map_err(StoreError::during("claim ended keys"))
+    Ok(to_claim(&Lines::read(claim_statement(conn, after, now, limit), conn).await?))
 }
 
 /// The text of the claim, for those who want to see its plan.
-pub fn claim_statement(conn: &impl ConnectionTrait, now: DateTime<Utc>, limit: usize) -> Sql {
-    Sql::new(conn, "claim ended keys")
-        .push(SELECT)
-        .push("k.next_action_at <= ")
-        .bind(to_ms(now))
-        .push(" ORDER BY k.next_action_at, k.id LIMIT ")
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .skip_locked()
+pub fn claim_statement(
+    conn: &impl ConnectionTrait,
+    after: Place,
+    now: DateTime<Utc>,
+    limit: usize,
+) -> Sql {
+    lines::end(statement(conn, after, now, limit).skip_locked())
 }
 
-/// Reads up to `limit` keys whose turn is at `until` or before, without a lock, in the order of a
-/// claim, from the one after `after` on.
+/// Reads the same keys, whose turn is at `until` or before, without a lock.
 ///
 /// # Errors
 /// As the database answers.
 pub async fn look(
     conn: &impl ConnectionTrait,
-    after: (DateTime<Utc>, KeyId),
+    after: Place,
     until: DateTime<Utc>,
     limit: usize,
 ) -> Result<Claim, StoreError> {
-    let op = "look at ended keys";
+    let sql = lines::end(statement(conn, after, until, limit));
+    Ok(to_claim(&Lines::read(sql, conn).await?))
+}
+
+fn statement(conn: &impl ConnectionTrait, after: Place, now: DateTime<Utc>, limit: usize) -> Sql {
     let (at, id) = (to_ms(after.0), after.1.0);
-    let rows = Sql::new(conn, op)
-        .push(SELECT)
-        .push("k.next_action_at >= ")
+    lines::select(conn, "read ended keys", &COLUMNS)
+        .push(" FROM api_keys k WHERE k.next_job = 2 AND k.next_action_at >= ")
         .bind(at)
         .push(" AND (k.next_action_at > ")
         .bind(at)
         .push(" OR k.id > ")
         .bind(id)
         .push(") AND k.next_action_at <= ")
-        .bind(to_ms(until))
+        .bind(to_ms(now))
         .push(" ORDER BY k.next_action_at, k.id LIMIT ")
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .all(conn)
-        .await?;
-    to_claim(&rows).map_err(StoreError::during(op))
 }
 
 /// One row that makes no sense stops no other.
-fn to_claim(rows: &[QueryResult]) -> Result<Claim, DbErr> {
-    let mut claim = Claim { keys: Vec::with_capacity(rows.len()), ..Claim::default() };
-    for row in rows {
-        let id = KeyId(row.try_get_by_index(0)?);
-        match to_ended(row, id) {
+fn to_claim(lines: &Lines) -> Claim {
+    let mut claim = Claim::default();
+    for (id, mut cells) in lines.rows() {
+        let id = KeyId(id);
+        let at = cells.number("next_action_at").map(from_ms);
+        claim.last = at.as_ref().ok().copied().flatten().zip(Some(id));
+        match at.and_then(|_| to_ended(id, cells)) {
             Ok(key) => claim.keys.push(key),
             Err(what) => claim.corrupt.push(CorruptKey { id, what }),
         }
     }
-    if let Some(row) = rows.last() {
-        let at = from_ms(row.try_get_by_index(1)?);
-        claim.last = at.zip(Some(KeyId(row.try_get_by_index(0)?)));
-    }
-    Ok(claim)
+    claim
 }
 
-fn to_ended(row: &QueryResult, id: KeyId) -> Result<EndedKey, String> {
-    let unreadable = |error: DbErr| error.to_string();
-    let number = |index| row.try_get_by_index::<i64>(index).map_err(unreadable);
-    let maybe = |index| row.try_get_by_index::<Option<i64>>(index).map_err(unreadable);
-    let code = |index| row.try_get_by_index::<i16>(index).map_err(unreadable);
+/// Reads the cells from `version` on.
+fn to_ended(id: KeyId, mut cells: Cells<'_>) -> Result<EndedKey, String> {
+    let (version, tenant_id) = (cells.number("version")?, cells.number("tenant_id")?);
+    let (environment_id, owner_id) = (cells.number("environment_id")?, cells.number("owner_id")?);
     let key = key_of(KeyColumns {
-        state: code(5)?,
-        kind: code(6)?,
-        issued_at: number(7)?,
-        expires_at: maybe(8)?,
-        access_ends_at: maybe(9)?,
+        state: cells.number("state")?,
+        kind: cells.number("kind")?,
+        issued_at: cells.number("issued_at")?,
+        expires_at: cells.maybe("expires_at")?,
+        access_ends_at: cells.maybe("access_ends_at")?,
         review_at: None,
-        window_ends_at: maybe(10)?,
+        window_ends_at: cells.maybe("window_ends_at")?,
         last_stage: None,
         is_suspended: false,
-        is_held: row.try_get_by_index::<i32>(13).map_err(unreadable)? != 0,
+        is_held: cells.number::<i16>("hold")? != 0,
         wish: None,
     })?;
     // A key of which nobody has written why it ended goes only after somebody was told.
-    let is_revoked = row.try_get_by_index::<Option<i16>>(12).map_err(unreadable)?
-        == Some(EndReason::Revoked.code());
+    let is_revoked = cells.maybe("end_reason")? == Some(EndReason::Revoked.code());
     let (reason, ends_at) = match key.state {
         KeyState::Window { window_ends_at, .. } => (EndReason::WindowClosed, window_ends_at),
         KeyState::Revoked { purge_at } if is_revoked => (EndReason::Revoked, purge_at),
@@ -194,16 +206,16 @@ fn to_ended(row: &QueryResult, id: KeyId) -> Result<EndedKey, String> {
     };
     Ok(EndedKey {
         id,
-        version: number(2)?,
-        tenant_id: number(3)?,
-        environment_id: number(11)?,
-        owner_id: number(4)?,
+        version,
+        tenant_id,
+        environment_id,
+        owner_id,
         kind: key.kind,
         reason,
         ends_at: Some(ends_at),
-        told_at: maybe(14)?.and_then(from_ms),
+        told_at: cells.maybe("told_at")?.and_then(from_ms),
         is_held: key.is_held,
-        own_policy: row.try_get_by_index(15).map_err(unreadable)?,
+        own_policy: cells.text().map(str::to_owned),
     })
 }
 

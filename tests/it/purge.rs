@@ -195,7 +195,7 @@ on_each_engine! {
             ))
             .await;
         }
-        let claim = lapsed::store::purge::claim(app.db.conn(), now, 10).await.unwrap();
+        let claim = lapsed::store::purge::claim(app.db.conn(), lapsed::store::due::BEGINNING, now, 10).await.unwrap();
         assert_eq!(claim.keys.len(), 8);
         let min_notice = chrono::TimeDelta::hours(72);
         let n = lapsed::store::purge::purge(app.db.conn(), &claim.keys, "{}", now, |_| min_notice).await;
