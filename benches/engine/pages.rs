@@ -21,8 +21,9 @@ use lapsed::{
     shutdown::Shutdown,
     store::{
         Db, Engine,
-        admin_tokens::{self, FORM, NewToken},
+        admin_tokens::{self, FORM, Holder, NewToken},
         policies::PolicyBook,
+        who::Who,
     },
 };
 use tower::ServiceExt as _;
@@ -145,6 +146,7 @@ impl Desk {
         let token = Token::new(brand, kind, class, id, &rand::random());
         let new = NewToken {
             public_id: id,
+            owner: Holder::Nobody,
             owner_public_id: PublicId::from_random(rand::random()),
             mac: &token.mac(keyring.pepper()),
             name: &"bench".parse()?,
@@ -153,7 +155,7 @@ impl Desk {
             ask: Ask::Default,
         };
         let book = PolicyBook::new(Policies::default());
-        admin_tokens::create(&db, &book, "bench", &new).await?;
+        admin_tokens::create(&db, &book, Who::Local("bench"), &new).await?;
         let form = format!("token={}", token.expose());
         let request = Request::post("/admin/sign-in")
             .header("sec-fetch-site", "same-origin")
