@@ -243,6 +243,8 @@ fn to_due(id: KeyId, due_at: DateTime<Utc>, mut cells: Cells<'_>) -> Result<DueK
         is_suspended: false,
         is_held: cells.number::<i16>("hold")? != 0,
         wish: cells.maybe("reminder_wish")?,
+        // Looked up where the policy asks for it: see `unused::look_up`.
+        uses: None,
     })?;
     let own_policy = cells.text().map(str::to_owned);
     Ok(DueKey { id, version, tenant_id, environment_id, owner_id, due_at, key, own_policy })

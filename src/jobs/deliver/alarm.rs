@@ -77,6 +77,8 @@ fn message(
         audience: Audience::Operators(what),
         recipients,
         notices: Vec::new(),
+        at: now,
+        copy_of: None,
     })
 }
 

@@ -41,8 +41,10 @@ const EMBEDDED: &[(&str, &str, &str)] = embedded![
     "review.txt",
     "rotated.txt",
     "suspended.txt",
+    "suspended-unused.txt",
     "row.txt",
     "shortened.txt",
+    "unused.txt",
 ];
 
 /// Why the templates cannot be used. Names the file, and the line where there is one.

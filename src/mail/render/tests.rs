@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::mail::{
-    digest::{Audience, Topic},
+    digest::{Audience, Topic, Why},
     preview,
 };
 
@@ -57,6 +57,13 @@ fn other_topics_follow_the_most_urgent_one() {
 fn contacts_are_told_for_whom_a_mail_is_meant() {
     let digest = preview::for_contacts(preview::sample(Topic::Expired, 1, now()));
     snapshot_text("contacts", &render(&digest));
+    for (name, why) in [("contacts_copy", Why::Copy), ("contacts_instead", Why::Instead)] {
+        let sample = preview::without_pages(preview::sample(Topic::Expiring, 1, now()));
+        let mut digest = preview::for_contacts(sample);
+        let Audience::Contacts { why: told, .. } = &mut digest.audience else { unreachable!() };
+        *told = why;
+        snapshot_text(name, &render(&digest));
+    }
     let digest = preview::for_contacts(preview::sample(Topic::Ending, 3, now()));
     snapshot_text("contacts_3", &render(&digest));
 }
@@ -85,7 +92,7 @@ fn a_long_list_ends_at_fifty_keys() {
     assert!(letter.html.contains("… and 10 more keys."));
 
     let mut digest = preview::mixed(now());
-    digest.items.extend(preview::sample(Topic::Purged, 40, now()).items);
+    digest.items.extend(preview::sample(Topic::Purged, 38, now()).items);
     assert!(render(&digest).text.contains("… and 1 more key. "));
 }
 
