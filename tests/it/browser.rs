@@ -122,18 +122,43 @@ async fn from_the_mail_to_a_secret_that_verifies() {
         browser.is_accessible().await;
         browser.click("button[data-copy]").await;
         assert_eq!(browser.text("button[data-copy]").await, "Copied");
-        browser.click("a").await;
-        browser.shows("Waiting for first use").await;
-        browser.is_accessible().await;
+        assert_eq!(browser.text("[role=status]").await, "Waiting for first use");
 
         assert!(site.takes(&secret).await);
         assert!(site.takes(old.expose()).await, "it overlaps for an hour");
         site.api.flush().await;
+        browser.shows("The new secret is in use").await;
+        assert_eq!(browser.value("#secret").await, secret, "the page says so by itself");
+        browser.is_accessible().await;
         browser.go(&link).await;
         browser.shows("The new secret is in use").await;
         browser.shows("This link has been used").await;
         site.secrets.app.clock.advance(TimeDelta::hours(1));
         assert!(!site.takes(old.expose()).await);
+        assert_eq!(browser.complaints().await, [""; 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_page_of_a_used_link_turns_by_itself_too() {
+    at_site(|site| async move {
+        site.secrets.create().await;
+        site.secrets.app.clock.advance(days(83));
+        let (link, browser) = (site.link().await, Browser::german().await);
+        browser.go(&link).await;
+        browser.click("form[action$='/rotate'] button").await;
+        let secret = browser.value("#secret").await;
+        browser.click("[data-unwatched] a").await;
+        browser.shows("Dieser Link ist verbraucht").await;
+        browser.shows("Noch nicht benutzt").await;
+        browser.is_accessible().await;
+        assert!(site.takes(&secret).await);
+        site.api.flush().await;
+        browser.shows("Das neue Geheimnis wird benutzt").await;
+        let is_left = "return document.querySelector('[data-unwatched]').hidden";
+        assert_eq!(browser.script(is_left, serde_json::json!([])).await, true);
+        browser.is_accessible().await;
         assert_eq!(browser.complaints().await, [""; 0]);
     })
     .await;
@@ -202,8 +227,12 @@ async fn an_expired_key_is_brought_back_with_a_pasted_code_and_no_script() {
         browser.fill("#otp", &format!("{one} {two}")).await;
         browser.click("form[action$='/rotate'] button").await;
         let secret = browser.value("#secret").await;
+        browser.shows("Waiting for first use").await;
         assert!(site.takes(&secret).await);
         assert!(!site.takes(old.expose()).await, "what is dead stays dead");
+        site.api.flush().await;
+        browser.click("[data-unwatched] a").await;
+        browser.shows("The new secret is in use").await;
 
         // The link has done its work; it offers another, and says no more.
         browser.go(&link).await;

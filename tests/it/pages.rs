@@ -106,6 +106,8 @@ on_each_engine! {
         let link = newest_link(&app).await;
         let site = Site::open(&secrets).await;
         let path = format!("/k/{}/{}", link.expose(), old.id);
+        let unused = site.get(&format!("{path}/use")).await;
+        assert_eq!((unused.status, unused.body.as_str()), (410, ""), "there is no new secret yet");
         for _ in 0..3 {
             let page = site.get(&format!("/k/{}", link.expose())).await;
             assert_eq!(page.status, 200, "{}", page.body);
@@ -130,8 +132,16 @@ on_each_engine! {
         assert!(again.body.contains("This link has been used"), "{}", again.body);
         assert!(secret_in(&again.body).is_none());
         assert!(again.body.contains("Waiting for first use"));
+        let asked = format!("{path}/use");
+        assert!(again.body.contains(&asked), "the script is told where to ask");
+        let answer = site.get(&asked).await;
+        assert_eq!((answer.status, answer.body.as_str()), (204, ""));
         secrets.uses.flush(&app.db).await.unwrap();
-        assert!(site.get(&path).await.body.contains("is in use"));
+        let answer = site.get(&asked).await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.body.starts_with("The new secret is in use, first seen 2"), "{}", answer.body);
+        let page = site.get(&path).await.body;
+        assert!(page.contains(&answer.body) && !page.contains(&asked), "nothing is left to ask: {page}");
         site.close().await;
     }
 }
@@ -347,7 +357,7 @@ async fn pages_tell_nobody_where_they_are_and_load_nothing_foreign() {
         let page = site.get(&format!("/k/{}", "0".repeat(64))).await;
         for header in [
             "content-security-policy: default-src 'none'; style-src 'self'; script-src 'self'; \
-             form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+             connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
             "strict-transport-security: max-age=31536000",
             "referrer-policy: no-referrer",
             "x-content-type-options: nosniff",

@@ -131,7 +131,7 @@ pub(super) fn form<T>(form: Result<Form<T>, FormRejection>) -> Result<T, Failure
 }
 
 /// The keys a token opens: those of its mail that no newer mail has told of.
-async fn keys(
+pub(super) async fn keys(
     house: &House,
     token: &LinkToken,
     is_alarm: bool,
@@ -152,7 +152,7 @@ async fn keys(
 }
 
 /// Opens the key called `public_id`.
-async fn open(
+pub(super) async fn open(
     house: &House,
     token: &str,
     public_id: &str,

@@ -10,7 +10,7 @@ use crate::{
         pages::{
             failure::Failure,
             open::{Opened, Visit},
-            shell, suspend, wish,
+            shell, suspend, usage, wish,
             words::Language,
         },
     },
@@ -22,7 +22,7 @@ const OVERLAPS: [(i64, &str); 4] =
     [(0, "overlap-0"), (1, "overlap-1"), (24, "overlap-24"), (168, "overlap-168")];
 
 /// An instant in the owner's time zone.
-fn at(opened: &Opened, at: DateTime<Utc>) -> String {
+pub(super) fn at(opened: &Opened, at: DateTime<Utc>) -> String {
     at.with_timezone(&opened.zone()).format("%Y-%m-%d %H:%M %Z").to_string()
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn key(visit: &Visit, failure: Option<&Failure>) -> Result<Resp
         @if opened.linked.is_used {
             section {
                 h2 { (say("used-title")) }
-                p { (used_since(language, opened, first_use)) }
+                (usage::line(language, opened, first_use, "look-again"))
                 p { (say("used-note")) }
                 form method="post" action={ "/k/" (opened.token.expose()) "/again" } {
                     button { (say("again")) }
@@ -195,17 +195,6 @@ fn stop(language: Language, opened: &Opened) -> Markup {
     }
 }
 
-fn used_since(language: Language, opened: &Opened, first_use: Option<DateTime<Utc>>) -> Markup {
-    html! {
-        span.good role="status" {
-            @match first_use {
-                Some(used) => { (language.say("in-use")) " " (at(opened, used)) }
-                None => (language.say("waiting")),
-            }
-        }
-    }
-}
-
 /// The one page that shows a new secret.
 pub(super) fn secret(visit: &Visit, done: &Done, secret: &str) -> Response {
     let (language, opened) = (visit.language, &visit.opened);
@@ -234,7 +223,7 @@ pub(super) fn secret(visit: &Visit, done: &Done, secret: &str) -> Response {
                 }
             }
             @if done.old_valid_until <= done.rotated_at { p { (say("old-dead")) } }
-            p { a href=(opened.path()) { (say("see-use")) } }
+            (usage::line(language, opened, None, "see-use"))
         }
     };
     shell::page(language, StatusCode::OK, &say("secret-title"), &body)

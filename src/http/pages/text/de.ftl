@@ -88,6 +88,7 @@ old-until = Das alte Geheimnis gilt noch bis
 old-dead = Das alte Geheimnis wird bereits abgewiesen.
 new-expiry = Der Schlüssel läuft jetzt ab
 see-use = Nachsehen, ob es benutzt wird
+look-again = Noch einmal nachsehen
 waiting = Noch nicht benutzt
 in-use = Das neue Geheimnis wird benutzt, zuerst gesehen
 used-title = Dieser Schlüssel hat ein neues Geheimnis

@@ -88,6 +88,7 @@ old-until = The old secret goes on until
 old-dead = The old secret is refused already.
 new-expiry = The key now expires
 see-use = See whether it is in use
+look-again = Look again
 waiting = Waiting for first use
 in-use = The new secret is in use, first seen
 used-title = This key has a new secret
