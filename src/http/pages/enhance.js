@@ -14,7 +14,7 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
 // Uses are written down every ten seconds. After some minutes the page is loaded anew by whoever still
 // wonders: the link for that stays until there is an answer.
 const EVERY = 3000;
-const TRIES = 200;
+const TRIES = 100;
 for (const line of document.querySelectorAll("[data-watch]")) {
   let left = TRIES;
   const ask = async () => {
