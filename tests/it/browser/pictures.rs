@@ -5,9 +5,9 @@
 use std::{cmp::Reverse, collections::BTreeMap, fs, io::Cursor, path::Path, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use data_encoding::BASE64;
+use data_encoding::{BASE32_NOPAD, BASE64};
 use lapsed::{
-    domain::identity::Role,
+    domain::{identity::Role, otp::Seed},
     mail::{
         digest::Topic,
         preview,
@@ -139,6 +139,14 @@ async fn pictures_of_owners_pages() {
         app.clock.advance(TimeDelta::seconds(1));
         browser.go(&site.link().await).await;
         take(&browser, "docs/pictures", "not-me", 1_200).await;
+        browser.click("form[action$='/suspend'] button").await;
+        browser.shows("The key is suspended").await;
+        take(&browser, "docs/pictures", "suspended", 1_200).await;
+        browser.go(&format!("{}/k/{}", site.url, "0".repeat(64))).await;
+        take(&browser, "docs/pictures", "dead-link", 1_200).await;
+        browser.click("form[action$='/again'] button").await;
+        browser.shows("Look into your mail").await;
+        take(&browser, "docs/pictures", "asked-again", 1_200).await;
         browser.look(390, "dark").await;
         browser.go(&link).await;
         take(&browser, "docs/pictures", "used-link", 1_200).await;
@@ -148,8 +156,54 @@ async fn pictures_of_owners_pages() {
                 .await;
         }
         app.clock.advance(days(83));
-        browser.go(&site.link().await).await;
+        let link = site.link().await;
+        browser.go(&link).await;
         take(&browser, "docs/pictures", "list", 1_200).await;
+        browser.look(720, "light").await;
+        let key = async |name: &str| -> String {
+            app.column(&format!("SELECT public_id FROM api_keys WHERE name = '{name}'")).await.remove(0)
+        };
+        browser.go(&format!("{link}/{}", key("export-0").await)).await;
+        browser.click("form[action$='/lapse'] button").await;
+        browser.shows("You are reminded no more").await;
+        take(&browser, "docs/pictures", "lapsing", 1_200).await;
+        browser.go(&format!("{link}/{}", key("export-1").await)).await;
+        browser.fill("#name", "export-1").await;
+        browser.click("form[action$='/stop'] button").await;
+        browser.shows("The key has been stopped").await;
+        take(&browser, "docs/pictures", "stopped", 1_200).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "writes docs/pictures"]
+async fn pictures_of_a_second_factor() {
+    at_site(|site| async move {
+        let app = site.secrets.app;
+        site.secrets.require_mfa().await;
+        site.secrets.create().await;
+        app.execute("UPDATE api_keys SET name = 'billing-sync'").await;
+        app.clock.advance(days(83));
+        let (link, browser) = (site.link().await, Browser::open().await);
+        browser.look(720, "light").await;
+        browser.go(&link).await;
+        browser.click("form[action$='/otp'] button").await;
+        let digits = browser.text("pre code").await;
+        take(&browser, "docs/pictures", "otp-set-up", 1_200).await;
+        let seed = BASE32_NOPAD.decode(digits.replace(' ', "").as_bytes()).unwrap();
+        let seed = Seed::new(seed.try_into().unwrap());
+        let code = seed.code_at(app.now()).unwrap();
+        browser.fill("#otp", code.expose()).await;
+        browser.press(&[ENTER]).await;
+        browser.shows("recovery codes").await;
+        take(&browser, "docs/pictures", "otp-codes", 1_200).await;
+        browser.look(390, "light").await;
+        browser.go(&link).await;
+        browser.fill("#otp", "000000").await;
+        browser.press(&[ENTER]).await;
+        browser.shows("The code is wrong").await;
+        take(&browser, "docs/pictures", "otp-wrong", 1_400).await;
     })
     .await;
 }
@@ -182,6 +236,10 @@ async fn pictures_of_administrators_pages() {
         ] {
             browser.go(&format!("{}{path}", site.url)).await;
             take(&browser, "docs/pictures", name, most).await;
+        }
+        for (name, path) in [("policies", "/admin/policies"), ("rules", "/admin/policies/acme")] {
+            browser.go(&format!("{}{path}", site.url)).await;
+            take(&browser, "docs/pictures", name, 900).await;
         }
         let tried = "/admin/policies/acme?field=max_ttl_days&value=20&notice=10&spread=5";
         browser.go(&format!("{}{tried}", site.url)).await;
