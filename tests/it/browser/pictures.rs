@@ -7,9 +7,9 @@ use std::{cmp::Reverse, collections::BTreeMap, fs, io::Cursor, path::Path, sync:
 use chrono::{DateTime, TimeDelta, Utc};
 use data_encoding::{BASE32_NOPAD, BASE64};
 use lapsed::{
-    domain::{identity::Role, otp::Seed},
+    domain::{identity::Role, language::Language, otp::Seed},
     mail::{
-        digest::Topic,
+        digest::{Digest, Topic},
         preview,
         render::{TemplateSettings, Templates},
     },
@@ -89,28 +89,32 @@ async fn pictures_of_mails() {
     };
     let templates = Templates::new(&settings).unwrap();
     let browser = Browser::open().await;
-    for topic in Topic::ALL {
-        for n in [1, 3] {
-            let html = templates.render(&preview::sample(topic, n, now), now).unwrap().html;
-            browser.go(&format!("data:text/html;base64,{}", BASE64.encode(html.as_bytes()))).await;
-            for (look, width, scheme) in
-                [("light", 720, "light"), ("dark", 720, "dark"), ("narrow", 390, "light")]
-            {
-                browser.look(width, scheme).await;
-                let out = "return document.documentElement.scrollWidth - innerWidth";
-                let out = browser.script(out, serde_json::json!([])).await.as_i64().unwrap();
-                assert!(out <= 0, "{out} pixels of {topic} stick out at {width}");
-                let name = format!("mail-{topic}-{n}-{look}");
-                take(&browser, "target/pictures", &name, 2_000).await;
-            }
+    let samples = Topic::ALL.iter().flat_map(|topic| {
+        [(1, Language::English), (3, Language::English), (1, Language::German)]
+            .map(|(n, language)| (topic, n, language))
+    });
+    for (topic, n, language) in samples {
+        let digest = Digest { language, ..preview::sample(*topic, n, now) };
+        let html = templates.render(&digest, now).unwrap().html;
+        browser.go(&format!("data:text/html;base64,{}", BASE64.encode(html.as_bytes()))).await;
+        for (look, width, scheme) in
+            [("light", 720, "light"), ("dark", 720, "dark"), ("narrow", 390, "light")]
+        {
+            browser.look(width, scheme).await;
+            let out = "return document.documentElement.scrollWidth - innerWidth";
+            let out = browser.script(out, serde_json::json!([])).await.as_i64().unwrap();
+            assert!(out <= 0, "{out} pixels of {topic} stick out at {width}");
+            let name = format!("mail-{topic}-{n}-{}-{look}", language.tag());
+            take(&browser, "target/pictures", &name, 2_000).await;
         }
     }
     // Those that the documents show.
     for (made, kept) in [
-        ("mail-expiring-1-light", "mail-expiring"),
-        ("mail-expired-1-dark", "mail-expired-dark"),
-        ("mail-rotated-1-narrow", "mail-rotated-narrow"),
-        ("mail-closing-3-light", "mail-closing"),
+        ("mail-expiring-1-en-light", "mail-expiring"),
+        ("mail-expired-1-en-dark", "mail-expired-dark"),
+        ("mail-rotated-1-en-narrow", "mail-rotated-narrow"),
+        ("mail-closing-3-en-light", "mail-closing"),
+        ("mail-expiring-1-de-light", "mail-expiring-german"),
     ] {
         let from = Path::new("target/pictures").join(format!("{made}.png"));
         fs::copy(from, Path::new("docs/pictures").join(format!("{kept}.png"))).unwrap();
