@@ -20,7 +20,11 @@ use crate::{
     config::{Config, ConfigErrors, Loaded, Transport},
     daemon::reload::{Reloader, Working},
     heartbeat::Heartbeat,
-    http::{self, House, Paces, Proxies, Vitals, pages::Pages, v1::{Api, Guesses}},
+    http::{
+        self, House, Paces, Proxies, Vitals,
+        pages::Pages,
+        v1::{Api, Guesses},
+    },
     jobs::{
         contact::{Backoff, Contact, Work},
         runner::Runner,

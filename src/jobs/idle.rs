@@ -42,9 +42,8 @@ mod tests {
     fn every_idle_run_is_told_once_and_they_are_told_once_an_hour() {
         let (idle, begin) = (Idle::default(), Instant::now());
         let minute = Duration::from_secs(60);
-        let told: Vec<_> = (0..=180)
-            .filter_map(|n| idle.note(begin + minute * n).map(|runs| (n, runs)))
-            .collect();
+        let told: Vec<_> =
+            (0..=180).filter_map(|n| idle.note(begin + minute * n).map(|runs| (n, runs))).collect();
         assert_eq!(told, [(60, 61), (120, 60), (180, 60)]);
         assert_eq!(idle.note(begin + EVERY * 50), Some(1), "after a long time without any");
     }

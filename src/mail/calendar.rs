@@ -132,7 +132,10 @@ mod tests {
         let calendar = calendar(&digest, "acme.example", now()).unwrap();
         assert_eq!(value(&calendar, "SUMMARY"), ["API-Schlüssel billing-sync läuft ab"]);
         let what = value(&calendar, "DESCRIPTION")[0];
-        assert!(what.starts_with("Schlüssel ") && what.ends_with("von acme / production"), "{what}");
+        assert!(
+            what.starts_with("Schlüssel ") && what.ends_with("von acme / production"),
+            "{what}"
+        );
         assert_eq!(value(&calendar, "PRODID"), ["-//lapsed//keys//DE"]);
     }
 

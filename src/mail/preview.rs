@@ -29,7 +29,9 @@ const ENVIRONMENTS: [&str; 3] = ["production", "staging", "development"];
 pub fn all(now: DateTime<Utc>) -> Vec<Digest> {
     Language::ALL
         .into_iter()
-        .flat_map(|language| all_in_english(now).into_iter().map(move |digest| Digest { language, ..digest }))
+        .flat_map(|language| {
+            all_in_english(now).into_iter().map(move |digest| Digest { language, ..digest })
+        })
         .collect()
 }
 

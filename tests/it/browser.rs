@@ -8,7 +8,12 @@ use chrono::TimeDelta;
 use data_encoding::BASE32_NOPAD;
 use lapsed::{
     domain::{link::LinkKey, otp::Seed},
-    http::{self, House, pages::Pages, v1, v1::{Api, Guesses}},
+    http::{
+        self, House,
+        pages::Pages,
+        v1,
+        v1::{Api, Guesses},
+    },
     jobs::deliver::Links,
     mail::transport::Transport,
     shutdown::Shutdown,
@@ -46,7 +51,8 @@ impl<'a> Site<'a> {
     async fn open(app: &'a TestApp, relay: &'a SmtpServer, listener: TcpListener) -> Self {
         let secrets = Secrets::new(app).await;
         let shutdown = Shutdown::new();
-        let (pages, api) = (Pages::new(shutdown.clone()), Api::new(shutdown.clone(), Guesses::default()));
+        let (pages, api) =
+            (Pages::new(shutdown.clone()), Api::new(shutdown.clone(), Guesses::default()));
         let house = Arc::new(House {
             db: app.db.clone(),
             runner: app.runner.clone(),

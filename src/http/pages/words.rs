@@ -21,9 +21,7 @@ impl Language {
     /// Browsers name them in the order of preference, so weights need not be read.
     pub(in crate::http) fn of(headers: &HeaderMap) -> Self {
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        let known = |range: &str| {
-            Self::of_tag(range.split(';').next().unwrap_or_default().trim())
-        };
+        let known = |range: &str| Self::of_tag(range.split(';').next().unwrap_or_default().trim());
         accepted.and_then(|text| text.split(',').find_map(known)).unwrap_or(Self::English)
     }
 

@@ -225,8 +225,9 @@ fn contacts(owner: Option<&Addressee>, texts: &[NoticeText]) -> digest::Audience
     digest::Audience::Contacts {
         owner_name: owner.map(|owner| owner.name.clone()).unwrap_or_default(),
         owner_mail_masked: owner.map(|owner| mask(&owner.email)).unwrap_or_default(),
-        reason: (!is_beside)
-            .then(|| refusal.unwrap_or_else(|| Words::of(language(owner)).not_an_address.to_owned())),
+        reason: (!is_beside).then(|| {
+            refusal.unwrap_or_else(|| Words::of(language(owner)).not_an_address.to_owned())
+        }),
     }
 }
 

@@ -29,7 +29,8 @@ const BLOCKS: &[(&str, Shape)] = &[
 impl Templates {
     /// Writes the mail that says that the brake is on.
     pub fn render_alarm(&self, alarm: &Alarm, now: DateTime<Utc>) -> Result<Letter, RenderError> {
-        let since = Moment { at: alarm.since, now, zone: Tz::UTC, language: Language::English }.full();
+        let since =
+            Moment { at: alarm.since, now, zone: Tz::UTC, language: Language::English }.full();
         let context = context! {
             n => alarm.n,
             one => alarm.n == 1,

@@ -134,7 +134,8 @@ fn a_page_is_small_and_loads_nothing() {
         }
         let html = render(&digest).html;
         assert!(html.len() < 75_000, "{} bytes", html.len());
-        let start = format!("<!DOCTYPE html>\n<html lang=\"{}\" dir=\"ltr\">", digest.language.tag());
+        let start =
+            format!("<!DOCTYPE html>\n<html lang=\"{}\" dir=\"ltr\">", digest.language.tag());
         assert!(html.starts_with(&start), "{html}");
         for loading in ["<img", "<link", "<script", "src=", "url(", "@import", "@font-face"] {
             assert!(!html.contains(loading), "{loading}");

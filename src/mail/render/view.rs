@@ -244,7 +244,7 @@ impl<'a> View<'a> {
                 is_near => moment.is_near(),
             }),
             None if is_needed => {
-                let Words { unknown_date: unknown, soon, .. } = self.words();
+                let &Words { unknown_date: unknown, soon, .. } = self.words();
                 Some(context! {
                     ahead => soon,
                     ago => unknown,

@@ -165,7 +165,9 @@ async fn pictures_of_owners_pages() {
         take(&browser, "docs/pictures", "list", 1_200).await;
         browser.look(720, "light").await;
         let key = async |name: &str| -> String {
-            app.column(&format!("SELECT public_id FROM api_keys WHERE name = '{name}'")).await.remove(0)
+            app.column(&format!("SELECT public_id FROM api_keys WHERE name = '{name}'"))
+                .await
+                .remove(0)
         };
         browser.go(&format!("{link}/{}", key("export-0").await)).await;
         browser.click("form[action$='/lapse'] button").await;
