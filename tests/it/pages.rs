@@ -219,7 +219,7 @@ async fn set_up(site: &Site, path: &str, app: &TestApp) -> Seed {
 
 /// The seed that these letters stand for (RFC 4648 section 6).
 fn seed_of(base32: &str) -> Seed {
-    let bytes = BASE32_NOPAD.decode(base32.as_bytes()).unwrap();
+    let bytes = BASE32_NOPAD.decode(base32.replace(' ', "").as_bytes()).unwrap();
     Seed::new(bytes.try_into().unwrap())
 }
 
@@ -306,7 +306,7 @@ on_each_engine! {
         let site = Site::open(&secrets).await;
         let lapse = format!("/k/{}/{}/lapse", link.expose(), key.id);
         let done = site.post(&lapse, "").await;
-        assert!(done.status == 200 && done.body.contains("You are reminded no more"), "{}", done.body);
+        assert!(done.status == 200 && done.body.contains("You are reminded of deploy no more"), "{}", done.body);
         assert_eq!(secrets.finding(&key).await, "valid", "it goes on to its end");
         let n_mails = app.subjects().len();
         app.clock.advance(days(6));

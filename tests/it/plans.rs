@@ -89,7 +89,9 @@ async fn plan(app: &TestApp, sql: Sql) -> String {
     };
     let text = format!("{explain}{}", statement.sql);
     let sql = sea_orm::Statement { sql: text, ..statement };
-    let rows = sea_orm::ConnectionTrait::query_all_raw(app.db.conn(), sql).await.unwrap();
+    // SQLite reads what was counted when a connection opens, and not again.
+    let db = app.test_db.connect(Arc::new(app.clock.clone())).await;
+    let rows = sea_orm::ConnectionTrait::query_all_raw(db.conn(), sql).await.unwrap();
     let mut plan = String::new();
     for row in rows {
         for column in row.column_names() {
@@ -99,6 +101,7 @@ async fn plan(app: &TestApp, sql: Sql) -> String {
         }
         plan.push('\n');
     }
+    db.close().await.unwrap();
     plan
 }
 

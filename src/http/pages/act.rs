@@ -104,7 +104,7 @@ pub(super) async fn stop(visit: Visit, sent: Result<Form<StopForm>, FormRejectio
         let (db, policies, who) = (&visit.house()?.db, &opened.policies, opened.actor());
         let reason = Some("its owner stopped it");
         key_changes::revoke(db, policies, &who, &opened.linked.public_id, reason).await?;
-        Ok(show::stopped(visit.language))
+        Ok(show::stopped(&visit))
     };
     let done = done.await;
     visit.answer(done).await

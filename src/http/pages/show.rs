@@ -177,7 +177,13 @@ pub(super) fn lapsing(visit: &Visit) -> Response {
             p { a href=(opened.path()) { (language.say("to-key")) } }
         }
     };
-    shell::page(language, StatusCode::OK, &language.say("lapsing-title"), &body)
+    done(visit, "lapsing-title", &body)
+}
+
+/// The page of what was done to a key, which its title names: there may be several.
+pub(super) fn done(visit: &Visit, title: &str, body: &Markup) -> Response {
+    let title = visit.language.say_with(title, "name", &visit.opened.view.name);
+    shell::page(visit.language, StatusCode::OK, &title, body)
 }
 
 fn stop(language: Language, opened: &Opened) -> Markup {
@@ -230,9 +236,15 @@ pub(super) fn secret(visit: &Visit, done: &Done, secret: &str) -> Response {
 }
 
 /// The page of a key that has been stopped.
-pub(super) fn stopped(language: Language) -> Response {
-    let body = html! { section { p { (language.say("stopped")) } } };
-    shell::page(language, StatusCode::OK, &language.say("stopped-title"), &body)
+pub(super) fn stopped(visit: &Visit) -> Response {
+    let say = |id: &str| visit.language.say(id);
+    let body = html! {
+        section {
+            p { (say("stopped")) }
+            p { a href=(visit.opened.path()) { (say("to-key")) } }
+        }
+    };
+    done(visit, "stopped-title", &body)
 }
 
 /// The page of a link that is good for nothing, whatever the reason.

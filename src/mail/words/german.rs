@@ -12,7 +12,7 @@ pub(super) static GERMAN: Words = Words {
         last_used: "Zuletzt benutzt",
         expires: "Läuft ab",
         expired: "Abgelaufen",
-        back: "Kann zurückkommen",
+        back: "Rückholbar",
     },
     kinds: ["Benutzerschlüssel", "Anwendungsschlüssel", "Token eines Dienstes"],
     until: "bis",

@@ -141,11 +141,9 @@ async fn pictures_of_owners_pages() {
         browser.value("#secret").await;
         take(&browser, "docs/pictures", "secret", 1_200).await;
         app.clock.advance(TimeDelta::seconds(1));
-        browser.go(&site.link().await).await;
+        let not_me = site.link().await;
+        browser.go(&not_me).await;
         take(&browser, "docs/pictures", "not-me", 1_200).await;
-        browser.click("form[action$='/suspend'] button").await;
-        browser.shows("The key is suspended").await;
-        take(&browser, "docs/pictures", "suspended", 1_200).await;
         browser.go(&format!("{}/k/{}", site.url, "0".repeat(64))).await;
         take(&browser, "docs/pictures", "dead-link", 1_200).await;
         browser.click("form[action$='/again'] button").await;
@@ -171,13 +169,17 @@ async fn pictures_of_owners_pages() {
         };
         browser.go(&format!("{link}/{}", key("export-0").await)).await;
         browser.click("form[action$='/lapse'] button").await;
-        browser.shows("You are reminded no more").await;
+        browser.shows("You are reminded of export-0 no more").await;
         take(&browser, "docs/pictures", "lapsing", 1_200).await;
         browser.go(&format!("{link}/{}", key("export-1").await)).await;
         browser.fill("#name", "export-1").await;
         browser.click("form[action$='/stop'] button").await;
-        browser.shows("The key has been stopped").await;
+        browser.shows("export-1 has been stopped").await;
         take(&browser, "docs/pictures", "stopped", 1_200).await;
+        browser.go(&not_me).await;
+        browser.click("form[action$='/suspend'] button").await;
+        browser.shows("billing-sync is suspended").await;
+        take(&browser, "docs/pictures", "suspended", 1_200).await;
     })
     .await;
 }
