@@ -251,7 +251,7 @@ async fn pictures_of_administrators_pages() {
         }
         let tried = "/admin/policies/acme?field=max_ttl_days&value=20&notice=10&spread=5";
         browser.go(&format!("{}{tried}", site.url)).await;
-        take_from(&browser, "form.filters", "docs/pictures", "policy", 900).await;
+        take_from(&browser, "section:has(form.filters)", "docs/pictures", "policy", 900).await;
         let preview = app.rows("SELECT public_id FROM owners WHERE id = 60").await.remove(0);
         let preview: String = preview.try_get_by_index(0).unwrap();
         browser.go(&format!("{}/admin/owners/{preview}?end=", site.url)).await;
