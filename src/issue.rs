@@ -19,6 +19,7 @@ use crate::{
         keys::{self, KeyError, Made, NewKey},
         owners::Owner,
         policies::PolicyBook,
+        who::Who,
     },
 };
 
@@ -70,7 +71,7 @@ pub async fn issue(
     db: &Db,
     policies: &PolicyBook,
     (brand, pepper): (Brand, &Derived),
-    actor: &str,
+    who: Who<'_>,
     request: &Request<'_>,
 ) -> Result<Issued, IssueError> {
     let class: Class = request.environment.class;
@@ -89,7 +90,7 @@ pub async fn issue(
             ask: request.ask,
         };
         draws += 1;
-        match keys::create(db, policies, actor, &new).await {
+        match keys::create(db, policies, who, &new).await {
             Ok(expires_at) => return Ok(Issued { id, token, expires_at }),
             Err(KeyError::Store(StoreError::Taken { .. })) if draws < DRAWS => {}
             Err(error) => return Err(error.into()),
@@ -106,7 +107,7 @@ pub async fn issue_once(
     db: &Db,
     policies: &PolicyBook,
     (brand, pepper): (Brand, &Derived),
-    actor: &str,
+    who: Who<'_>,
     request: &Request<'_>,
     once: &Once<'_>,
 ) -> Result<(Made, Option<Token>), IssueError> {
@@ -126,7 +127,7 @@ pub async fn issue_once(
             ask: request.ask,
         };
         draws += 1;
-        match keys::create_once(db, policies, actor, &new, once).await {
+        match keys::create_once(db, policies, who, &new, once).await {
             Ok(made) if made.is_replay => return Ok((made, None)),
             Ok(made) => return Ok((made, Some(token))),
             // The id, or the same request, which is found the next time.

@@ -24,8 +24,9 @@ use lapsed::{
     shutdown::Shutdown,
     store::{
         Db, Engine,
-        admin_tokens::{self, FORM, NewToken},
+        admin_tokens::{self, FORM, Holder, NewToken},
         policies::PolicyBook,
+        who::Who,
     },
 };
 use tower::ServiceExt as _;
@@ -148,6 +149,7 @@ impl Desk {
         let token = Token::new(brand, kind, class, id, &rand::random());
         let new = NewToken {
             public_id: id,
+            owner: Holder::Nobody,
             owner_public_id: PublicId::from_random(rand::random()),
             mac: &token.mac(keyring.pepper()),
             name: &"bench".parse()?,
@@ -156,7 +158,7 @@ impl Desk {
             ask: Ask::Default,
         };
         let book = PolicyBook::new(Policies::default());
-        admin_tokens::create(&db, &book, "bench", &new).await?;
+        admin_tokens::create(&db, &book, Who::Local("bench"), &new).await?;
         let form = format!("token={}", token.expose());
         let request = Request::post("/admin/sign-in")
             .header("sec-fetch-site", "same-origin")

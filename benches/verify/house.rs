@@ -20,6 +20,7 @@ use lapsed::{
         owners::{self, NewOwner},
         policies::PolicyBook,
         tenants,
+        who::Who,
     },
 };
 use sea_orm::{ConnectionTrait as _, Database};
@@ -170,7 +171,7 @@ async fn fill(db: &Db, keyring: &Keyring) -> anyhow::Result<Filled> {
             name: &"deploy".parse()?,
             ask: Ask::Default,
         };
-        keys::create(db, &book, "bench", &new).await?;
+        keys::create(db, &book, Who::Local("bench"), &new).await?;
         made.push(token);
     }
     let wrong = token(made[0].id);

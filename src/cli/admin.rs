@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     cli::{
         ACTOR, Context, Exit, Failure,
-        args::KeyName,
+        args::{KeyName, email},
         when::{show, show_end, show_past},
     },
     domain::{
@@ -19,9 +19,10 @@ use crate::{
     random,
     store::{
         StoreError,
-        admin_tokens::{self, AdminToken, FORM, NewToken},
+        admin_tokens::{self, AdminToken, FORM, Holder, NewToken},
         key_changes,
         keys::KeyError,
+        who::Who,
     },
 };
 
@@ -39,7 +40,7 @@ pub(super) enum Command {
 pub(super) enum TokenCommand {
     /// Make a token. It is printed once, alone, on stdout.
     #[command(
-        after_help = "Example:\n  lapsed admin token create --name terraform --role operator --tenant acme > token"
+        after_help = "Examples:\n  lapsed admin token create --name terraform --role operator --tenant acme > token\n  lapsed admin token create --name ada --owner ada@acme.example > token"
     )]
     Create(CreateArgs),
     /// List the tokens.
@@ -63,6 +64,10 @@ pub(super) struct CreateArgs {
     /// The one tenant it is for. [default: all]
     #[arg(long)]
     tenant: Option<Slug>,
+    /// The person whose it is: their second factor counts where a policy asks administrators for
+    /// one, and they are told before it expires. [default: nobody in particular]
+    #[arg(long, value_name = "MAIL", value_parser = email)]
+    owner: Option<String>,
     /// Let it live so many days. [default: what the policy for service keys says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     days: Option<u16>,
@@ -84,6 +89,8 @@ struct TokenJson {
     id: String,
     name: String,
     role: &'static str,
+    /// Its owner's address; `null` if it is nobody's in particular.
+    owner: Option<String>,
     tenant: Option<String>,
     created_at: DateTime<Utc>,
     expires_at: Option<DateTime<Utc>>,
@@ -97,6 +104,7 @@ impl From<AdminToken> for TokenJson {
             id: token.public_id,
             name: token.name,
             role: token.role.as_str(),
+            owner: token.owner,
             tenant: token.tenant,
             created_at: token.created_at,
             expires_at: token.expires_at,
@@ -129,6 +137,7 @@ async fn create(ctx: &Context, args: &CreateArgs) -> anyhow::Result<()> {
         let token = Token::new(ctx.app.brand, kind, class, public_id, &random::bytes()?);
         let new = NewToken {
             public_id,
+            owner: args.owner.as_deref().map_or(Holder::Nobody, Holder::Mail),
             owner_public_id: random::public_id()?,
             mac: &token.mac(keyring.pepper()),
             name: &args.name,
@@ -136,7 +145,7 @@ async fn create(ctx: &Context, args: &CreateArgs) -> anyhow::Result<()> {
             tenant_id,
             ask,
         };
-        match admin_tokens::create(ctx.db(), &ctx.policies, ACTOR, &new).await {
+        match admin_tokens::create(ctx.db(), &ctx.policies, Who::Local(ACTOR), &new).await {
             Err(KeyError::Store(StoreError::Taken { .. })) if tries < TRIES => tries += 1,
             result => break (token, result?),
         }
@@ -158,7 +167,7 @@ async fn list(ctx: &Context) -> anyhow::Result<()> {
     let now = ctx.now().await?;
     let tokens = admin_tokens::list(ctx.db()).await?;
     let tokens: Vec<TokenJson> = tokens.into_iter().map(Into::into).collect();
-    let headers = ["id", "name", "role", "tenant", "expires", "last used"];
+    let headers = ["id", "name", "role", "owner", "tenant", "expires", "last used"];
     ctx.out.listing(headers, &tokens, |token| {
         let end =
             if token.revoked { "revoked".to_owned() } else { show_end(token.expires_at, now) };
@@ -166,6 +175,7 @@ async fn list(ctx: &Context) -> anyhow::Result<()> {
             token.id.clone(),
             token.name.clone(),
             token.role.to_owned(),
+            token.owner.clone().unwrap_or_else(|| "nobody".to_owned()),
             token.tenant.clone().unwrap_or_else(|| "all".to_owned()),
             end,
             show_past(token.last_used_at, now, "never"),
@@ -180,7 +190,8 @@ async fn revoke(ctx: &Context, token: KeyName) -> anyhow::Result<()> {
             .hint("`lapsed admin token list` shows the tokens there are")
             .into());
     }
-    let purge_at = key_changes::revoke(ctx.db(), &ctx.policies, ACTOR, id.as_str(), None).await?;
+    let who = Who::Local(ACTOR);
+    let purge_at = key_changes::revoke(ctx.db(), &ctx.policies, who, id.as_str(), None).await?;
     let purge = show(purge_at, ctx.now().await?);
     ctx.out.note(&format!("token {id} is revoked; it will be purged: {purge}"));
     Ok(())

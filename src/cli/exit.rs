@@ -116,7 +116,11 @@ fn usual_hint(error: &anyhow::Error) -> Option<&'static str> {
             KeyError::Life(error) => life_hint(error),
             KeyError::TooMany { .. } => Some("`lapsed keys revoke ID` makes room for another"),
             KeyError::Suspension(_) => Some("`lapsed keys explain` says what has happened to it"),
-            KeyError::NoOwner | KeyError::Stale | KeyError::Once(_) | KeyError::Store(_) => None,
+            KeyError::NoOwner
+            | KeyError::Stale
+            | KeyError::Once(_)
+            | KeyError::Otp(_)
+            | KeyError::Store(_) => None,
         };
     }
     if let Some(error) = error.chain().find_map(|cause| cause.downcast_ref::<RotationError>()) {

@@ -21,6 +21,7 @@ use crate::{
             simulate::reschedule,
         },
         tenants::Tenant,
+        who::Who,
     },
 };
 
@@ -35,7 +36,8 @@ Fields:
   max_ttl_days      days, or never
   review_days       days, or never
   undo_hours        hours before a revoked key is purged
-  mfa_required      true: a rotation needs a code of the owner's second factor
+  mfa_required_for  what needs a code of a second factor: rotate, window_rotate (the owner's), create,
+                    revoke, policy (the administrator's, at the API and on the pages)
   self_rotate       true: a program may rotate the key that it presents
   window_proof      what brings an expired key back: mail_link,otp,secret_and_otp
   min_ttl_days      days a key lives at least, if its length is asked for, or never for no least
@@ -52,7 +54,7 @@ Example:
   lapsed policy simulate --tenant acme window_days=14 reminder_days=30,14,7,1
   lapsed policy set --tenant acme --env production --kind user max_ttl_days=90
   lapsed policy set --tenant acme max_ttl_days=90 --spread 14 --notice 30
-  lapsed policy set --key 7Hk2pQ9rT4aB mfa_required=true window_days=1";
+  lapsed policy set --key 7Hk2pQ9rT4aB mfa_required_for=rotate,window_rotate window_days=1";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -175,8 +177,8 @@ pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit>
 async fn set(ctx: &Context, args: ChangeArgs) -> anyhow::Result<Exit> {
     let place = place(ctx, &args.of).await?;
     let Some(scope) = place.scope() else { return Ok(Exit::Usage) };
-    let spread = args.spread()?;
-    let changed = change::set(ctx.db(), ACTOR, &ctx.app.policies, &scope, &args.edits).await;
+    let (spread, who) = (args.spread()?, Who::Local(ACTOR));
+    let changed = change::set(ctx.db(), who, &ctx.app.policies, &scope, &args.edits).await;
     let book = changed.map_err(refused)?;
     let n = reschedule(ctx.db(), &book, &scope).await?;
     if let Some(spread) = spread {

@@ -4,10 +4,13 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use thiserror::Error;
 
 use crate::{
-    config::{rule::Rule, schema::Rules},
+    config::{
+        rule::{Misfit, Rule},
+        schema::Rules,
+    },
     domain::{
         identity::KeyKind,
-        policy::{MAX_DAYS, Policies, Policy, PolicyError, PolicyFields},
+        policy::{Deed, MAX_DAYS, Policies, Policy, PolicyError, PolicyFields},
     },
 };
 
@@ -35,6 +38,8 @@ pub struct LifecycleConfig {
     pub service_max_ttl_days: u16,
     /// Hours between a revocation, or the end of an owner's access, and the purge.
     pub undo_hours: u16,
+    /// What needs a code of a second factor: the words of [`Deed`].
+    pub mfa_required_for: Vec<String>,
     /// Whether an import records the reminders whose day has passed as told.
     pub baseline: bool,
     /// Days for which the record of a purged key is kept.
@@ -162,6 +167,12 @@ impl LifecycleConfig {
             max_ttl_days,
             review_days,
             undo_hours: self.undo_hours,
+            // Another word does not get past the rules of this section.
+            mfa_required_for: self
+                .mfa_required_for
+                .iter()
+                .filter_map(|word| Deed::of_word(word))
+                .collect(),
             ..PolicyFields::default()
         };
         Policy::new(kind, fields).map_err(|error| named(kind, &error))
@@ -239,6 +250,13 @@ pub(super) const RULES: Rules = &[
     ("lifecycle.application_review_days", Rule::Whole(1, DAYS)),
     ("lifecycle.service_max_ttl_days", Rule::Whole(1, DAYS)),
     ("lifecycle.undo_hours", Rule::Whole(0, 8760)),
+    (
+        "lifecycle.mfa_required_for",
+        Rule::Texts {
+            allowed: "a list of \"create\", \"rotate\", \"window_rotate\", \"revoke\" and \"policy\"",
+            check: |word| Misfit::unless(Deed::of_word(word).is_some()),
+        },
+    ),
     ("lifecycle.baseline", Rule::Flag),
     ("lifecycle.tombstone_days", Rule::Whole(1, DAYS)),
 ];

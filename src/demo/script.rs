@@ -10,6 +10,7 @@ use crate::{
         Db, key_changes,
         key_list::{self, Filter},
         policies::PolicyBook,
+        who::Who,
     },
 };
 
@@ -59,7 +60,7 @@ pub(super) async fn play(act: &Act, db: &Db, book: &PolicyBook) -> anyhow::Resul
         }
         Deed::Revoke => {
             let reason = Some("no longer needed");
-            key_changes::revoke(db, book, act.actor, &key.public_id, reason).await?;
+            key_changes::revoke(db, book, Who::Local(act.actor), &key.public_id, reason).await?;
         }
     }
     Ok(())

@@ -8,14 +8,15 @@ mod error;
 mod fields;
 
 pub use error::PolicyError;
-pub use fields::{MAX_OVERLAP_HOURS, PolicyFields, WindowProof};
+pub use fields::{Deed, MAX_OVERLAP_HOURS, PolicyFields, WindowProof};
 
 /// The longest any period in a policy may be: ten years.
 pub const MAX_DAYS: u16 = 3650;
 
 /// The rules for one kind of key.
 ///
-/// Invariant: `reminder_days` is not empty, nearest first, without repeats, all at least 1.
+/// Invariant: `reminder_days` is not empty, nearest first, without repeats, all at least 1;
+/// `mfa_required_for` is in order, without repeats.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy(PolicyFields);
 
@@ -87,7 +88,10 @@ impl Policy {
         if fields.max_keys_per_owner == Some(0) {
             return Err(PolicyError::NoKeys);
         }
-        Ok(Self(PolicyFields { reminder_days, ..fields }))
+        let mut mfa_required_for = fields.mfa_required_for.clone();
+        mfa_required_for.sort_unstable();
+        mfa_required_for.dedup();
+        Ok(Self(PolicyFields { reminder_days, mfa_required_for, ..fields }))
     }
 
     /// The policy of fields that are known to make sense.
@@ -138,9 +142,9 @@ impl Policy {
         TimeDelta::hours(self.0.undo_hours.into())
     }
 
-    /// Whether a rotation needs an OTP of the owner.
-    pub fn mfa_required(&self) -> bool {
-        self.0.mfa_required
+    /// Whether this needs an OTP of whoever does it.
+    pub fn needs_otp(&self, deed: Deed) -> bool {
+        self.0.mfa_required_for.contains(&deed)
     }
 
     /// Whether a program may rotate the key that it presents.

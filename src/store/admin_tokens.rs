@@ -2,13 +2,11 @@
 //! they are announced, expire and rotate like any key.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryResult,
-};
+use sea_orm::{ActiveValue::Set, DbErr, EntityTrait, QueryResult};
 
 use crate::{
     domain::{
-        identity::{KeyKind, OwnerKind, PublicId, Role},
+        identity::{KeyKind, PublicId, Role},
         life::Ask,
         name::Label,
         token::{Class, Mac},
@@ -16,14 +14,16 @@ use crate::{
     store::{
         Db, StoreError, Tx,
         codes::{Coded, StateCode},
-        entity::{admin_tokens, environments, owners, tenants},
+        entity::admin_tokens,
         from_ms,
         keys::{self, KeyError, NewKey},
         policies::PolicyBook,
         sql::Sql,
-        to_ms,
+        who::{Shown, Who},
     },
 };
+
+mod home;
 
 /// The tenant of `lapsed` itself, which is made with the first token.
 pub const TENANT: &str = "lapsed";
@@ -35,12 +35,26 @@ pub(super) const OWNER: &str = "admin-tokens@lapsed.invalid";
 /// The kind and the class of every token: its first letters.
 pub const FORM: (KeyKind, Class) = (KeyKind::Service, Class::Live);
 
+/// Whose a token is: an owner in the tenant of all tokens, whose second factor counts where a
+/// policy asks for one.
+#[derive(Clone, Copy, Debug)]
+pub enum Holder<'a> {
+    /// Nobody in particular: all such tokens have one owner, whom no mail reaches.
+    Nobody,
+    /// The person with this address; they are made an owner if they are none yet.
+    Mail(&'a str),
+    /// The owner with this number: whoever makes a token through the API makes it for themselves.
+    Owner(i64),
+}
+
 /// A token to be made.
 #[derive(Clone, Debug)]
 pub struct NewToken<'a> {
     /// Drawn at random.
     pub public_id: PublicId,
-    /// Drawn at random, for the owner of all tokens if this is the first.
+    /// Whose it is.
+    pub owner: Holder<'a>,
+    /// Drawn at random, for an owner who is made with the token.
     pub owner_public_id: PublicId,
     /// What is remembered of its secret.
     pub mac: &'a Mac,
@@ -67,6 +81,10 @@ pub struct AdminToken {
     pub tenant: Option<String>,
     /// That tenant's number.
     pub tenant_id: Option<i64>,
+    /// The number of its owner.
+    pub owner_id: i64,
+    /// Its owner's address; `None` if it is nobody's in particular.
+    pub owner: Option<String>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it expires.
@@ -77,8 +95,8 @@ pub struct AdminToken {
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
-/// Makes a token, and the tenant, environment and owner of all tokens if it is the first. Returns
-/// when it expires.
+/// Makes a token, and what it needs of tenant, environment and owner if that is not there yet.
+/// Returns when it expires.
 ///
 /// # Errors
 /// As [`keys::create`]. [`StoreError::Taken`] may also mean that another first token was made at
@@ -86,35 +104,54 @@ pub struct AdminToken {
 pub async fn create(
     db: &Db,
     policies: &PolicyBook,
-    actor: &str,
+    who: Who<'_>,
     new: &NewToken<'_>,
 ) -> Result<Option<DateTime<Utc>>, KeyError> {
-    let tx = db.begin().await?;
-    let now = db.now(&*tx).await?;
-    let tenant_id = tenant(&tx, now).await?;
+    let shown = who.show(db).await?;
+    let created = async {
+        let tx = db.begin().await?;
+        let created = create_in(&tx, db, policies, &shown, new).await?;
+        tx.commit().await?;
+        Ok(created)
+    };
+    let created = created.await;
+    shown.settle(db, created).await
+}
+
+async fn create_in(
+    tx: &Tx,
+    db: &Db,
+    policies: &PolicyBook,
+    shown: &Shown<'_>,
+    new: &NewToken<'_>,
+) -> Result<Option<DateTime<Utc>>, KeyError> {
+    let now = db.now(&**tx).await?;
+    let tenant_id = home::tenant(tx, now).await?;
+    let (by, drawn) = ((shown.actor(), now), new.owner_public_id);
+    let owner_id = home::owner(tx, tenant_id, new.owner, drawn, by).await?;
     let key = NewKey {
         public_id: new.public_id,
         mac: new.mac,
         tenant_id,
-        environment_id: environment(&tx, tenant_id, now).await?,
-        owner_id: owner(&tx, tenant_id, new.owner_public_id, now).await?,
+        environment_id: home::environment(tx, tenant_id, now).await?,
+        owner_id,
         kind: FORM.0,
         name: new.name,
         ask: new.ask,
     };
-    let created = keys::create_in(&tx, db, policies, actor, &key).await?;
+    let created = keys::create_in(tx, db, policies, shown, &key).await?;
     let row = admin_tokens::ActiveModel {
         key_id: Set(created.id.0),
         role: Set(new.role.code()),
         tenant_id: Set(new.tenant_id),
         ..Default::default()
     };
-    let done = admin_tokens::Entity::insert(row).exec_without_returning(&*tx).await;
+    let done = admin_tokens::Entity::insert(row).exec_without_returning(&**tx).await;
     done.map_err(StoreError::during("make an administrator's token"))?;
     let detail = serde_json::json!({ "role": new.role.as_str(), "tenant_id": new.tenant_id });
     let ids = (tenant_id, key.owner_id);
-    keys::record(&*tx, actor, "admin-token.created", created.id, ids, detail, now).await?;
-    tx.commit().await?;
+    let action = "admin-token.created";
+    keys::record(&**tx, shown.actor(), action, created.id, ids, detail, now).await?;
     Ok(created.expires_at)
 }
 
@@ -139,7 +176,8 @@ pub async fn find(db: &Db, public_id: &str) -> Result<Option<AdminToken>, StoreE
 fn select(db: &Db) -> Sql {
     Sql::new(db.conn(), "list administrators' tokens").push(
         "SELECT k.public_id, k.name, a.role, t.slug, k.created_at, k.expires_at, k.state, \
-         k.last_used_at, a.tenant_id FROM admin_tokens a JOIN api_keys k ON k.id = a.key_id \
+         k.last_used_at, a.tenant_id, k.owner_id, o.email FROM admin_tokens a \
+         JOIN api_keys k ON k.id = a.key_id JOIN owners o ON o.id = k.owner_id \
          LEFT JOIN tenants t ON t.id = a.tenant_id",
     )
 }
@@ -162,76 +200,11 @@ fn to_token(row: &QueryResult) -> Result<AdminToken, StoreError> {
             is_revoked: row.try_get_by_index::<i16>(6)? == StateCode::Revoked.code(),
             last_used_at: time(7)?,
             tenant_id: row.try_get_by_index(8)?,
+            owner_id: row.try_get_by_index(9)?,
+            owner: row
+                .try_get_by_index::<String>(10)
+                .map(|email| Some(email).filter(|it| it != OWNER))?,
         })
     };
     read().map_err(during())
-}
-
-async fn tenant(tx: &Tx, now: DateTime<Utc>) -> Result<i64, StoreError> {
-    let during = || StoreError::during("make the tenant of administrators' tokens");
-    let found = tenants::Entity::find().filter(tenants::Column::Slug.eq(TENANT)).one(&**tx).await;
-    if let Some(row) = found.map_err(during())? {
-        return Ok(row.id);
-    }
-    let row = tenants::ActiveModel {
-        slug: Set(TENANT.to_owned()),
-        name: Set("lapsed itself".to_owned()),
-        contacts: Set("[]".to_owned()),
-        created_at: Set(to_ms(now)),
-        ..Default::default()
-    };
-    Ok(row.insert(&**tx).await.map_err(during())?.id)
-}
-
-async fn environment(tx: &Tx, tenant_id: i64, now: DateTime<Utc>) -> Result<i64, StoreError> {
-    use environments::{ActiveModel, Column, Entity};
-
-    let during = || StoreError::during("make the environment of administrators' tokens");
-    let query = Entity::find().filter(Column::TenantId.eq(tenant_id));
-    let found = query.filter(Column::Slug.eq(ENVIRONMENT)).one(&**tx).await;
-    if let Some(row) = found.map_err(during())? {
-        return Ok(row.id);
-    }
-    let row = ActiveModel {
-        tenant_id: Set(tenant_id),
-        slug: Set(ENVIRONMENT.to_owned()),
-        name: Set("Administration".to_owned()),
-        class: Set(FORM.1.code()),
-        contacts: Set("[]".to_owned()),
-        created_at: Set(to_ms(now)),
-        ..Default::default()
-    };
-    Ok(row.insert(&**tx).await.map_err(during())?.id)
-}
-
-async fn owner(
-    tx: &Tx,
-    tenant_id: i64,
-    public_id: PublicId,
-    now: DateTime<Utc>,
-) -> Result<i64, StoreError> {
-    use owners::{ActiveModel, Column, Entity};
-
-    let during = || StoreError::during("make the owner of administrators' tokens");
-    let query = Entity::find().filter(Column::TenantId.eq(tenant_id));
-    let found = query.filter(Column::Email.eq(OWNER)).one(&**tx).await;
-    if let Some(row) = found.map_err(during())? {
-        return Ok(row.id);
-    }
-    let row = ActiveModel {
-        public_id: Set(public_id.to_string()),
-        tenant_id: Set(tenant_id),
-        email: Set(OWNER.to_owned()),
-        name: Set("Administrators' tokens".to_owned()),
-        kind: Set(OwnerKind::Application.code()),
-        time_zone: Set("UTC".to_owned()),
-        locale: Set("en".to_owned()),
-        // Refused from the beginning, so that nobody tries and the contacts are told.
-        mail_status: Set(2),
-        mail_status_at: Set(Some(to_ms(now))),
-        mail_status_reason: Set(Some("it is no mailbox".to_owned())),
-        created_at: Set(to_ms(now)),
-        ..Default::default()
-    };
-    Ok(row.insert(&**tx).await.map_err(during())?.id)
 }

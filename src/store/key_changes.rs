@@ -8,6 +8,7 @@ use crate::{
         key::{Key, KeyId, KeyState},
         life::{self, Ask},
         lifecycle,
+        policy::Deed,
     },
     store::{
         Db, StoreError, Tx,
@@ -19,6 +20,7 @@ use crate::{
         policies::{Governed, PolicyBook},
         purge::EndReason,
         row, to_ms,
+        who::{Shown, Who},
     },
 };
 
@@ -92,15 +94,16 @@ pub async fn extend_if(
 /// Ends a key for good. It is kept until the instant returned, for a mistake to be noticed.
 ///
 /// # Errors
-/// [`KeyError::Revoked`] if somebody was quicker; else what stands against it.
+/// [`KeyError::Revoked`] if somebody was quicker; else what stands against it. A wrong code is
+/// counted.
 pub async fn revoke(
     db: &Db,
     policies: &PolicyBook,
-    actor: &str,
+    who: Who<'_>,
     public_id: &str,
     reason: Option<&str>,
 ) -> Result<DateTime<Utc>, KeyError> {
-    revoke_if(db, policies, actor, (public_id, None), reason).await
+    revoke_if(db, policies, who, (public_id, None), reason).await
 }
 
 /// As [`revoke`], but only while the key's version is the one given, if one is.
@@ -110,13 +113,33 @@ pub async fn revoke(
 pub async fn revoke_if(
     db: &Db,
     policies: &PolicyBook,
-    actor: &str,
+    who: Who<'_>,
+    which: (&str, Option<i64>),
+    reason: Option<&str>,
+) -> Result<DateTime<Utc>, KeyError> {
+    let shown = who.show(db).await?;
+    let revoked = async {
+        let tx = db.begin().await?;
+        let purge_at = revoke_in(&tx, db, policies, &shown, which, reason).await?;
+        tx.commit().await?;
+        Ok(purge_at)
+    };
+    let revoked = revoked.await;
+    shown.settle(db, revoked).await
+}
+
+/// Does what [`revoke_if`] promises within `tx`.
+async fn revoke_in(
+    tx: &Tx,
+    db: &Db,
+    policies: &PolicyBook,
+    shown: &Shown<'_>,
     (public_id, version): (&str, Option<i64>),
     reason: Option<&str>,
 ) -> Result<DateTime<Utc>, KeyError> {
-    let tx = db.begin().await?;
-    let now = db.now(&*tx).await?;
-    let row = locked(&tx, public_id).await?;
+    let held = shown.hold(tx).await?;
+    let now = db.now(&**tx).await?;
+    let row = locked(tx, public_id).await?;
     see_version(&row, version)?;
     let key = row::to_key(&row)?;
     // A key that ended with its owner's access can be revoked still: nothing gives it back then,
@@ -126,6 +149,7 @@ pub async fn revoke_if(
         return Err(KeyError::Revoked);
     }
     let policy = policies.of_key(&Governed::of(&row, key.kind));
+    let evidence = held.prove(tx, policy.needs_otp(Deed::Revoke), now).await?;
     let purge_at = now + policy.undo();
     let after = Key { state: KeyState::Revoked { purge_at }, ..key };
     let (next_job, next_action_at) = next_columns(lifecycle::first_look(&after, &policy, now));
@@ -145,15 +169,15 @@ pub async fn revoke_if(
         .filter(api_keys::Column::Id.eq(row.id))
         // The row is locked; this is for the day somebody changes that.
         .filter(api_keys::Column::Version.eq(row.version));
-    query.exec(&*tx).await.map_err(StoreError::during("revoke a key"))?;
+    query.exec(&**tx).await.map_err(StoreError::during("revoke a key"))?;
     let id = KeyId(row.id);
-    amend::void_notices(&*tx, [id].into_iter(), "the key was revoked").await?;
+    amend::void_notices(&**tx, [id].into_iter(), "the key was revoked").await?;
     let detail = serde_json::json!({
         "before": { "expires_at": row.expires_at.and_then(from_ms) }, "purge_at": purge_at,
-        "reason": reason,
+        "reason": reason, "mfa": evidence,
     });
-    record(&*tx, actor, "key.revoked", id, (row.tenant_id, row.owner_id), detail, now).await?;
-    tx.commit().await?;
+    let ids = (row.tenant_id, row.owner_id);
+    record(&**tx, held.actor(), "key.revoked", id, ids, detail, now).await?;
     Ok(purge_at)
 }
 

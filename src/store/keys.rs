@@ -15,7 +15,7 @@ use crate::{
         life::{self, Ask, LifeError},
         lifecycle,
         name::Label,
-        policy::Policy,
+        policy::{Deed, Policy},
         stage::Stage,
         suspension::SuspensionError,
         token::Mac,
@@ -30,8 +30,10 @@ use crate::{
         from_ms,
         idempotency::{self, Once, OnceError},
         notices::{self, NewNotice},
+        otp::OtpError,
         policies::PolicyBook,
         to_ms,
+        who::{Missed, Shown, Who},
     },
 };
 
@@ -74,6 +76,9 @@ pub enum KeyError {
     /// Another request came under this idempotency key before.
     #[error(transparent)]
     Once(OnceError),
+    /// The second factor of whoever does it is missing or not accepted.
+    #[error(transparent)]
+    Otp(#[from] OtpError),
     /// As the database answers.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -85,6 +90,12 @@ impl From<OnceError> for KeyError {
             OnceError::Store(error) => Self::Store(error),
             mismatch @ OnceError::Mismatch => Self::Once(mismatch),
         }
+    }
+}
+
+impl Missed for KeyError {
+    fn is_miss(&self) -> bool {
+        matches!(self, Self::Otp(error) if error.is_miss())
     }
 }
 
@@ -125,17 +136,23 @@ pub struct Made {
 /// Returns when it expires.
 ///
 /// # Errors
-/// [`StoreError::Taken`] if the public id has been drawn before: draw again.
+/// [`StoreError::Taken`] if the public id has been drawn before: draw again. A wrong code is
+/// counted; nothing else has changed then.
 pub async fn create(
     db: &Db,
     policies: &PolicyBook,
-    actor: &str,
+    who: Who<'_>,
     new: &NewKey<'_>,
 ) -> Result<Option<DateTime<Utc>>, KeyError> {
-    let tx = db.begin().await?;
-    let created = create_in(&tx, db, policies, actor, new).await?;
-    tx.commit().await?;
-    Ok(created.expires_at)
+    let shown = who.show(db).await?;
+    let created = async {
+        let tx = db.begin().await?;
+        let created = create_in(&tx, db, policies, &shown, new).await?;
+        tx.commit().await?;
+        Ok(created.expires_at)
+    };
+    let created = created.await;
+    shown.settle(db, created).await
 }
 
 /// Makes a key as [`create`] does, but once: whoever asks again is told of the key that was made.
@@ -146,7 +163,7 @@ pub async fn create(
 pub async fn create_once(
     db: &Db,
     policies: &PolicyBook,
-    actor: &str,
+    who: Who<'_>,
     new: &NewKey<'_>,
     once: &Once<'_>,
 ) -> Result<Made, KeyError> {
@@ -154,13 +171,18 @@ pub async fn create_once(
         let made: Made = idempotency::read(&json)?;
         return Ok(Made { is_replay: true, ..made });
     }
-    let tx = db.begin().await?;
-    let created = create_in(&tx, db, policies, actor, new).await?;
-    let (id, expires_at) = (new.public_id.to_string(), created.expires_at);
-    let made = Made { id, expires_at, is_replay: false };
-    idempotency::remember(&*tx, once, &made, created.now).await?;
-    tx.commit().await?;
-    Ok(made)
+    let shown = who.show(db).await?;
+    let made = async {
+        let tx = db.begin().await?;
+        let created = create_in(&tx, db, policies, &shown, new).await?;
+        let (id, expires_at) = (new.public_id.to_string(), created.expires_at);
+        let made = Made { id, expires_at, is_replay: false };
+        idempotency::remember(&*tx, once, &made, created.now).await?;
+        tx.commit().await?;
+        Ok(made)
+    };
+    let made = made.await;
+    shown.settle(db, made).await
 }
 
 /// A key just written.
@@ -176,9 +198,10 @@ pub(super) async fn create_in(
     tx: &Tx,
     db: &Db,
     policies: &PolicyBook,
-    actor: &str,
+    shown: &Shown<'_>,
     new: &NewKey<'_>,
 ) -> Result<Created, KeyError> {
+    let held = shown.hold(tx).await?;
     let now = db.now(&**tx).await?;
     let policy = policies.of(new.tenant_id, new.environment_id, new.kind);
     let access_ends_at = access_end(tx, new.owner_id).await?;
@@ -195,6 +218,8 @@ pub(super) async fn create_in(
         is_held: false,
         wish: Wish::All,
     };
+    // Refused before the code is looked at: a refusal costs neither a code nor a guess.
+    let evidence = held.prove(tx, policy.needs_otp(Deed::Create), now).await?;
     let next = next_columns(lifecycle::first_look(&key, policy, now));
     let id = insert_key(tx, new, &key, &life, next, now).await?;
     insert_secret(tx, id, 1, new.mac, now).await?;
@@ -210,9 +235,10 @@ pub(super) async fn create_in(
     notices::insert(&**tx, &[notice], now).await?;
     let detail = serde_json::json!({
         "id": new.public_id.as_str(), "kind": new.kind.as_str(), "expires_at": life.expires_at,
+        "mfa": evidence,
     });
     let ids = (new.tenant_id, new.owner_id);
-    record(&**tx, actor, "key.created", id, ids, detail, now).await?;
+    record(&**tx, shown.actor(), "key.created", id, ids, detail, now).await?;
     Ok(Created { id, now, expires_at: life.expires_at })
 }
 

@@ -57,6 +57,7 @@ pub mod tenants;
 mod time;
 pub mod timeline;
 pub mod verify;
+pub mod who;
 
 pub use codes::{MessageStatus, NoticeStatus};
 pub use connect::{Db, Engine, Settings, Tx};

@@ -34,7 +34,7 @@ pub mod simulate;
 pub use apply::shorten;
 pub use delegated::Delegated;
 pub use effective::EffectiveField;
-pub use layer::{Limit, PolicyChange, PolicyLayer, ProofWord};
+pub use layer::{DeedWord, Limit, PolicyChange, PolicyLayer, ProofWord};
 pub use own::{Governed, first_fault};
 
 /// A layer that is passed over, and why.
@@ -60,6 +60,7 @@ pub struct PolicyBook {
 
 #[derive(Clone, Debug)]
 struct Entry {
+    tenant_id: i64,
     layer: PolicyLayer,
     effective: Policies,
 }
@@ -89,6 +90,19 @@ impl PolicyBook {
             .of(kind)
     }
 
+    /// Whether `is` holds for keys of `kind` somewhere in this tenant: by its own rules, or by those
+    /// of one of its environments.
+    pub fn somewhere_in(
+        &self,
+        tenant_id: i64,
+        kind: KeyKind,
+        is: impl Fn(&Policy) -> bool,
+    ) -> bool {
+        let below = self.environments.values().filter(|entry| entry.tenant_id == tenant_id);
+        let mut all = below.map(|entry| &entry.effective).chain([self.of_tenant(tenant_id)]);
+        all.any(|policies| is(policies.of(kind)))
+    }
+
     /// The rules of the installation.
     pub fn base(&self) -> &Policies {
         &self.base
@@ -114,7 +128,7 @@ impl PolicyBook {
     }
 
     fn lay_tenant(&mut self, id: i64, slug: &str, json: &str) {
-        match lay(json, &self.base, &Delegated::to_tenants()) {
+        match lay(id, json, &self.base, &Delegated::to_tenants()) {
             Ok(entry) => drop(self.tenants.insert(id, entry)),
             Err(what) => self.report(format!("tenant `{slug}`"), what),
         }
@@ -122,7 +136,7 @@ impl PolicyBook {
 
     fn lay_environment(&mut self, id: i64, tenant_id: i64, slug: &str, json: &str) {
         let free = self.tenant_layer(tenant_id).map(|layer| layer.delegated.clone());
-        match lay(json, self.of_tenant(tenant_id), &free.unwrap_or_default()) {
+        match lay(tenant_id, json, self.of_tenant(tenant_id), &free.unwrap_or_default()) {
             Ok(entry) => drop(self.environments.insert(id, entry)),
             Err(what) => self.report(format!("environment `{slug}` (tenant {tenant_id})"), what),
         }
@@ -180,11 +194,11 @@ impl Layers {
     }
 }
 
-fn lay(json: &str, parents: &Policies, free: &Delegated) -> Result<Entry, String> {
+fn lay(tenant_id: i64, json: &str, parents: &Policies, free: &Delegated) -> Result<Entry, String> {
     let layer = PolicyLayer::parse(json).map_err(|error| error.to_string())?;
     let effective =
         layer.over(parents, free).map_err(|(kind, error)| format!("for {kind} keys, {error}"))?;
-    Ok(Entry { layer, effective })
+    Ok(Entry { tenant_id, layer, effective })
 }
 
 #[cfg(test)]
@@ -192,7 +206,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::domain::policy::{PolicyFields, WindowProof};
+    use crate::domain::policy::{Deed, PolicyFields, WindowProof};
 
     fn base() -> Policies {
         let application = PolicyFields {
@@ -280,14 +294,36 @@ mod tests {
     #[test]
     fn a_demand_for_an_otp_cannot_be_waived_below() {
         let mut book = PolicyBook::new(base());
-        book.lay_tenant(1, "acme", r#"{"mfa_required": true}"#);
-        book.lay_environment(10, 1, "test", r#"{"mfa_required": false, "window_days": 3}"#);
+        book.lay_tenant(1, "acme", r#"{"mfa_required_for": ["rotate"]}"#);
+        book.lay_environment(10, 1, "test", r#"{"mfa_required_for": [], "window_days": 3}"#);
         book.lay_tenant(2, "other", r#"{"window_days": 3}"#);
-        book.lay_environment(20, 2, "production", r#"{"user": {"mfa_required": true}}"#);
-        let asks = |tenant, environment, kind| book.of(tenant, environment, kind).mfa_required();
+        book.lay_environment(20, 2, "production", r#"{"user": {"mfa_required_for": ["rotate"]}}"#);
+
+        let asks =
+            |tenant, environment, kind| book.of(tenant, environment, kind).needs_otp(Deed::Rotate);
         assert!(asks(1, 10, KeyKind::User) && asks(1, 11, KeyKind::Application));
         assert!(asks(2, 20, KeyKind::User) && !asks(2, 20, KeyKind::Application));
         assert!(!asks(2, 21, KeyKind::User) && !asks(3, 30, KeyKind::User));
+    }
+
+    #[test]
+    fn a_level_below_only_adds_to_what_needs_an_otp() {
+        let mut book = PolicyBook::new(base());
+        book.lay_tenant(1, "acme", r#"{"mfa_required_for": ["policy", "window_rotate"]}"#);
+        book.lay_environment(10, 1, "test", r#"{"mfa_required_for": ["create"]}"#);
+        let of = |book: &PolicyBook, environment| {
+            book.of(1, environment, KeyKind::User).fields().mfa_required_for
+        };
+        assert_eq!(of(&book, 11), [Deed::WindowRotate, Deed::Policy]);
+        assert_eq!(of(&book, 10), [Deed::Create, Deed::WindowRotate, Deed::Policy]);
+        let free = r#"{"mfa_required_for": ["policy"], "delegated": ["mfa_required_for"]}"#;
+        book.lay_tenant(1, "acme", free);
+        book.lay_environment(10, 1, "test", r#"{"mfa_required_for": ["create"]}"#);
+        assert_eq!(of(&book, 10), [Deed::Create], "where the tenant has let go of it");
+        assert_eq!(book.problems(), []);
+        book.lay_environment(12, 1, "odd", r#"{"mfa_required_for": ["suspend"]}"#);
+        let problem = book.problems()[0].to_string();
+        assert!(problem.contains("`suspend` is not one of `create`, `rotate`"), "{problem}");
     }
 
     #[test]

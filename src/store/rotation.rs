@@ -16,7 +16,7 @@ use crate::{
         identity::PublicId,
         key::Key,
         otp::{Attempt, throttle::Receipt},
-        policy::Policy,
+        policy::{Deed, Policy},
         rotation::{Overlap, plan_rotation},
         token::{Brand, Class, Token},
     },
@@ -233,7 +233,8 @@ impl Work<'_> {
         let ttl = locked.row.ttl_ms.map(chrono::TimeDelta::milliseconds);
         // Refused before the code is looked at: a refusal costs neither a code nor a guess.
         let plan = plan_rotation(&locked.key, ttl, &policy, self.request.overlap, locked.now)?;
-        let evidence = self.prove(&locked).await?;
+        let deed = if plan.was_expired { Deed::WindowRotate } else { Deed::Rotate };
+        let evidence = self.prove(&locked, deed).await?;
         let token = self.token(&locked);
         let done = write::rotation(self, &locked, &plan, &token, &evidence).await?;
         locked.tx.commit().await?;
@@ -264,8 +265,8 @@ impl Work<'_> {
     }
 
     /// Sees that the owner's second factor is there where it is needed, and uses it up.
-    async fn prove(&self, locked: &Locked) -> Result<serde_json::Value, RotationError> {
-        let must = self.policy(locked).mfa_required();
+    async fn prove(&self, locked: &Locked, deed: Deed) -> Result<serde_json::Value, RotationError> {
+        let must = self.policy(locked).needs_otp(deed);
         let evidence: Evidence = match (self.request.proof, self.receipt) {
             (Proof::BreakGlass(reason), _) => {
                 return Ok(serde_json::json!({ "method": "break_glass", "reason": reason }));

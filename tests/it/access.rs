@@ -8,7 +8,7 @@ use lapsed::store::{
 
 use crate::{
     on_each_engine,
-    support::app::{TestApp, days},
+    support::app::{OPERATOR, TestApp, days},
 };
 
 async fn book(app: &TestApp) -> PolicyBook {
@@ -144,7 +144,7 @@ on_each_engine! {
         let policies = book(&app).await;
         let end = Some(app.now() + days(1));
         access::set_end(&app.db, &policies, "operator", &owner(&app).await, end).await.unwrap();
-        lapsed::store::key_changes::revoke(&app.db, &policies, "operator", key.id.as_str(), None).await.unwrap();
+        lapsed::store::key_changes::revoke(&app.db, &policies, OPERATOR, key.id.as_str(), None).await.unwrap();
         let undone = access::undo(&app.db, &policies, "operator", &owner(&app).await).await.unwrap();
         assert_eq!((undone.n_restored, undone.n_late), (0, 0));
         assert_eq!(secrets.finding(&key).await, "revoked");

@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod access;
+mod mfa;
 mod pages;
 mod session;
 

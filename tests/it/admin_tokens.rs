@@ -7,14 +7,17 @@ use lapsed::{
         token::Mac,
     },
     store::{
-        admin_tokens::{self, NewToken},
+        admin_tokens::{self, Holder, NewToken},
         key_changes,
         policies::PolicyBook,
         tenants,
     },
 };
 
-use crate::{on_each_engine, support::app::days};
+use crate::{
+    on_each_engine,
+    support::app::{OPERATOR, days},
+};
 
 on_each_engine! {
     async fn tokens_are_made_listed_ended_and_purged(app: TestApp) {
@@ -24,6 +27,7 @@ on_each_engine! {
         let make = async |role, tenant_id| {
             let new = NewToken {
                 public_id: PublicId::from_random(rand::random()),
+                owner: Holder::Nobody,
                 owner_public_id: PublicId::from_random(rand::random()),
                 mac: &Mac { bytes: [4; 32], pepper: 7 },
                 name: &"terraform".parse().unwrap(),
@@ -31,7 +35,7 @@ on_each_engine! {
                 tenant_id,
                 ask: Ask::For(days(30)),
             };
-            admin_tokens::create(&app.db, &policies, "operator", &new).await.unwrap();
+            admin_tokens::create(&app.db, &policies, OPERATOR, &new).await.unwrap();
             new.public_id.to_string()
         };
         let (all, one) = (make(Role::Admin, None).await, make(Role::Viewer, Some(acme.id)).await);
@@ -44,7 +48,7 @@ on_each_engine! {
         let tenants: Vec<String> = app.column("SELECT slug FROM tenants ORDER BY id").await;
         assert_eq!(tenants, ["acme", "lapsed"], "one tenant for all tokens");
 
-        key_changes::revoke(&app.db, &policies, "operator", &one, None).await.unwrap();
+        key_changes::revoke(&app.db, &policies, OPERATOR, &one, None).await.unwrap();
         assert!(admin_tokens::find(&app.db, &one).await.unwrap().unwrap().is_revoked);
         app.pass().await;
         app.clock.advance(days(3));

@@ -18,20 +18,21 @@ use lapsed::{
     shutdown::Shutdown,
     store::{
         Engine,
-        admin_tokens::{self, FORM, NewToken},
+        admin_tokens::{self, FORM, Holder, NewToken},
         policies::PolicyBook,
     },
 };
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::support::app::TestApp;
+use crate::support::app::{OPERATOR, TestApp};
 
 mod access;
 mod docs;
 mod guesses;
 mod keys;
 mod manual;
+pub mod mfa;
 pub mod own;
 mod seen;
 mod traps;
@@ -103,13 +104,24 @@ impl<'a> Face<'a> {
         face
     }
 
-    /// Makes a token. Returns its id and its text.
+    /// Makes a token of nobody in particular. Returns its id and its text.
     pub async fn token(&self, role: Role, tenant_id: Option<i64>) -> (String, String) {
+        self.token_of(Holder::Nobody, role, tenant_id).await
+    }
+
+    /// Makes a token of somebody's. Returns its id and its text.
+    pub async fn token_of(
+        &self,
+        owner: Holder<'_>,
+        role: Role,
+        tenant_id: Option<i64>,
+    ) -> (String, String) {
         let (id, (kind, class)) = (PublicId::from_random(rand::random()), FORM);
         let brand = Brand::new("lp").unwrap();
         let token = Token::new(brand, kind, class, id, &rand::random());
         let new = NewToken {
             public_id: id,
+            owner,
             owner_public_id: PublicId::from_random(rand::random()),
             mac: &token.mac(self.keyring.pepper()),
             name: &"a test".parse().unwrap(),
@@ -118,7 +130,7 @@ impl<'a> Face<'a> {
             ask: Ask::Default,
         };
         let policies = PolicyBook::new((*self.app.deps.policies).clone());
-        admin_tokens::create(&self.app.db, &policies, "operator", &new).await.unwrap();
+        admin_tokens::create(&self.app.db, &policies, OPERATOR, &new).await.unwrap();
         (id.to_string(), token.expose().to_owned())
     }
 

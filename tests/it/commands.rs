@@ -15,6 +15,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("otp renew", "tests/it/cli_secrets.rs"),
     ("otp renew ada@acme.example", "tests/it/cli_secrets.rs"),
     ("otp reset OWNER", "tests/it/cli_secrets.rs"),
+    ("otp setup MAIL --tenant lapsed", "tests/it/cli_secrets.rs"),
     ("otp reset ada@acme.example", "tests/it/cli_secrets.rs"),
     ("rekey", "tests/it/cli_secrets.rs"),
     ("audit verify --anchor HEX", "tests/it/audit.rs"),
@@ -150,7 +151,11 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
     site.give("policy simulate --tenant T FIELD=VALUE…", &place, 0);
     site.give("policy set", &[("set", "set --tenant acme window_days=9")], 0);
     let bot = site.id("deploy-bot");
-    site.give("policy set --key ID mfa_required=true", &[("ID", bot.as_str())], 0);
+    site.give(
+        "policy set --key ID mfa_required_for=rotate,window_rotate",
+        &[("ID", bot.as_str())],
+        0,
+    );
     site.give("policy effective --key ID", &[("ID", bot.as_str())], 0);
     site.give_all(&[
         "policy set --help",
@@ -169,6 +174,8 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
     ]);
     let words = [("NAME", "ops")];
     site.give("admin token create --name NAME", &words, 0);
+    let words = [("NAME", "ada"), ("MAIL", "ada@acme.example")];
+    site.give("admin token create --name NAME --owner MAIL", &words, 0);
     let sooner = "set --tenant acme max_ttl_days=80 --notice 30 --spread 14";
     site.give(
         "policy set --notice --spread",

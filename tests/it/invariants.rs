@@ -9,7 +9,7 @@ use lapsed::store::{
 
 use crate::{
     on_each_engine,
-    support::app::{TestApp, days},
+    support::app::{OPERATOR, TestApp, days},
 };
 
 pub async fn broken(app: &TestApp) -> Vec<Broken> {
@@ -31,7 +31,7 @@ async fn world(app: &TestApp) {
     let book = PolicyBook::new((*app.deps.policies).clone());
     app.clock.advance(days(9));
     app.pass().await;
-    key_changes::revoke(&app.db, &book, "operator", "key000000003", None).await.unwrap();
+    key_changes::revoke(&app.db, &book, OPERATOR, "key000000003", None).await.unwrap();
     app.clock.advance(days(1));
     app.pass().await;
     // The trail reaches back to when they were made.

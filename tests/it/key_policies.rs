@@ -27,7 +27,7 @@ use crate::{
     on_each_engine,
     pages::{Site, newest_link},
     support::{
-        app::{TestApp, days},
+        app::{OPERATOR, TestApp, days},
         secrets::{Secrets, request},
     },
 };
@@ -68,7 +68,7 @@ async fn change(
     scope: &Scope<'_>,
     texts: &[&str],
 ) -> Result<PolicyBook, ChangeError> {
-    set(&app.db, "operator", &app.deps.policies, scope, &edits(texts)).await
+    set(&app.db, OPERATOR, &app.deps.policies, scope, &edits(texts)).await
 }
 
 async fn book(app: &TestApp) -> PolicyBook {
@@ -148,7 +148,7 @@ on_each_engine! {
         assert_eq!(counts, (1, 1, 1, 1));
         assert_eq!(app.describe(1).await, "active, next sweep in PT1728000S", "looking changes nothing");
 
-        let new = set(&app.db, "operator", &app.deps.policies, &own, &texts).await.unwrap();
+        let new = set(&app.db, OPERATOR, &app.deps.policies, &own, &texts).await.unwrap();
         assert_eq!(reschedule(&app.db, &new, &own).await.unwrap(), 1);
         assert_eq!(app.describe(1).await, "active, next sweep in PT864000S");
         assert_eq!(app.describe(2).await, "active, next sweep in PT1728000S");
@@ -169,7 +169,7 @@ on_each_engine! {
         let (one, other) = (secrets.create().await, secrets.create().await);
         let place = Place::of(&app).await;
         let key = key_list::find(app.db.conn(), one.id.as_str()).await.unwrap().unwrap();
-        change(&app, &place.key(&key), &["mfa_required=true", "max_overlap_hours=0"]).await.unwrap();
+        change(&app, &place.key(&key), &["mfa_required_for=rotate,window_rotate", "max_overlap_hours=0"]).await.unwrap();
         let refused = secrets.rotate(&one).await.unwrap_err();
         assert!(matches!(refused, RotationError::Otp(OtpError::NotEnrolled)), "{refused}");
         let seed = secrets.enrol(&[]).await;

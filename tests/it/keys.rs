@@ -16,7 +16,7 @@ use lapsed::{
 
 use crate::{
     on_each_engine,
-    support::app::{TestApp, days},
+    support::app::{OPERATOR, TestApp, days},
 };
 
 async fn book(app: &TestApp) -> PolicyBook {
@@ -35,7 +35,7 @@ async fn create(app: &TestApp, ask: Ask) -> Result<Option<DateTime<Utc>>, KeyErr
         name: &name,
         ask,
     };
-    keys::create(&app.db, &book(app).await, "operator", &new).await
+    keys::create(&app.db, &book(app).await, OPERATOR, &new).await
 }
 
 on_each_engine! {
@@ -109,7 +109,7 @@ on_each_engine! {
         app.key(1, days(20)).await;
         app.sweep().await;
         let policies = book(&app).await;
-        let revoke = || key_changes::revoke(&app.db, &policies, "operator", "key000000001", Some("leaked"));
+        let revoke = || key_changes::revoke(&app.db, &policies, OPERATOR, "key000000001", Some("leaked"));
         assert_eq!(revoke().await.unwrap(), app.now() + days(3));
         assert_eq!(app.describe(1).await, "revoked, next purge in PT259200S");
         assert_eq!(app.notices(1).await, ["expiring-30d void"]);

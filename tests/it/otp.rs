@@ -15,7 +15,7 @@ use secrecy::ExposeSecret as _;
 use crate::{
     on_each_engine,
     support::{
-        app::{TestApp, days},
+        app::{OPERATOR, TestApp, days},
         secrets::Secrets,
     },
 };
@@ -255,7 +255,7 @@ on_each_engine! {
         let (owner, policies) = (secrets.owner().await, secrets.policies().await);
         secrets.enrol(&[]).await;
         let key = secrets.create().await;
-        key_changes::revoke(&app.db, &policies, "operator", key.id.as_str(), None).await.unwrap();
+        key_changes::revoke(&app.db, &policies, OPERATOR, key.id.as_str(), None).await.unwrap();
         let told = || app.subjects().iter().filter(|one| one.ends_with("was reset")).count();
         otp::reset(&app.db, &policies, "operator", &owner).await.unwrap();
         app.job("deliver").await;

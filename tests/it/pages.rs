@@ -9,7 +9,7 @@ use lapsed::{
         identity::KeyKind,
         link::LinkToken,
         otp::Seed,
-        policy::{Policies, Policy, PolicyFields},
+        policy::{Deed, Policies, Policy, PolicyFields},
     },
     http::{
         self, House,
@@ -157,7 +157,7 @@ on_each_engine! {
         let path = format!("/k/{}/{}", link.expose(), key.id);
         assert!(site.get(&path).await.body.contains("name=\"overlap\""));
 
-        let user = PolicyFields { mfa_required: true, ..PolicyFields::default() };
+        let user = PolicyFields { mfa_required_for: vec![Deed::Rotate, Deed::WindowRotate], ..PolicyFields::default() };
         let user = Policy::new(KeyKind::User, user).unwrap();
         let policies = Arc::new(Policies { user, ..(*app.deps.policies).clone() });
         app.runner.renew(Deps { policies, ..app.deps.clone() }, Duration::from_secs(60));
@@ -221,6 +221,61 @@ async fn set_up(site: &Site, path: &str, app: &TestApp) -> Seed {
 fn seed_of(base32: &str) -> Seed {
     let bytes = BASE32_NOPAD.decode(base32.replace(' ', "").as_bytes()).unwrap();
     Seed::new(bytes.try_into().unwrap())
+}
+
+on_each_engine! {
+    async fn an_owner_stops_a_key_with_a_code_where_that_needs_one(app: TestApp) {
+        let app = app.with(|deps| enable(deps, "https://keys.example"));
+        let secrets = Secrets::new(&app).await;
+        app.execute("UPDATE tenants SET policy = '{\"mfa_required_for\": [\"revoke\"]}'").await;
+        let key = secrets.create().await;
+        app.clock.advance(days(83));
+        let link = newest_link(&app).await;
+        let site = Site::open(&secrets).await;
+        let path = format!("/k/{}/{}", link.expose(), key.id);
+        let page = site.get(&path).await;
+        assert!(page.body.contains("needed to stop this key"), "{}", page.body);
+        assert!(!page.body.contains("autocomplete=\"one-time-code\""), "a rotation needs none");
+        let stop = format!("{path}/stop");
+        let refused = site.post(&stop, "name=deploy").await;
+        assert!(refused.status == 422 && refused.body.contains("needed to stop this key"), "{}", refused.body);
+
+        let seed = set_up(&site, &path, &app).await;
+        let page = site.get(&path).await;
+        assert_eq!(page.body.matches("autocomplete=\"one-time-code\"").count(), 1, "{}", page.body);
+        let refused = site.post(&stop, "name=deploy").await;
+        assert!(refused.body.contains("A code of your second factor is needed"), "{}", refused.body);
+        assert_eq!(secrets.finding(&key).await, "valid");
+        app.clock.advance(TimeDelta::seconds(30));
+        let code = seed.code_at(app.now()).unwrap();
+        let done = site.post(&stop, &format!("name=deploy&otp={}", code.expose())).await;
+        assert_eq!(done.status, 200, "{}", done.body);
+        assert_eq!(secrets.finding(&key).await, "revoked");
+        site.close().await;
+    }
+}
+
+on_each_engine! {
+    async fn a_mailbox_is_not_enough_for_a_token_of_an_administrator(app: TestApp) {
+        let app = app.with(|deps| enable(deps, "https://keys.example"));
+        let secrets = Secrets::new(&app).await;
+        let key = secrets.create().await;
+        app.execute("UPDATE api_keys SET kind = 3").await;
+        app.clock.advance(days(83));
+        let link = newest_link(&app).await;
+        let site = Site::open(&secrets).await;
+        let path = format!("/k/{}/{}", link.expose(), key.id);
+        let page = site.get(&path).await;
+        assert!(page.body.contains("A mail is not enough"), "{}", page.body);
+        for deed in ["rotate", "otp"] {
+            let refused = site.post(&format!("{path}/{deed}"), "").await;
+            assert_eq!(refused.status, 422, "{deed}");
+            assert!(refused.body.contains("A mail is not enough"), "{}", refused.body);
+            assert!(secret_in(&refused.body).is_none() && !refused.body.contains("<svg"));
+        }
+        assert_eq!(site.post(&format!("{path}/stop"), "name=deploy").await.status, 200, "to stop it is well");
+        site.close().await;
+    }
 }
 
 on_each_engine! {

@@ -1,7 +1,7 @@
 //! Changing the rules: checked as a whole, looked at before, carried out after.
 
 use lapsed::{
-    domain::{identity::KeyKind, plan, spread::Spread},
+    domain::{identity::KeyKind, plan, policy::Deed, spread::Spread},
     store::{
         environments,
         policies::{
@@ -16,7 +16,7 @@ use lapsed::{
 
 use crate::{
     on_each_engine,
-    support::app::{TestApp, days},
+    support::app::{OPERATOR, TestApp, days},
 };
 
 fn edits(texts: &[&str]) -> Vec<Edit> {
@@ -41,20 +41,21 @@ on_each_engine! {
         let tenant = acme(&app).await;
         let scope = Scope { tenant: &tenant, environment: None, kind: None, key: None };
         let base = &app.deps.policies;
-        let new = set(&app.db, "operator", base, &scope, &edits(&["window_days=14"])).await.unwrap();
+        let new = set(&app.db, OPERATOR, base, &scope, &edits(&["window_days=14"])).await.unwrap();
         assert_eq!(new.of(1, 1, KeyKind::User).window(), days(14));
         assert_eq!(window(&app).await, 14);
         let prod = environments::find(app.db.conn(), 1, "prod").await.unwrap().unwrap();
         let narrow = Scope { environment: Some(&prod), kind: Some(KeyKind::User), ..scope };
-        set(&app.db, "operator", base, &narrow, &edits(&["window_days=3"])).await.unwrap();
+        set(&app.db, OPERATOR, base, &narrow, &edits(&["window_days=3"])).await.unwrap();
         assert_eq!(window(&app).await, 3);
         assert_eq!(book(&app).await.of(1, 1, KeyKind::Application).window(), days(14));
-        set(&app.db, "operator", base, &narrow, &edits(&["window_days=inherit"])).await.unwrap();
-        set(&app.db, "operator", base, &scope, &edits(&["window_days=inherit"])).await.unwrap();
+        set(&app.db, OPERATOR, base, &narrow, &edits(&["window_days=inherit"])).await.unwrap();
+        set(&app.db, OPERATOR, base, &scope, &edits(&["window_days=inherit"])).await.unwrap();
         assert_eq!(window(&app).await, 7);
         assert_eq!(app.count("tenants WHERE policy IS NULL").await, 1);
         let trail: Vec<String> = app.column("SELECT detail FROM audit_events ORDER BY id").await;
-        assert_eq!(trail[0], r#"{"after":{"window_days":14},"before":null,"environment":null}"#);
+        let row = r#"{"after":{"window_days":14},"before":null,"environment":null,"mfa":{"method":"none"}}"#;
+        assert_eq!(trail[0], row);
         assert_eq!(trail.len(), 4);
     }
 }
@@ -72,7 +73,7 @@ on_each_engine! {
             // It is right by itself, but not below the environment that lies over it.
             (vec!["window_days=4"], "the policy of environment `prod` (tenant 1): for user keys, closing_days is 5, but must be less than window_days (4), once this is set"),
         ] {
-            let error = set(&app.db, "operator", base, &scope, &edits(&texts)).await.unwrap_err();
+            let error = set(&app.db, OPERATOR, base, &scope, &edits(&texts)).await.unwrap_err();
             assert!(!matches!(error, ChangeError::Store(_)));
             assert_eq!(error.to_string(), message);
         }
@@ -106,7 +107,7 @@ on_each_engine! {
         assert_eq!(simulation.after.days[&app.now().date_naive()].n_notices, 39, "the 60-day rung");
         assert_eq!((window(&app).await, app.describe(1).await.as_str()), (7, "active, next sweep in PT1728000S"));
 
-        let book = set(&app.db, "operator", base, &scope, &change).await.unwrap();
+        let book = set(&app.db, OPERATOR, base, &scope, &change).await.unwrap();
         assert_eq!(reschedule(&app.db, &book, &scope).await.unwrap(), 39);
         assert_eq!(reschedule(&app.db, &book, &scope).await.unwrap(), 0, "once");
         assert_eq!(app.sweep().await.n_changed, 39);
@@ -144,7 +145,7 @@ on_each_engine! {
         let ends = async || app.column::<i64>("SELECT expires_at FROM api_keys ORDER BY id").await;
         let before = ends().await;
 
-        let new = set(&app.db, "operator", base, &scope, &change).await.unwrap();
+        let new = set(&app.db, OPERATOR, base, &scope, &change).await.unwrap();
         assert_eq!(ends().await, before, "a policy by itself ends no key");
         assert_eq!(shorten(&app.db, "operator", &new, &scope, &spread).await.unwrap(), 30);
         let after = ends().await;
@@ -183,12 +184,12 @@ on_each_engine! {
         let whole = Scope { tenant: &tenant, environment: None, kind: None, key: None };
         let narrow = Scope { environment: Some(&prod), ..whole };
         let change = async |scope: &Scope<'_>, texts: &[&str]| {
-            set(&app.db, "operator", base, scope, &edits(texts)).await.map(drop)
+            set(&app.db, OPERATOR, base, scope, &edits(texts)).await.map(drop)
         };
-        change(&whole, &["window_days=5", "mfa_required=true"]).await.unwrap();
+        change(&whole, &["window_days=5", "mfa_required_for=rotate"]).await.unwrap();
         for (texts, field) in [
             (["window_days=6"], "window_days"),
-            (["mfa_required=false"], "mfa_required"),
+            (["mfa_required_for=revoke"], "mfa_required_for"),
             (["reminder_days=7"], "reminder_days"),
             (["window_proof=otp"], ""),
             (["delegated=window_days"], "its tenant has not delegated it"),
@@ -199,11 +200,11 @@ on_each_engine! {
             }
         }
         assert!(change(&whole, &["delegated=window_day"]).await.is_err());
-        change(&whole, &["delegated=window_days,mfa_required"]).await.unwrap();
-        change(&narrow, &["window_days=6", "mfa_required=false"]).await.unwrap();
+        change(&whole, &["delegated=window_days,mfa_required_for"]).await.unwrap();
+        change(&narrow, &["window_days=6", "mfa_required_for=revoke"]).await.unwrap();
         assert_eq!(window(&app).await, 6);
         change(&whole, &["delegated=inherit"]).await.unwrap();
         assert_eq!(window(&app).await, 5, "the tenant's word holds again, at once");
-        assert!(book(&app).await.of(1, 1, KeyKind::User).mfa_required());
+        assert!(book(&app).await.of(1, 1, KeyKind::User).needs_otp(Deed::Rotate));
     }
 }

@@ -5,7 +5,10 @@ use lapsed::store::{
     access, gauges, health, key_changes, keys::KeyError, owners, policies::PolicyBook,
 };
 
-use crate::{on_each_engine, support::app::days};
+use crate::{
+    on_each_engine,
+    support::app::{OPERATOR, days},
+};
 
 on_each_engine! {
     async fn a_key_nobody_brought_back_is_purged_and_leaves_a_tombstone(app: TestApp) {
@@ -65,7 +68,7 @@ on_each_engine! {
         assert_eq!(health::health(&app.db, app.now()).await.unwrap().n_deferred, 1);
 
         let book = PolicyBook::new((*app.deps.policies).clone());
-        key_changes::revoke(&app.db, &book, "operator", "key000000001", None).await.unwrap();
+        key_changes::revoke(&app.db, &book, OPERATOR, "key000000001", None).await.unwrap();
         assert_eq!(gauges::deferred(&app.db, app.now()).await.unwrap(), 0, "it has been decided");
         app.clock.advance(TimeDelta::hours(72));
         app.job("purge").await;
@@ -105,7 +108,7 @@ on_each_engine! {
         let ada = owners::find(app.db.conn(), 1, "ada@acme.example").await.unwrap().unwrap();
         let end = Some(app.now() + days(10));
         access::set_end(&app.db, &book, "operator", &ada, end).await.unwrap();
-        key_changes::revoke(&app.db, &book, "operator", "key000000001", None).await.unwrap();
+        key_changes::revoke(&app.db, &book, OPERATOR, "key000000001", None).await.unwrap();
         app.clock.advance(days(3));
         app.job("purge").await;
         assert_eq!(app.describe(1).await, "gone", "whoever revoked it knows, whatever its dates are");
@@ -119,8 +122,8 @@ on_each_engine! {
         app.clock.advance(days(30));
         app.job("purge").await;
         assert_ne!(app.describe(2).await, "gone");
-        key_changes::revoke(&app.db, &book, "operator", "key000000002", None).await.unwrap();
-        let again = key_changes::revoke(&app.db, &book, "operator", "key000000002", None).await;
+        key_changes::revoke(&app.db, &book, OPERATOR, "key000000002", None).await.unwrap();
+        let again = key_changes::revoke(&app.db, &book, OPERATOR, "key000000002", None).await;
         assert!(matches!(again, Err(KeyError::Revoked)), "{again:?}");
         app.clock.advance(days(3));
         app.job("purge").await;

@@ -16,7 +16,7 @@ use lapsed::{
 use crate::{
     on_each_engine,
     support::{
-        app::{TestApp, days},
+        app::{OPERATOR, TestApp, days},
         secrets::{Secrets, request},
     },
 };
@@ -123,7 +123,7 @@ on_each_engine! {
         let seed = secrets.enrol(&[]).await;
         let revoked = secrets.create().await;
         let policies = secrets.policies().await;
-        key_changes::revoke(&app.db, &policies, "operator", revoked.id.as_str(), None).await.unwrap();
+        key_changes::revoke(&app.db, &policies, OPERATOR, revoked.id.as_str(), None).await.unwrap();
         let code = secrets.next_code(&seed);
         let refused = secrets.rotate_with(&revoked, Proof::Otp(&code)).await.unwrap_err();
         assert_eq!(refused.to_string(), "the key has been revoked");
@@ -239,7 +239,7 @@ on_each_engine! {
                 name: &name,
                 ask: lapsed::domain::life::Ask::Default,
             };
-            keys::create_once(&app.db, &policies, "operator", &new, &once).await
+            keys::create_once(&app.db, &policies, OPERATOR, &new, &once).await
         };
         let made = join_all((0..8).map(|_| make(once))).await;
         let made: Vec<_> = made.into_iter().filter_map(Result::ok).collect();

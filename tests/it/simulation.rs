@@ -43,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     simulation::model::{Model, Taken},
     support::{
-        app::{TestApp, days, deps},
+        app::{OPERATOR, TestApp, days, deps},
         chance::{Chance, wanted},
         db::TestDb,
         secrets::{Secrets, request},
@@ -257,7 +257,7 @@ impl<'a> World<'a> {
                 name: &"deploy".parse().unwrap(),
                 ask: Ask::For(ttl),
             };
-            if keys::create(db, &book, "operator", &new).await.is_ok() {
+            if keys::create(db, &book, OPERATOR, &new).await.is_ok() {
                 self.model.made(token, owner, ttl, now);
             }
             return;
@@ -282,7 +282,7 @@ impl<'a> World<'a> {
                 }
             }
             10 => {
-                let result = key_changes::revoke(db, &book, "operator", &public_id, None).await;
+                let result = key_changes::revoke(db, &book, OPERATOR, &public_id, None).await;
                 key.revoked_at = key.revoked_at.or(result.is_ok().then_some(now));
             }
             _ if self.chance.one_in(4) => {

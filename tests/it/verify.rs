@@ -11,7 +11,10 @@ use lapsed::{
 
 use crate::{
     on_each_engine,
-    support::{app::days, secrets::Secrets},
+    support::{
+        app::{OPERATOR, days},
+        secrets::Secrets,
+    },
 };
 
 on_each_engine! {
@@ -99,7 +102,7 @@ on_each_engine! {
         let secrets = Secrets::new(&app).await;
         let key = secrets.create().await;
         let policies = secrets.policies().await;
-        key_changes::revoke(&app.db, &policies, "operator", key.id.as_str(), None).await.unwrap();
+        key_changes::revoke(&app.db, &policies, OPERATOR, key.id.as_str(), None).await.unwrap();
         assert_eq!(secrets.finding(&key).await, "revoked");
         let wrong = Token::new(secrets.brand, key.kind, key.class, key.id, &[1; 32]);
         assert_eq!(secrets.finding(&wrong).await, "invalid");

@@ -12,7 +12,7 @@ use crate::{
         when::{show, show_end},
     },
     domain::{key::KeyId, name::Label},
-    store::{key_changes, parked, suspension},
+    store::{key_changes, parked, suspension, who::Who},
 };
 
 #[derive(Debug, Args)]
@@ -70,7 +70,8 @@ pub(super) async fn extend(ctx: &Context, args: ExtendArgs) -> anyhow::Result<()
 pub(super) async fn revoke(ctx: &Context, args: RevokeArgs) -> anyhow::Result<()> {
     let id = args.key.0;
     let reason = args.reason.as_ref().map(Label::as_str);
-    let revoked = key_changes::revoke(ctx.db(), &ctx.policies, ACTOR, id.as_str(), reason).await;
+    let who = Who::Local(ACTOR);
+    let revoked = key_changes::revoke(ctx.db(), &ctx.policies, who, id.as_str(), reason).await;
     let purge_at = revoked?;
     if ctx.out.is_json() {
         return ctx.out.json(&Revoked { id: id.as_str(), purge_at });

@@ -15,6 +15,7 @@ use crate::{
         name::{Label, Slug},
     },
     issue::{self, Request},
+    store::who::Who,
 };
 
 #[derive(Debug, Args)]
@@ -67,7 +68,8 @@ pub(super) async fn run(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
     };
     let keyring = ctx.app.keyring()?;
     let secrets = (ctx.app.brand, keyring.pepper());
-    let issued = issue::issue(ctx.db(), &ctx.policies, secrets, ACTOR, &request).await?;
+    let issued =
+        issue::issue(ctx.db(), &ctx.policies, secrets, Who::Local(ACTOR), &request).await?;
     if ctx.out.is_json() {
         let created = Created {
             id: issued.id.as_str(),

@@ -30,6 +30,43 @@ impl WindowProof {
     }
 }
 
+/// What a policy can ask a second factor for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Deed {
+    /// Making a key: an administrator's.
+    Create,
+    /// Rotating a key before it expires: its owner's.
+    Rotate,
+    /// Bringing an expired key back: its owner's.
+    WindowRotate,
+    /// Ending a key for good: an administrator's, or its owner's by their link.
+    Revoke,
+    /// Changing a policy: an administrator's.
+    Policy,
+}
+
+impl Deed {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 5] =
+        [Self::Create, Self::Rotate, Self::WindowRotate, Self::Revoke, Self::Policy];
+
+    /// The word in a policy.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Rotate => "rotate",
+            Self::WindowRotate => "window_rotate",
+            Self::Revoke => "revoke",
+            Self::Policy => "policy",
+        }
+    }
+
+    /// The deed that this word names.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|deed| deed.as_str() == word)
+    }
+}
+
 /// The fields of a [`Policy`](super::Policy) as people write them, in any order, not yet checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyFields {
@@ -47,8 +84,8 @@ pub struct PolicyFields {
     pub review_days: Option<u16>,
     /// Hours between the end of a key by revocation or an ended access, and its purge.
     pub undo_hours: u16,
-    /// Whether a rotation needs an OTP of the owner.
-    pub mfa_required: bool,
+    /// What needs an OTP of whoever does it.
+    pub mfa_required_for: Vec<Deed>,
     /// Whether a program may rotate the key that it presents.
     pub self_rotate: bool,
     /// What brings an expired key back. None of them: administrators alone do.
@@ -77,7 +114,7 @@ impl Default for PolicyFields {
             max_ttl_days: Some(365),
             review_days: None,
             undo_hours: 72,
-            mfa_required: false,
+            mfa_required_for: Vec::new(),
             self_rotate: false,
             window_proof: WindowProof::ALL.to_vec(),
             min_ttl_days: None,

@@ -92,7 +92,7 @@ fn a_policy_is_what_was_written() {
         max_ttl_days: Some(50),
         review_days: Some(60),
         undo_hours: 70,
-        mfa_required: true,
+        mfa_required_for: vec![Deed::Rotate, Deed::Policy],
         self_rotate: true,
         window_proof: vec![WindowProof::Otp],
         min_ttl_days: Some(8),
@@ -110,10 +110,15 @@ fn a_policy_is_what_was_written() {
     assert_eq!((policy.undo(), policy.max_overlap()), (hours(70), hours(11)));
     assert_eq!(policy.default_overlap(), hours(10));
     assert_eq!(policy.max_keys_per_owner(), Some(12));
-    assert!(policy.mfa_required() && policy.self_rotate());
+    assert!(policy.self_rotate());
+    assert_eq!(
+        Deed::ALL.map(|deed| policy.needs_otp(deed)),
+        [false, true, false, false, true],
+        "create, rotate, window_rotate, revoke, policy"
+    );
     assert!(policy.takes(WindowProof::Otp) && !policy.takes(WindowProof::MailLink));
     let usual = check(|_| ()).unwrap();
-    assert!(!usual.mfa_required() && !usual.self_rotate());
+    assert!(!Deed::ALL.into_iter().any(|deed| usual.needs_otp(deed)) && !usual.self_rotate());
     assert!(WindowProof::ALL.into_iter().all(|proof| usual.takes(proof)));
     assert_eq!(
         (usual.review_every(), usual.min_ttl(), usual.max_keys_per_owner()),
@@ -148,6 +153,16 @@ fn a_proof_is_read_as_it_is_written() {
     assert_eq!(WindowProof::ALL.map(WindowProof::as_str), words);
     assert_eq!(words.map(WindowProof::of_word), WindowProof::ALL.map(Some));
     assert_eq!(WindowProof::of_word("secret"), None);
+}
+
+#[test]
+fn a_deed_is_read_as_it_is_written_and_stands_in_order() {
+    let words = ["create", "rotate", "window_rotate", "revoke", "policy"];
+    assert_eq!(Deed::ALL.map(Deed::as_str), words);
+    assert_eq!(words.map(Deed::of_word), Deed::ALL.map(Some));
+    assert_eq!(Deed::of_word("suspend"), None, "that never waits for a code");
+    let twice = check(|f| f.mfa_required_for = vec![Deed::Policy, Deed::Create, Deed::Policy]);
+    assert_eq!(twice.unwrap().fields().mfa_required_for, [Deed::Create, Deed::Policy]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
 };
 use chrono::TimeDelta;
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
         admin::{
             Admin,
             failure::Failure,
-            form::{Sent, typed},
+            form::{self, Sent, typed},
             visit::Visit,
         },
         v1::refusal::malformed,
@@ -30,6 +31,8 @@ pub(super) struct Revocation {
     #[serde(default)]
     name: String,
     reason: Option<String>,
+    /// A code of the visitor's own, where the policy asks for one.
+    otp: Option<SecretString>,
 }
 
 /// `POST /admin/keys/{id}/revoke`
@@ -43,10 +46,11 @@ pub(super) async fn revoke(
     if form.name.trim() != key.name.trim() {
         return Err(Failure::refused("wrong-name"));
     }
-    let reason: Option<Label> = label(&form.reason)?;
-    let (db, policies) = (admin.api.db()?, admin.api.policies().await?);
-    let reason = reason.as_ref().map(Label::as_str);
-    key_changes::revoke(db, &policies, &visit.caller.actor, &key.public_id, reason).await?;
+    let (reason, code): (Option<Label>, _) = (label(&form.reason)?, form::code(&form.otp)?);
+    let (house, policies) = (admin.api.house()?, admin.api.policies().await?);
+    let (who, reason) =
+        (visit.caller.who(house, code.as_ref()), reason.as_ref().map(Label::as_str));
+    key_changes::revoke(&house.db, &policies, who, &key.public_id, reason).await?;
     Ok(back(&id))
 }
 

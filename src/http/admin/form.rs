@@ -7,9 +7,16 @@ use axum::{
 };
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use maud::{Markup, html};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 
-use crate::http::{admin::failure::Failure, problem::Problem};
+use crate::{
+    domain::otp::Attempt,
+    http::{
+        admin::{failure::Failure, visit::Visit},
+        problem::Problem,
+    },
+};
 
 /// How many entries a listing's page has.
 pub(super) const PAGE: usize = 50;
@@ -45,6 +52,23 @@ fn malformed(detail: String) -> Problem {
 /// What was typed, if anything was. A form sends every field, even an empty one.
 pub(super) fn typed(text: &Option<String>) -> Option<&str> {
     text.as_deref().map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// The code of the visitor's second factor, if one was typed.
+pub(super) fn code(typed: &Option<SecretString>) -> Result<Option<Attempt>, Failure> {
+    let typed = typed.as_ref().map(|text| text.expose_secret().trim());
+    let code = typed.filter(|text| !text.is_empty()).map(Attempt::parse).transpose();
+    code.map_err(|error| malformed(error.to_string()).into())
+}
+
+/// A field for the code of the visitor's second factor.
+pub(super) fn code_field(visit: &Visit) -> Markup {
+    html! {
+        label for="otp" { (visit.say("admin-otp")) }
+        input #otp name="otp" type="text" required autocomplete="one-time-code"
+            autocapitalize="characters" spellcheck="false" aria-describedby="otp-note";
+        p #otp-note .soft { (visit.say("admin-otp-note")) }
+    }
 }
 
 /// The beginning of a day (UTC) as a date field sends it.

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use crate::{
+    domain::policy::Deed,
     explain::{self, Line, Next},
     http::{
         admin::{Admin, failure::Failure, form, policies::shown, shell, visit::Visit},
@@ -50,7 +51,7 @@ pub(super) async fn show(
         (coming(&visit, &next))
         (rules(&visit, &view, &policies))
         (timeline(&visit, &lines))
-        @if visit.may(Operate::ROLES) { (deeds(&visit, &view, now)) }
+        @if visit.may(Operate::ROLES) { (deeds(&visit, &view, &policies, now)) }
     };
     Ok(shell::of(&visit, &view.name, "/admin/keys", &body))
 }
@@ -155,8 +156,10 @@ fn timeline(visit: &Visit, lines: &[Line]) -> Markup {
 }
 
 /// What an operator can do with a key.
-fn deeds(visit: &Visit, key: &KeyView, now: DateTime<Utc>) -> Markup {
+fn deeds(visit: &Visit, key: &KeyView, policies: &PolicyBook, now: DateTime<Utc>) -> Markup {
     let path = format!("/admin/keys/{}", key.public_id);
+    let governed = key.governed();
+    let needs_otp = governed.is_some_and(|key| policies.of_key(&key).needs_otp(Deed::Revoke));
     let state = key.state_word(now);
     html! {
         @if state == "active" {
@@ -210,6 +213,7 @@ fn deeds(visit: &Visit, key: &KeyView, now: DateTime<Utc>) -> Markup {
                     input #name name="name" type="text" required autocomplete="off" spellcheck="false";
                     label for="why" { (visit.say("admin-reason")) }
                     input #why name="reason" type="text" maxlength="200" autocomplete="off";
+                    @if needs_otp { (form::code_field(visit)) }
                     button.bad { (visit.say("admin-revoke")) }
                 }
             }

@@ -276,7 +276,7 @@ pub(super) async fn offboard(
     Path(id): Path<String>,
     Sent(sent): Sent<Offboarding>,
 ) -> Result<Response, Failure> {
-    let owner = visit.caller.owner(&admin.api, &id).await?;
+    let owner = visit.caller.owner_to_change(&admin.api, &id).await?;
     if sent.name.trim() != owner.email {
         return Err(Failure::refused("wrong-name"));
     }

@@ -6,12 +6,14 @@ use axum::{
 };
 use chrono::TimeDelta;
 use maud::{Markup, html};
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::{
     domain::{
         identity::KeyKind,
         plan::{self, Plan},
+        policy::Deed,
         spread::Spread,
     },
     http::{
@@ -73,6 +75,8 @@ pub(super) struct Change {
     spread: Option<String>,
     /// The rules as they were when the change was tried out.
     seen: Option<String>,
+    /// A code of the visitor's own, where the rules ask for one. In the form alone.
+    otp: Option<SecretString>,
 }
 
 impl Change {
@@ -142,6 +146,7 @@ pub(super) async fn show(
         key: None,
     };
     let seen = Tag::of(&scope.effective(&book));
+    let needs_otp = scope.any(&book, |policy| policy.needs_otp(Deed::Policy));
     let spread = asked.spread()?;
     let tried = match asked.edit()? {
         None => None,
@@ -175,6 +180,7 @@ pub(super) async fn show(
                     (hidden("field", &asked.field)) (hidden("value", &asked.value))
                     (hidden("notice", &asked.notice)) (hidden("spread", &asked.spread))
                     input type="hidden" name="seen" value=(seen);
+                    @if needs_otp { (form::code_field(&visit)) }
                     button { (visit.say("admin-apply")) }
                 }
             }
@@ -271,14 +277,15 @@ pub(super) async fn apply(
     let (tenant, environment) = place(&admin, &visit, &tenant, &sent).await?;
     let scope =
         Scope { tenant: &tenant, environment: environment.as_ref(), kind: sent.kind()?, key: None };
-    let spread = sent.spread()?;
+    let (spread, code) = (sent.spread()?, form::code(&sent.otp)?);
     let seen = typed(&sent.seen).ok_or_else(|| malformed("try the change out first"))?;
     let present = Tag::of(&scope.effective(&admin.api.policies().await?));
     if present.to_string() != seen {
         return Err(stale().into());
     }
     let (db, base, actor) = (admin.api.db()?, admin.api.base()?, &visit.caller.actor);
-    let book = change::set_if(db, actor, &base, (&scope, Some(&present)), &[edit]).await?;
+    let who = visit.caller.who(admin.api.house()?, code.as_ref());
+    let book = change::set_if(db, who, &base, (&scope, Some(&present)), &[edit]).await?;
     simulate::reschedule(db, &book, &scope).await?;
     if let Some(spread) = spread {
         shorten(db, actor, &book, &scope, &spread).await?;

@@ -24,6 +24,7 @@ use crate::{
         idempotency::Once,
         key_changes, links,
         rotation::{self, Mint, Proof, Request},
+        who::{Person, Who},
     },
 };
 
@@ -54,14 +55,15 @@ pub(super) async fn rotate(
 
 async fn try_rotate(visit: &Visit, form: &RotateForm) -> Result<Response, Failure> {
     let (house, opened) = (visit.house()?, &visit.opened);
+    if opened.is_token() {
+        return Err(Failure::Said("token-not-here"));
+    }
     if !takes_link(opened) {
         return Err(Failure::Said("not-by-link"));
     }
     let length = TimeDelta::try_hours(form.overlap).ok_or(Failure::BadForm)?;
     let overlap = Overlap::new(length).map_err(|_| Failure::BadForm)?;
-    let typed = form.otp.as_ref().map(|otp| otp.expose_secret()).filter(|otp| !otp.is_empty());
-    let attempt = typed.map(Attempt::parse).transpose();
-    let attempt = attempt.map_err(|_| Failure::Said("no-code"))?;
+    let attempt = code(form.otp.as_ref())?;
     let random = random::bytes().map_err(|error| failure::internal(error.into()))?;
     let mint = Mint { brand: house.brand, keyring: &house.keyring, random: &random };
     // One link, one rotation: of two that come at once, one wins.
@@ -81,6 +83,12 @@ async fn try_rotate(visit: &Visit, form: &RotateForm) -> Result<Response, Failur
     }
 }
 
+/// The code that was typed, if one was.
+fn code(typed: Option<&SecretString>) -> Result<Option<Attempt>, Failure> {
+    let typed = typed.map(|otp| otp.expose_secret()).filter(|otp| !otp.is_empty());
+    typed.map(Attempt::parse).transpose().map_err(|_| Failure::Said("no-code"))
+}
+
 /// Whether the policy lets a link alone, or with a code where one is required, rotate the key.
 fn takes_link(opened: &Opened) -> bool {
     let view = &opened.view;
@@ -92,6 +100,7 @@ fn takes_link(opened: &Opened) -> bool {
 #[derive(Deserialize)]
 pub(super) struct StopForm {
     name: String,
+    otp: Option<SecretString>,
 }
 
 /// `POST /k/{token}/{id}/stop`: the key is ended for good.
@@ -101,9 +110,15 @@ pub(super) async fn stop(visit: Visit, sent: Result<Form<StopForm>, FormRejectio
         if form.name.trim() != opened.view.name.trim() {
             return Err(Failure::Said("stop-wrong"));
         }
-        let (db, policies, who) = (&visit.house()?.db, &opened.policies, opened.actor());
-        let reason = Some("its owner stopped it");
-        key_changes::revoke(db, policies, &who, &opened.linked.public_id, reason).await?;
+        let (house, actor, attempt) = (visit.house()?, opened.actor(), code(form.otp.as_ref())?);
+        let who = Who::Owner(Person {
+            actor: &actor,
+            owner_id: opened.owner.id,
+            keyring: &house.keyring,
+            code: attempt.as_ref(),
+        });
+        let (policies, reason) = (&opened.policies, Some("its owner stopped it"));
+        key_changes::revoke(&house.db, policies, who, &opened.linked.public_id, reason).await?;
         Ok(show::stopped(&visit))
     };
     let done = done.await;

@@ -89,6 +89,9 @@ async fn try_confirm(visit: &Visit, form: &ConfirmForm) -> Result<Response, Fail
 /// The key, if its owner may set up a second factor by this link.
 fn may_enrol(visit: &Visit) -> Result<&Opened, Failure> {
     let opened = &visit.opened;
+    if opened.is_token() {
+        return Err(Failure::Said("token-not-here"));
+    }
     if opened.linked.is_used || !opened.is_active() {
         return Err(Failure::Said("otp-late"));
     }

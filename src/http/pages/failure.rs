@@ -74,6 +74,8 @@ impl From<KeyError> for Failure {
             KeyError::Suspension(_) => Self::Said("suspend-late"),
             KeyError::Revoked => Self::Said("what-revoked"),
             KeyError::NoKey(_) => Self::Gone,
+            KeyError::Otp(OtpError::NotEnrolled) => Self::Said("otp-stop-missing"),
+            KeyError::Otp(error) => error.into(),
             error => internal(error.into()),
         }
     }

@@ -13,7 +13,7 @@ use chrono_tz::Tz;
 use maud::html;
 
 use crate::{
-    domain::{key::KeyId, link::LinkToken, stage::Stage},
+    domain::{identity::KeyKind, key::KeyId, link::LinkToken, policy::Deed, stage::Stage},
     http::pages::{
         House, Pages,
         failure::{self, Failure},
@@ -39,6 +39,8 @@ pub(super) struct Opened {
     pub(super) now: DateTime<Utc>,
     /// Whether a rotation needs a code.
     pub(super) needs_otp: bool,
+    /// Whether ending the key for good needs one.
+    pub(super) stop_needs_otp: bool,
     /// Hours for which the old secret goes on: if the owner does not say, and at most.
     pub(super) overlap: (i64, i64),
 }
@@ -57,6 +59,12 @@ impl Opened {
     /// Whether the key is in use: neither expired nor ended.
     pub(super) fn is_active(&self) -> bool {
         self.view.state_word(self.now) == "active"
+    }
+
+    /// Whether it is an administrator's token. A mailbox is not enough to come by one, so a link
+    /// gives it no new secret and its owner no second factor.
+    pub(super) fn is_token(&self) -> bool {
+        self.view.key.as_ref().is_ok_and(|key| key.kind == KeyKind::Service)
     }
 
     /// Who acts, for the trail.
@@ -166,13 +174,27 @@ pub(super) async fn open(
     let owner = owners::find(db.conn(), view.tenant.0, &view.owner.1).await?;
     let owner = owner.filter(|owner| owner.id == link.owner_id).ok_or(Failure::Gone)?;
     let policies = house.policies().await?;
+    let now = db.now(db.conn()).await?;
     let policy = view.governed().map(|key| policies.of_key(&key));
-    let needs_otp = policy.as_ref().is_some_and(|policy| policy.mfa_required());
+    let is_expired = view.state_word(now) == "expired";
+    let rotation = if is_expired { Deed::WindowRotate } else { Deed::Rotate };
+    let asks = |deed| policy.as_ref().is_some_and(|policy| policy.needs_otp(deed));
+    let (needs_otp, stop_needs_otp) = (asks(rotation), asks(Deed::Revoke));
     let overlap = policy.map_or((0, 0), |policy| {
         (policy.default_overlap().num_hours(), policy.max_overlap().num_hours())
     });
-    let now = db.now(db.conn()).await?;
-    Ok(Opened { token, link, linked, view, owner, policies, now, needs_otp, overlap })
+    Ok(Opened {
+        token,
+        link,
+        linked,
+        view,
+        owner,
+        policies,
+        now,
+        needs_otp,
+        stop_needs_otp,
+        overlap,
+    })
 }
 
 /// `GET /k/{token}`: the page of its key, or a list if there are several.

@@ -48,7 +48,11 @@ pub(super) async fn key(visit: &Visit, failure: Option<&Failure>) -> Result<Resp
                 }
             }
         } @else if state == "active" || state == "expired" {
-            (rotate(language, opened, state == "active"))
+            @if opened.is_token() {
+                section { h2 { (say("rotate-title")) } p { (say("token-not-here")) } }
+            } @else {
+                (rotate(language, opened, state == "active"))
+            }
             @if opened.view.expires_at.is_some() { (unneeded(language, opened)) }
             @if opened.view.expires_at.is_some() && state == "active" { (reminders(visit)) }
         }
@@ -192,10 +196,25 @@ fn stop(language: Language, opened: &Opened) -> Markup {
         section {
             h2 { (say("stop-title")) }
             p { (say("stop-note")) }
-            form method="post" action={ (opened.path()) "/stop" } {
-                label for="name" { (language.say_with("stop-type", "name", &opened.view.name)) }
-                input #name type="text" name="name" required autocomplete="off" spellcheck="false";
-                button.bad { (say("stop")) }
+            @if opened.stop_needs_otp && !opened.owner.is_enrolled {
+                p { (say("otp-stop-missing")) }
+                @if opened.is_active() && !opened.is_token() && !opened.linked.is_used {
+                    form method="post" action={ (opened.path()) "/otp" } {
+                        button { (say("otp-begin")) }
+                    }
+                }
+            } @else {
+                form method="post" action={ (opened.path()) "/stop" } {
+                    label for="name" { (language.say_with("stop-type", "name", &opened.view.name)) }
+                    input #name type="text" name="name" required autocomplete="off" spellcheck="false";
+                    @if opened.stop_needs_otp {
+                        label for="stop-otp" { (say("otp")) }
+                        input #stop-otp type="text" name="otp" required autocomplete="one-time-code"
+                            autocapitalize="characters" spellcheck="false" aria-describedby="stop-otp-note";
+                        p #stop-otp-note .soft { (say("otp-note")) }
+                    }
+                    button.bad { (say("stop")) }
+                }
             }
         }
     }

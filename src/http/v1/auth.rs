@@ -7,8 +7,9 @@ use axum::{
 };
 
 use crate::{
-    domain::{identity::Role, verdict::Verdict},
+    domain::{identity::Role, otp::Attempt, verdict::Verdict},
     http::{
+        House,
         problem::Problem,
         v1::{api::Api, guesses::Asker, refusal::not_found},
     },
@@ -18,6 +19,7 @@ use crate::{
         key_list::{self, KeyView},
         owners::{self, Owner},
         tenants::{self, Tenant},
+        who::{Person, Who},
     },
 };
 
@@ -27,6 +29,8 @@ pub(in crate::http) struct Caller {
     /// How the trail names them.
     pub(in crate::http) actor: String,
     pub(in crate::http) role: Role,
+    /// The owner of their token, whose second factor is theirs.
+    pub(in crate::http) owner_id: i64,
     /// The one tenant they may see, by slug and number.
     pub(in crate::http) tenant: Option<(String, i64)>,
 }
@@ -112,8 +116,19 @@ impl Caller {
         Self {
             actor: format!("key:{}", token.public_id),
             role: token.role,
+            owner_id: token.owner_id,
             tenant: token.tenant.zip(token.tenant_id),
         }
+    }
+
+    /// The caller, with the code they gave.
+    pub(in crate::http) fn who<'a>(
+        &'a self,
+        house: &'a House,
+        code: Option<&'a Attempt>,
+    ) -> Who<'a> {
+        let (actor, owner_id) = (self.actor.as_str(), self.owner_id);
+        Who::Administrator(Person { actor, owner_id, keyring: &house.keyring, code })
     }
 
     /// Sees that the caller has one of these roles.
@@ -188,6 +203,34 @@ impl Caller {
             return Err(forbidden("only an administrator may change a token"));
         }
         Ok(key)
+    }
+
+    /// A key that the caller may give a new secret, which they are shown: of the tokens only one of
+    /// their own, or they could act as somebody else.
+    pub(in crate::http) async fn key_to_rotate(
+        &self,
+        api: &Api,
+        id: &str,
+    ) -> Result<KeyView, Problem> {
+        let key = self.key_to_change(api, id).await?;
+        let token = admin_tokens::find(api.db()?, id).await?;
+        if token.is_some_and(|token| token.owner_id != self.owner_id) {
+            return Err(forbidden("a token is rotated by its owner, or at the command line"));
+        }
+        Ok(key)
+    }
+
+    /// An owner whom the caller may change. Those of tokens are administrators themselves.
+    pub(in crate::http) async fn owner_to_change(
+        &self,
+        api: &Api,
+        id: &str,
+    ) -> Result<Owner, Problem> {
+        let owner = self.owner(api, id).await?;
+        if owner.tenant == admin_tokens::TENANT && self.role != Role::Admin {
+            return Err(forbidden("only an administrator may change an owner of tokens"));
+        }
+        Ok(owner)
     }
 
     pub(in crate::http) async fn owner(&self, api: &Api, id: &str) -> Result<Owner, Problem> {

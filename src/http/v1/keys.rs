@@ -22,7 +22,7 @@ use crate::{
             api::Api,
             auth::{Allowed, Operate, Read, forbidden},
             etag,
-            input::{Body, Life, Params, idempotency_key, page, parse, parse_maybe, stored},
+            input::{Body, Life, Params, idempotency_key, otp, page, parse, parse_maybe, stored},
             refusal::{malformed, not_found},
             views::{KeyBody, NoticeBody, Page, ProblemView},
         },
@@ -146,9 +146,11 @@ pub(super) struct MadeKey {
 /// Make a key
 ///
 /// The secret is shown once. With an `Idempotency-Key`, the same request makes one key however
-/// often it is sent.
+/// often it is sent. Where the policy asks for a code to make a key, it is of the owner of your
+/// token.
 #[utoipa::path(post, path = "/v1/keys", tag = "keys", request_body = NewKey,
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters")),
+    params(("X-OTP" = Option<String>, Header, description = "a code of your own, where the policy asks for one"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters")),
     security(("token" = ["operator", "admin"])),
     responses((status = 201, body = MadeKey),
         (status = "default", description = "refused", body = ProblemView,
@@ -164,7 +166,7 @@ pub(super) async fn create(
     if kind == KeyKind::Service {
         return Err(malformed("`kind`: tokens of administrators are made at /v1/admin-tokens"));
     }
-    let ask = new.life.ask()?;
+    let (ask, code) = (new.life.ask()?, otp(&headers)?);
     let tenant = caller.tenant(&api, &new.tenant).await?;
     if tenant.slug == crate::store::admin_tokens::TENANT {
         return Err(forbidden("this tenant has administrators' tokens only"));
@@ -175,9 +177,10 @@ pub(super) async fn create(
     let request = Request { environment: &environment, owner: &owner, kind, name: &name, ask };
     let (policies, house) = (api.policies().await?, api.house()?);
     let secrets = (house.brand, house.keyring.pepper());
+    let who = caller.who(house, code.as_ref());
     let made = match idempotency_key(&headers)? {
         None => {
-            let made = issue::issue(&house.db, &policies, secrets, &caller.actor, &request).await?;
+            let made = issue::issue(&house.db, &policies, secrets, who, &request).await?;
             let secret = Some(made.token.expose().to_owned());
             MadeKey { id: made.id.to_string(), secret, expires_at: made.expires_at }
         }
@@ -186,8 +189,7 @@ pub(super) async fn create(
             let asked = serde_json::to_string(&new).unwrap_or_default();
             let once = Once { scope: &scope, key, request: &asked };
             let (made, token) =
-                issue::issue_once(&house.db, &policies, secrets, &caller.actor, &request, &once)
-                    .await?;
+                issue::issue_once(&house.db, &policies, secrets, who, &request, &once).await?;
             let secret = token.map(|token| token.expose().to_owned());
             MadeKey { id: made.id, secret, expires_at: made.expires_at }
         }

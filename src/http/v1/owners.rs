@@ -176,7 +176,7 @@ pub(super) async fn amend(
         locale: change.locale.as_deref().map(locale).transpose()?,
         wish: parse_maybe("reminders", change.reminders.as_deref())?,
     };
-    let owner = caller.owner(&api, &id).await?;
+    let owner = caller.owner_to_change(&api, &id).await?;
     if change.kind == Some(OwnerKind::Contractor) && owner.access_ends_at.is_none() {
         return Err(endless());
     }

@@ -24,7 +24,7 @@ use crate::{
             api::Api,
             auth::{Allowed, Caller, Govern, Read},
             etag::{self, IfMatch},
-            input::{Body, Params, parse_maybe},
+            input::{Body, Params, otp, parse_maybe},
             refusal::malformed,
             views::{Page, ProblemView},
         },
@@ -130,7 +130,7 @@ pub(super) struct PolicyEdits {
     /// Only for keys of this kind.
     kind: Option<String>,
     /// Each field with its value, or `null` to leave it to the level above again:
-    /// `{"window_days": 3, "max_ttl_days": "never", "mfa_required": true}`.
+    /// `{"window_days": 3, "max_ttl_days": "never", "mfa_required_for": ["policy"]}`.
     #[schema(value_type = Object)]
     set: BTreeMap<String, serde_json::Value>,
     /// What becomes of keys that live longer than is allowed then; they keep their date if absent.
@@ -174,10 +174,12 @@ pub(super) fn read_spread(existing: Option<&Existing>) -> Result<Option<Spread>,
 /// Change a policy
 ///
 /// Windows that are open stay as they are, and so do the dates of keys, unless `existing` says
-/// otherwise: try that out first.
+/// otherwise: try that out first. Where the rules as they are ask for a code to change them, it is
+/// of the owner of your token.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}/policy", tag = "policies",
     request_body = PolicyEdits,
     params(("tenant" = String, Path, description = "its short name"),
+        ("X-OTP" = Option<String>, Header, description = "a code of your own, where the policy asks for one"),
         ("If-Match" = Option<String>, Header,
             description = "the `ETag` of the policy, shown for the same environment and kind")),
     security(("token" = ["admin"])),
@@ -192,13 +194,15 @@ pub(super) async fn set(
     Body(edits): Body<PolicyEdits>,
 ) -> Result<Response, Problem> {
     let ((kind, changes), spread) = (edits.read()?, read_spread(edits.existing.as_ref())?);
+    let code = otp(&headers)?;
     let (tenant, environment) = place(&api, &caller, &tenant, edits.environment.as_deref()).await?;
     let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind, key: None };
     let base = api.base()?;
     let present = Tag::of(&scope.effective(&api.policies().await?));
     let seen = IfMatch::of(&headers).tag(present)?;
     let which = (&scope, seen.as_ref());
-    let book = change::set_if(api.db()?, &caller.actor, &base, which, &changes).await?;
+    let who = caller.who(api.house()?, code.as_ref());
+    let book = change::set_if(api.db()?, who, &base, which, &changes).await?;
     simulate::reschedule(api.db()?, &book, &scope).await?;
     if let Some(spread) = spread {
         shorten(api.db()?, &caller.actor, &book, &scope, &spread).await?;

@@ -89,6 +89,7 @@ impl From<KeyError> for Problem {
                 SuspensionError::Already | SuspensionError::LiftedSince { .. },
             ) => (StatusCode::CONFLICT, "key-suspended"),
             KeyError::Stale => (StatusCode::PRECONDITION_FAILED, "stale"),
+            KeyError::Otp(error) => return of_caller(error),
             KeyError::Once(_) => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-mismatch"),
             KeyError::Store(error) => return error.into(),
             KeyError::Corrupt(error) => return internal(error),
@@ -153,6 +154,15 @@ impl From<OtpError> for Problem {
     }
 }
 
+/// What is wrong with the caller's own second factor, as distinct from that of a key's owner.
+fn of_caller(error: OtpError) -> Problem {
+    let mut problem = Problem::from(error);
+    if problem.status.is_client_error() {
+        problem.detail = format!("the owner of your token: {}", problem.detail);
+    }
+    problem
+}
+
 impl From<UndoError> for Problem {
     fn from(error: UndoError) -> Self {
         let detail = error.to_string();
@@ -169,6 +179,7 @@ impl From<ChangeError> for Problem {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::Store(error) => error.into(),
+            ChangeError::Otp(error) => of_caller(error),
             error => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
                 .code("policy-violation"),
         }

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{Path, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use crate::{
         v1::{
             api::Api,
             auth::{Allowed, Caller, Govern},
-            input::{Body, parse},
+            input::{Body, otp, parse},
             refusal::{malformed, not_found},
             views::{Page, ProblemView},
         },
@@ -24,7 +24,7 @@ use crate::{
     random,
     store::{
         StoreError,
-        admin_tokens::{self, AdminToken, FORM, NewToken},
+        admin_tokens::{self, AdminToken, FORM, Holder, NewToken},
         key_changes,
         keys::KeyError,
     },
@@ -40,6 +40,8 @@ pub(super) struct TokenBody {
     name: String,
     /// `viewer`, `operator`, `admin` or `auditor`.
     role: String,
+    /// Its owner's address, whose second factor counts; `null` if it is nobody's in particular.
+    owner: Option<String>,
     /// The one tenant it is for; `null` is all.
     tenant: Option<String>,
     created_at: DateTime<Utc>,
@@ -54,6 +56,7 @@ impl From<AdminToken> for TokenBody {
             id: token.public_id,
             name: token.name,
             role: token.role.to_string(),
+            owner: token.owner,
             tenant: token.tenant,
             created_at: token.created_at,
             expires_at: token.expires_at,
@@ -110,18 +113,24 @@ pub(super) struct MadeToken {
 }
 
 /// Make an administrator's token
+///
+/// It is yours: its owner is the one of the token that asks. Tokens for others are made at the
+/// command line. Where the policy asks for a code to make one, it is of that owner.
 #[utoipa::path(post, path = "/v1/admin-tokens", tag = "admin tokens",
-    request_body = NewAdminToken, security(("token" = ["admin"])),
+    request_body = NewAdminToken,
+    params(("X-OTP" = Option<String>, Header, description = "a code of your own, where the policy asks for one")), security(("token" = ["admin"])),
     responses((status = 201, body = MadeToken),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(super) async fn create(
     State(api): State<Api>,
     Allowed(caller, ..): Allowed<Govern>,
+    headers: HeaderMap,
     Body(new): Body<NewAdminToken>,
 ) -> Result<(StatusCode, Json<MadeToken>), Problem> {
     let name: Label = parse("name", &new.name)?;
     let role: Role = parse("role", &new.role)?;
+    let code = otp(&headers)?;
     let tenant = match caller.narrowed(new.tenant)? {
         Some(slug) => Some(caller.tenant(&api, &slug).await?),
         None => None,
@@ -132,12 +141,14 @@ pub(super) async fn create(
         None => Ask::Default,
     };
     let (house, policies) = (api.house()?, api.policies().await?);
+    let who = caller.who(house, code.as_ref());
     let mut tries = 1;
     let (token, expires_at) = loop {
         let (public_id, (kind, class)) = (random::public_id()?, FORM);
         let token = Token::new(house.brand, kind, class, public_id, &random::bytes()?);
         let new = NewToken {
             public_id,
+            owner: Holder::Owner(caller.owner_id),
             owner_public_id: random::public_id()?,
             mac: &token.mac(house.keyring.pepper()),
             name: &name,
@@ -145,7 +156,7 @@ pub(super) async fn create(
             tenant_id: tenant.as_ref().map(|tenant| tenant.id),
             ask,
         };
-        match admin_tokens::create(&house.db, &policies, &caller.actor, &new).await {
+        match admin_tokens::create(&house.db, &policies, who, &new).await {
             Err(KeyError::Store(StoreError::Taken { .. })) if tries < TRIES => tries += 1,
             made => break (token, made?),
         }
@@ -162,7 +173,8 @@ pub(super) async fn create(
 
 /// Revoke an administrator's token
 #[utoipa::path(delete, path = "/v1/admin-tokens/{id}", tag = "admin tokens",
-    params(("id" = String, Path, description = "its id")),
+    params(("id" = String, Path, description = "its id"),
+        ("X-OTP" = Option<String>, Header, description = "a code of your own, where the policy asks for one")),
     security(("token" = ["admin"])),
     responses((status = 204, description = "it is dead"),
         (status = "default", description = "refused", body = ProblemView,
@@ -171,10 +183,13 @@ pub(super) async fn revoke(
     State(api): State<Api>,
     Allowed(caller, ..): Allowed<Govern>,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
+    let code = otp(&headers)?;
     let token = admin_tokens::find(api.db()?, &id).await?;
     token.filter(|token| sees(&caller, token)).ok_or_else(|| not_found("token"))?;
     let policies = api.policies().await?;
-    key_changes::revoke(api.db()?, &policies, &caller.actor, &id, None).await?;
+    let who = caller.who(api.house()?, code.as_ref());
+    key_changes::revoke(api.db()?, &policies, who, &id, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }

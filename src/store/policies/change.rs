@@ -12,16 +12,22 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::{
-    domain::{identity::KeyKind, key::KeyId, policy::Policies},
+    domain::{
+        identity::KeyKind,
+        key::KeyId,
+        policy::{Deed, Policies, Policy},
+    },
     store::{
-        Db, StoreError,
+        Db, StoreError, Tx,
         audit::{self, NewEvent},
         entity::{api_keys, environments, tenants},
         environments::Environment,
         key_list::KeyView,
+        otp::OtpError,
         policies::{Delegated, EffectiveField, Layers, PolicyBook, PolicyProblem, own},
         seen::Tag,
         tenants::Tenant,
+        who::{Missed, Shown, Who},
     },
 };
 
@@ -52,9 +58,18 @@ pub enum ChangeError {
     /// Another layer would make no sense any more.
     #[error("{0}, once this is set")]
     Breaks(PolicyProblem),
+    /// The second factor of whoever changes it is missing or not accepted.
+    #[error(transparent)]
+    Otp(#[from] OtpError),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Missed for ChangeError {
+    fn is_miss(&self) -> bool {
+        matches!(self, Self::Otp(error) if error.is_miss())
+    }
 }
 
 /// The rules as they would be.
@@ -122,15 +137,16 @@ fn nonsense(what: &str) -> ChangeError {
 /// The keys that exist are looked at as they were to be: see [`super::simulate::reschedule`].
 ///
 /// # Errors
-/// What makes no sense; else as the database answers.
+/// What makes no sense, and what is wrong with a code, which counts as a guess; else as the
+/// database answers.
 pub async fn set(
     db: &Db,
-    actor: &str,
+    who: Who<'_>,
     base: &Policies,
     scope: &Scope<'_>,
     edits: &[Edit],
 ) -> Result<PolicyBook, ChangeError> {
-    set_if(db, actor, base, (scope, None), edits).await
+    set_if(db, who, base, (scope, None), edits).await
 }
 
 /// As [`set`], but only while the rules in effect are as `seen` names them, if it does.
@@ -139,24 +155,45 @@ pub async fn set(
 /// As [`set`], and [`StoreError::Stale`].
 pub async fn set_if(
     db: &Db,
-    actor: &str,
+    who: Who<'_>,
+    base: &Policies,
+    which: (&Scope<'_>, Option<&Tag>),
+    edits: &[Edit],
+) -> Result<PolicyBook, ChangeError> {
+    let shown = who.show(db).await?;
+    let set = async {
+        let tx = db.begin().await?;
+        let book = set_in(&tx, db, &shown, base, which, edits).await?;
+        tx.commit().await?;
+        Ok(book)
+    };
+    let set = set.await;
+    shown.settle(db, set).await
+}
+
+/// Does what [`set_if`] promises within `tx`.
+async fn set_in(
+    tx: &Tx,
+    db: &Db,
+    shown: &Shown<'_>,
     base: &Policies,
     (scope, seen): (&Scope<'_>, Option<&Tag>),
     edits: &[Edit],
 ) -> Result<PolicyBook, ChangeError> {
-    let tx = db.begin().await?;
-    let now = db.now(&*tx).await?;
+    let held = shown.hold(tx).await?;
+    let now = db.now(&**tx).await?;
     // The tenant first, of an environment too: its rules are part of what was seen.
-    stored(&*tx, &Scope { environment: None, key: None, ..*scope }).await?;
-    let before = stored(&*tx, scope).await?;
-    if seen.is_some() {
-        let mut present = Layers::read(&*tx).await?.book(base.clone());
-        if let Some(key) = scope.key {
-            present = present.with_own(key.id, before.clone());
-        }
-        Tag::of(&scope.effective(&present)).meets(seen)?;
+    stored(&**tx, &Scope { environment: None, key: None, ..*scope }).await?;
+    let before = stored(&**tx, scope).await?;
+    let mut present = Layers::read(&**tx).await?.book(base.clone());
+    if let Some(key) = scope.key {
+        present = present.with_own(key.id, before.clone());
     }
-    let (book, after) = preview(&*tx, base, scope, edits).await?;
+    Tag::of(&scope.effective(&present)).meets(seen)?;
+    let (book, after) = preview(&**tx, base, scope, edits).await?;
+    // The rules as they are say what a change of them needs, and not the rules that are wanted.
+    let must = scope.any(&present, |policy| policy.needs_otp(Deed::Policy));
+    let evidence = held.prove(tx, must, now).await?;
     let during = || StoreError::during("set a policy");
     match (scope.key, scope.environment) {
         (Some(key), _) => {
@@ -166,21 +203,20 @@ pub async fn set_if(
                 .col_expr(api_keys::Column::Policy, policy)
                 .col_expr(api_keys::Column::Version, version)
                 .filter(api_keys::Column::Id.eq(key.id));
-            query.exec(&*tx).await.map_err(during())?;
+            query.exec(&**tx).await.map_err(during())?;
         }
         (None, Some(environment)) => {
             let (id, policy) = (Set(environment.id), Set(after.clone()));
             let row = environments::ActiveModel { id, policy, ..Default::default() };
-            row.update(&*tx).await.map_err(during())?;
+            row.update(&**tx).await.map_err(during())?;
         }
         (None, None) => {
             let (id, policy) = (Set(scope.tenant.id), Set(after.clone()));
             let row = tenants::ActiveModel { id, policy, ..Default::default() };
-            row.update(&*tx).await.map_err(during())?;
+            row.update(&**tx).await.map_err(during())?;
         }
     }
-    record(&*tx, actor, scope, (before, after), now).await?;
-    tx.commit().await?;
+    record(&**tx, held.actor(), scope, (before, after, evidence), now).await?;
     Ok(book)
 }
 
@@ -188,7 +224,7 @@ async fn record(
     conn: &impl ConnectionTrait,
     actor: &str,
     scope: &Scope<'_>,
-    (before, after): (Option<String>, Option<String>),
+    (before, after, evidence): (Option<String>, Option<String>, Value),
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let json =
@@ -197,6 +233,7 @@ async fn record(
         "environment": scope.environment.map(|environment| &environment.slug),
         "before": json(before),
         "after": json(after),
+        "mfa": evidence,
     });
     let event = NewEvent {
         action: "policy.changed",
@@ -291,6 +328,20 @@ impl<'a> Scope<'a> {
         // No environment has the number 0.
         let environment_id = self.environment.map_or(0, |environment| environment.id);
         book.effective_of(self.tenant.id, environment_id, self.kind)
+    }
+
+    /// Whether `is` holds for some key that this scope is about. A tenant's rules reach into its
+    /// environments, so theirs count too.
+    pub fn any(&self, book: &PolicyBook, is: impl Fn(&Policy) -> bool) -> bool {
+        if let Some(key) = self.key.and_then(KeyView::governed) {
+            return is(&book.of_key(&key));
+        }
+        let kinds = KeyKind::ALL.iter().filter(|kind| self.kind.is_none_or(|one| one == **kind));
+        let holds = |kind: &KeyKind| match self.environment {
+            Some(environment) => is(book.of(self.tenant.id, environment.id, *kind)),
+            None => book.somewhere_in(self.tenant.id, *kind, &is),
+        };
+        kinds.copied().any(|kind| holds(&kind))
     }
 
     /// Whether a problem speaks of this very layer.

@@ -13,7 +13,7 @@ pub(super) const FIELDS: [&str; 14] = [
     "max_ttl_days",
     "review_days",
     "undo_hours",
-    "mfa_required",
+    "mfa_required_for",
     "self_rotate",
     "window_proof",
     "min_ttl_days",
@@ -48,7 +48,7 @@ impl Delegated {
     /// Everything but the second factor: the installation's rules are where a tenant begins, and
     /// no tenant waives a second factor that the operator asks for.
     pub fn to_tenants() -> Self {
-        let free = FIELDS.iter().filter(|field| **field != "mfa_required");
+        let free = FIELDS.iter().filter(|field| **field != "mfa_required_for");
         Self(free.map(|field| (*field).to_owned()).collect())
     }
 

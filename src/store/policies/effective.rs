@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     domain::{
         identity::KeyKind,
-        policy::{Policies, Policy, PolicyFields, WindowProof},
+        policy::{Deed, Policies, Policy, PolicyFields, WindowProof},
     },
     store::policies::{Delegated, Entry, PolicyBook, PolicyChange, PolicyLayer},
 };
@@ -103,7 +103,7 @@ pub(super) fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 14] 
         max_ttl_days,
         review_days,
         undo_hours,
-        mfa_required,
+        mfa_required_for,
         self_rotate,
         window_proof,
         min_ttl_days,
@@ -113,6 +113,7 @@ pub(super) fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 14] 
     } = fields;
     reminder_days.reverse();
     let limit = |days: Option<u16>| days.map_or("never".into(), Value::from);
+    let deeds: Vec<_> = mfa_required_for.into_iter().map(Deed::as_str).collect();
     let proofs: Vec<_> = window_proof.into_iter().map(WindowProof::as_str).collect();
     [
         ("reminder_days", reminder_days.into(), |layer| layer.reminder_days.is_some()),
@@ -122,7 +123,7 @@ pub(super) fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 14] 
         ("max_ttl_days", limit(max_ttl_days), |layer| layer.max_ttl_days.is_some()),
         ("review_days", limit(review_days), |layer| layer.review_days.is_some()),
         ("undo_hours", undo_hours.into(), |layer| layer.undo_hours.is_some()),
-        ("mfa_required", mfa_required.into(), |layer| layer.mfa_required.is_some()),
+        ("mfa_required_for", deeds.into(), |layer| layer.mfa_required_for.is_some()),
         ("self_rotate", self_rotate.into(), |layer| layer.self_rotate.is_some()),
         ("window_proof", proofs.into(), |layer| layer.window_proof.is_some()),
         ("min_ttl_days", limit(min_ttl_days), |layer| layer.min_ttl_days.is_some()),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     identity::KeyKind,
-    policy::{Policies, Policy, PolicyError, PolicyFields, WindowProof},
+    policy::{Deed, Policies, Policy, PolicyError, PolicyFields, WindowProof},
 };
 use crate::store::policies::Delegated;
 
@@ -76,6 +76,28 @@ impl From<ProofWord> for String {
     }
 }
 
+/// A [`Deed`] as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DeedWord(pub Deed);
+
+impl TryFrom<String> for DeedWord {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        Deed::of_word(&word).map(Self).ok_or_else(|| {
+            let all = Deed::ALL.map(|deed| format!("`{}`", deed.as_str())).join(", ");
+            format!("`{word}` is not one of {all}")
+        })
+    }
+}
+
+impl From<DeedWord> for String {
+    fn from(word: DeedWord) -> Self {
+        word.0.as_str().to_owned()
+    }
+}
+
 /// The fields of a policy that one layer sets for some kind of key. An absent field is inherited.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -101,9 +123,9 @@ pub struct PolicyChange {
     /// Hours between the end of a key without a window, and its purge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undo_hours: Option<u16>,
-    /// Whether a rotation needs an OTP of the owner.
+    /// What needs an OTP of whoever does it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mfa_required: Option<bool>,
+    pub mfa_required_for: Option<Vec<DeedWord>>,
     /// Whether a program may rotate the key that it presents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub self_rotate: Option<bool>,
@@ -180,11 +202,13 @@ impl PolicyChange {
                 max_ttl_days,
                 review_days: limit("review_days", self.review_days, old.review_days),
                 undo_hours: free.pick("undo_hours", self.undo_hours, old.undo_hours, u16::max),
-                mfa_required: free.pick(
-                    "mfa_required",
-                    self.mfa_required,
-                    old.mfa_required,
-                    |set, above| set || above,
+                mfa_required_for: free.pick(
+                    "mfa_required_for",
+                    self.mfa_required_for
+                        .as_ref()
+                        .map(|words| words.iter().map(|word| word.0).collect()),
+                    old.mfa_required_for,
+                    |set: Vec<Deed>, above| [set, above].concat(),
                 ),
                 self_rotate: free.pick(
                     "self_rotate",
@@ -238,7 +262,10 @@ impl PolicyChange {
             max_ttl_days: other.max_ttl_days.or(self.max_ttl_days),
             review_days: other.review_days.or(self.review_days),
             undo_hours: other.undo_hours.or(self.undo_hours),
-            mfa_required: other.mfa_required.or(self.mfa_required),
+            mfa_required_for: other
+                .mfa_required_for
+                .clone()
+                .or_else(|| self.mfa_required_for.clone()),
             self_rotate: other.self_rotate.or(self.self_rotate),
             window_proof: other.window_proof.clone().or_else(|| self.window_proof.clone()),
             min_ttl_days: other.min_ttl_days.or(self.min_ttl_days),

@@ -6,6 +6,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use crate::{
     domain::{
         key::{KeyId, KeyState},
+        policy::Deed,
         rotation::{Refusal, may_reissue},
     },
     store::{
@@ -49,7 +50,7 @@ impl Work<'_> {
     async fn reissue(&self) -> Result<Rotated, RotationError> {
         let locked = self.lock().await?;
         see_that_it_may_be(&locked)?;
-        let evidence = self.prove(&locked).await?;
+        let evidence = self.prove(&locked, Deed::Rotate).await?;
         let token = self.token(&locked);
         let Locked { tx, row, key, now, .. } = &locked;
         let (id, version) = (KeyId(row.id), self.seen.version + 1);

@@ -131,7 +131,7 @@ on_each_engine! {
 }
 
 /// What a page says the rules were when a change was tried out.
-fn seen_in(page: &str) -> &str {
+pub fn seen_in(page: &str) -> &str {
     let (_, rest) = page.split_once("name=\"seen\" value=\"").expect("a change was tried out");
     rest.split('"').next().unwrap()
 }

@@ -41,7 +41,7 @@ on_each_engine! {
         assert_eq!((face.verify(&new).await, face.verify(&key).await), ("valid".into(), "valid".into()));
         let again = rotate(&face, &key, None).await;
         assert_eq!((again.status, again.code()), (409, "key-replaced".to_owned()), "the old secret mints nothing");
-        face.policy(json!({ "mfa_required": true })).await;
+        face.policy(json!({ "mfa_required_for": ["rotate", "window_rotate"] })).await;
         assert_eq!(rotate(&face, &new, None).await.code(), "mfa-enrolment-required", "a secret is no second factor");
     }
 }

@@ -86,7 +86,7 @@ on_each_engine! {
         let mut codes: Vec<String> = list(&confirmed);
         let renewed = face.root("POST", &format!("{otp}/recovery-codes"), json!({ "code": codes[0] })).await;
         codes.extend(list(&renewed));
-        face.policy(json!({ "mfa_required": true })).await;
+        face.policy(json!({ "mfa_required_for": ["rotate", "window_rotate"] })).await;
         let bearer = format!("Bearer {}", face.root);
         // A good code, a used one, a wrong one, a recovery code and one that is void.
         app.clock.advance(chrono::TimeDelta::seconds(30));

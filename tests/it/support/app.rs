@@ -21,12 +21,15 @@ use lapsed::{
         transport::Transport,
     },
     shutdown::Shutdown,
-    store::{Db, Engine},
+    store::{Db, Engine, who::Who},
 };
 use mail_parser::MessageParser;
 use sea_orm::{ConnectionTrait as _, QueryResult, Statement, TryGetable};
 
 use crate::support::db::{TestDb, with_db};
+
+/// Whoever is at the machine.
+pub const OPERATOR: Who<'static> = Who::Local("operator");
 
 /// One installation for one test.
 pub struct TestApp {

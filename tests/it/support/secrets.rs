@@ -23,7 +23,7 @@ use lapsed::{
     },
 };
 
-use crate::support::app::TestApp;
+use crate::support::app::{OPERATOR, TestApp};
 
 /// One installation's secrets, and what is done with them. Everything belongs to owner 1.
 pub struct Secrets<'a> {
@@ -46,7 +46,7 @@ impl<'a> Secrets<'a> {
 
     /// Has rotations need an OTP.
     pub async fn require_mfa(&self) {
-        self.app.execute("UPDATE tenants SET policy = '{\"mfa_required\": true}'").await;
+        self.app.execute("UPDATE tenants SET policy = '{\"mfa_required_for\": [\"rotate\", \"window_rotate\"]}'").await;
     }
 
     /// Makes a key of 90 days.
@@ -63,7 +63,7 @@ impl<'a> Secrets<'a> {
             name: &"deploy".parse().unwrap(),
             ask: Ask::Default,
         };
-        keys::create(&self.app.db, &self.policies().await, "operator", &new).await.unwrap();
+        keys::create(&self.app.db, &self.policies().await, OPERATOR, &new).await.unwrap();
         token
     }
 

@@ -19,7 +19,7 @@ use crate::{
             api::Api,
             auth::{Allowed, Operate},
             etag::IfMatch,
-            input::{Body, Life, parse, parse_maybe},
+            input::{Body, Life, otp, parse, parse_maybe},
             keys::{known_id, tagged},
             refusal::malformed,
             views::{KeyBody, ProblemView},
@@ -84,9 +84,11 @@ pub(in crate::http::v1) struct RevokedKey {
 
 /// Revoke a key
 ///
-/// It is dead at once and for good; it can still be looked at until it is purged.
+/// It is dead at once and for good; it can still be looked at until it is purged. Where the policy
+/// asks for a code to revoke a key, it is of the owner of your token.
 #[utoipa::path(post, path = "/v1/keys/{id}/revoke", tag = "keys", request_body = Why,
     params(("id" = String, Path, description = "its id"),
+        ("X-OTP" = Option<String>, Header, description = "a code of your own, where the policy asks for one"),
         ("If-Match" = Option<String>, Header, description = "its `ETag`")),
     security(("token" = ["operator", "admin"])),
     responses((status = 200, body = RevokedKey),
@@ -100,14 +102,15 @@ pub(in crate::http::v1) async fn revoke(
     Body(why): Body<Why>,
 ) -> Result<Json<RevokedKey>, Problem> {
     let reason: Option<Label> = parse_maybe("reason", why.reason.as_deref())?;
+    let code = otp(&headers)?;
     let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
     let (policies, which) = (
         api.policies().await?,
         (key.public_id.as_str(), IfMatch::of(&headers).version(key.version)?),
     );
-    let reason = reason.as_ref().map(Label::as_str);
-    let purge_at =
-        key_changes::revoke_if(api.db()?, &policies, &caller.actor, which, reason).await?;
+    let (who, reason) =
+        (caller.who(api.house()?, code.as_ref()), reason.as_ref().map(Label::as_str));
+    let purge_at = key_changes::revoke_if(api.db()?, &policies, who, which, reason).await?;
     Ok(Json(RevokedKey { id, purge_at }))
 }
 

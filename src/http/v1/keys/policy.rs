@@ -20,7 +20,7 @@ use crate::{
             api::Api,
             auth::{Allowed, Caller, Govern, Read},
             etag::IfMatch,
-            input::Body,
+            input::{Body, otp},
             keys::known_id,
             policies::{Existing, PolicyField, Simulated, read_edits, read_spread, tagged},
             views::{Page, ProblemView},
@@ -82,7 +82,7 @@ pub(in crate::http::v1) async fn show(
 #[serde(deny_unknown_fields)]
 pub(in crate::http::v1) struct KeyPolicyEdits {
     /// Each field with its value, or `null` to leave it to the level above again:
-    /// `{"window_days": 3, "mfa_required": true}`.
+    /// `{"window_days": 3, "mfa_required_for": ["rotate", "window_rotate"]}`.
     #[schema(value_type = Object)]
     set: BTreeMap<String, serde_json::Value>,
     /// What becomes of the key if it lives longer than is allowed then; it keeps its date if absent.
@@ -96,6 +96,7 @@ pub(in crate::http::v1) struct KeyPolicyEdits {
 #[utoipa::path(patch, path = "/v1/keys/{id}/policy", tag = "policies",
     request_body = KeyPolicyEdits,
     params(("id" = String, Path, description = "its id"),
+        ("X-OTP" = Option<String>, Header, description = "a code of your own, where the policy asks for one"),
         ("If-Match" = Option<String>, Header, description = "the `ETag` of its policy")),
     security(("token" = ["admin"])),
     responses((status = 200, body = Page<PolicyField>, headers(("ETag" = String))),
@@ -109,13 +110,15 @@ pub(in crate::http::v1) async fn set(
     Body(edits): Body<KeyPolicyEdits>,
 ) -> Result<Response, Problem> {
     let (changes, spread) = (read_edits(&edits.set)?, read_spread(edits.existing.as_ref())?);
+    let code = otp(&headers)?;
     let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
     let place = Place::find(&api, &caller, key).await?;
     let (scope, base) = (place.scope(), api.base()?);
     let present = Tag::of(&scope.effective(&api.policies().await?));
     let seen = IfMatch::of(&headers).tag(present)?;
     let which = (&scope, seen.as_ref());
-    let book = change::set_if(api.db()?, &caller.actor, &base, which, &changes).await?;
+    let who = caller.who(api.house()?, code.as_ref());
+    let book = change::set_if(api.db()?, who, &base, which, &changes).await?;
     simulate::reschedule(api.db()?, &book, &scope).await?;
     if let Some(spread) = spread {
         shorten(api.db()?, &caller.actor, &book, &scope, &spread).await?;

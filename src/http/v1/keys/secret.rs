@@ -100,7 +100,7 @@ pub(in crate::http::v1) async fn rotate(
     Body(how): Body<HowToRotate>,
 ) -> Result<Json<RotatedKey>, Problem> {
     let (overlap, code) = (how.overlap()?, otp(&headers)?);
-    let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
+    let key = caller.key_to_rotate(&api, known_id(&id)?.as_str()).await?;
     let (scope, asked) = (format!("{} rotate", caller.actor), format!("{id} {}", how.asked()));
     let once = idempotency_key(&headers)?.map(|key| Once { scope: &scope, key, request: &asked });
     let request = Request {
@@ -134,7 +134,7 @@ pub(in crate::http::v1) async fn reissue(
     headers: HeaderMap,
 ) -> Result<Json<RotatedKey>, Problem> {
     let code = otp(&headers)?;
-    let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
+    let key = caller.key_to_rotate(&api, known_id(&id)?.as_str()).await?;
     // What was used in the last seconds must be seen.
     api.flush().await;
     let request = Request {

@@ -59,7 +59,7 @@ pub(in crate::http::v1) async fn set(
     Body(access): Body<Access>,
 ) -> Result<Json<Counts>, Problem> {
     let at = access.ends_at.map(stored).transpose()?;
-    let owner = caller.owner(&api, &id).await?;
+    let owner = caller.owner_to_change(&api, &id).await?;
     if owner.kind == OwnerKind::Contractor && at.is_none() {
         return Err(endless());
     }
@@ -103,7 +103,7 @@ pub(in crate::http::v1) async fn undo(
     Allowed(caller, ..): Allowed<Operate>,
     Path(id): Path<String>,
 ) -> Result<Json<Undone>, Problem> {
-    let owner = caller.owner(&api, &id).await?;
+    let owner = caller.owner_to_change(&api, &id).await?;
     let done = access::undo(api.db()?, &api.policies().await?, &caller.actor, &owner).await?;
     let access::Undone { access_ends_at, n_restored, n_late } = done;
     Ok(Json(Undone { access_ends_at, n_restored, n_late }))
@@ -148,7 +148,7 @@ pub(in crate::http::v1) async fn offboard(
     headers: HeaderMap,
     Body(offboard): Body<Offboard>,
 ) -> Result<Json<Offboarded>, Problem> {
-    let owner = caller.owner(&api, &id).await?;
+    let owner = caller.owner_to_change(&api, &id).await?;
     let seen = IfMatch::of(&headers).tag(Tag::of(&owner))?;
     let now = api.now().await?;
     let at = offboard.at.map_or(Ok(now), stored)?;

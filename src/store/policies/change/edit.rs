@@ -18,6 +18,9 @@ pub struct Edit {
     pub(super) value: Option<Value>,
 }
 
+/// The fields that are lists, even of one.
+const LISTS: [&str; 4] = ["reminder_days", "window_proof", "mfa_required_for", "delegated"];
+
 /// The text is no [`Edit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a change is written FIELD=VALUE, such as window_days=3 or window_days=inherit")]
@@ -41,10 +44,7 @@ impl FromStr for Edit {
         };
         let value = match value {
             "inherit" => None,
-            // The fields that are lists, even of one.
-            list if ["reminder_days", "window_proof", "delegated"].contains(&field) => {
-                Some(list.split(',').map(one).collect())
-            }
+            list if LISTS.contains(&field) => Some(list.split(',').map(one).collect()),
             word => Some(one(word)),
         };
         Ok(Self { field: field.to_owned(), value })
