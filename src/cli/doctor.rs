@@ -237,9 +237,9 @@ fn backlog(health: &Health, now: DateTime<Utc>, findings: &mut Vec<Finding>) {
         (
             "purge",
             health.n_deferred,
-            "purges are put off, because nobody could be told, or too lately",
+            "purges are put off: nobody could be told, or too lately, or the policy waits for your word",
             "lapsed keys list --deferred; reach somebody (lapsed owners set, lapsed tenants set \
-             --contact), or decide: lapsed keys revoke ID",
+             --contact), or decide: lapsed keys revoke ID, lapsed keys approve-purge ID",
         ),
         ("mail", health.n_parked_messages, "mails are put aside", "lapsed notices retry --all"),
         (

@@ -115,6 +115,7 @@ fn usual_hint(error: &anyhow::Error) -> Option<&'static str> {
             KeyError::Corrupt(_) => Some("`lapsed doctor` lists the rows that make no sense"),
             KeyError::Life(error) => life_hint(error),
             KeyError::TooMany { .. } => Some("`lapsed keys revoke ID` makes room for another"),
+            KeyError::NotAwaited(_) => Some("`lapsed keys explain` says what comes next and why"),
             KeyError::Suspension(_) => Some("`lapsed keys explain` says what has happened to it"),
             KeyError::NoOwner
             | KeyError::Stale

@@ -49,6 +49,19 @@ pub(super) enum Command {
         after_help = "Example:\n  lapsed keys unsuspend 7Hk2pQ9rT4aB --reason 'it was the new colleague'"
     )]
     Unsuspend(change::RevokeArgs),
+    /// Keep a key, whatever comes: it ends like any other, and is not purged.
+    #[command(after_help = "Example:\n  lapsed keys hold 7Hk2pQ9rT4aB --reason 'court order'")]
+    Hold(change::RevokeArgs),
+    /// Let a held key be purged again, when its time has come.
+    #[command(
+        after_help = "Example:\n  lapsed keys release 7Hk2pQ9rT4aB --reason 'the case is closed'"
+    )]
+    Release(change::RevokeArgs),
+    /// Let keys be purged whose time is over, where their policy asks for that (`purge_mode`).
+    #[command(after_help = "`lapsed keys list --deferred` lists the keys whose purge waits, and \
+                      `lapsed keys explain ID` says for what.\n\nExample:\n  \
+                      lapsed keys approve-purge 7Hk2pQ9rT4aB 9Xc3mN5vB8kL --reason 'seen by ops'")]
+    ApprovePurge(change::ApproveArgs),
     /// Let an active key live longer, counted from now.
     #[command(
         after_help = "Examples:\n  lapsed keys extend 7Hk2pQ9rT4aB --days 30\n  lapsed keys extend 7Hk2pQ9rT4aB --until 2027-06-30"
@@ -99,6 +112,9 @@ pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit>
         Command::Revoke(args) => change::revoke(ctx, args).await?,
         Command::Suspend(args) => change::suspend(ctx, args).await?,
         Command::Unsuspend(args) => change::unsuspend(ctx, args).await?,
+        Command::Hold(args) => change::hold(ctx, args).await?,
+        Command::Release(args) => change::release(ctx, args).await?,
+        Command::ApprovePurge(args) => return change::approve_purge(ctx, args).await,
         Command::Extend(args) => change::extend(ctx, args).await?,
         Command::Rotate(args) => rotate::rotate(ctx, args).await?,
         Command::EndOverlap { key } => rotate::end_overlap(ctx, key).await?,

@@ -47,12 +47,15 @@ struct Counts {
     /// Notices that will be written; several for one owner become one mail.
     notices: u64,
     expired: u64,
+    /// Keys that will be suspended, of those that are out of use already.
+    suspended: u64,
     purged: u64,
 }
 
 impl From<Day> for Counts {
     fn from(day: Day) -> Self {
-        Self { notices: day.n_notices, expired: day.n_expired, purged: day.n_purged }
+        let Day { n_notices, n_expired, n_suspended, n_purged } = day;
+        Self { notices: n_notices, expired: n_expired, suspended: n_suspended, purged: n_purged }
     }
 }
 
@@ -98,19 +101,24 @@ fn print(
     if plan.days.is_empty() {
         ctx.out.note(&format!("nothing will happen until {}", show(until, now)));
     } else {
-        ctx.out.listing(["day", "notices", "expired", "purged"], &plan.days, |day| {
-            let counts = &day.counts;
-            [
-                day.day.clone(),
-                counts.notices.to_string(),
-                counts.expired.to_string(),
-                counts.purged.to_string(),
-            ]
-        })?;
-        let Counts { notices, expired, purged } = &plan.total;
+        ctx.out.listing(
+            ["day", "notices", "expired", "suspended", "purged"],
+            &plan.days,
+            |day| {
+                let counts = &day.counts;
+                [
+                    day.day.clone(),
+                    counts.notices.to_string(),
+                    counts.expired.to_string(),
+                    counts.suspended.to_string(),
+                    counts.purged.to_string(),
+                ]
+            },
+        )?;
+        let Counts { notices, expired, suspended, purged } = &plan.total;
         ctx.out.note(&format!(
             "in all, if nobody acts until {}: notices {notices}, expired {expired}, \
-             purged {purged}",
+             suspended {suspended}, purged {purged}",
             show(until, now)
         ));
     }

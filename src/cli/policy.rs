@@ -44,6 +44,13 @@ Fields:
   default_overlap_hours  hours for which an old secret goes on if nobody says otherwise
   max_overlap_hours hours for which an old secret may go on beside a new one, from 0 to 168
   max_keys_per_owner  keys of the kind that an owner may have, or never for any number
+  tombstone_days    days for which the record of a purged key is kept
+  purge_mode        auto, or manual: a purge waits for `lapsed keys approve-purge`
+  unused_days       days out of use after which a key is suspended, or never
+  digest            true: all that is to be told to an owner is one mail; false: one for each key
+  quiet_hours       when nobody is told what can wait, in the owner's time zone, such as 22:00-07:00; or none
+  reminder_channels  to whom reminders go: owner,contacts
+  risk_analysis_ref  where it is written why the rules are as they are, or none
   delegated         the fields that the level below may make less strict, such as window_days
   FIELD=inherit     leaves a field to the level above again
 

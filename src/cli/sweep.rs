@@ -120,15 +120,19 @@ async fn pass(
 struct Due {
     notices: u64,
     expired: u64,
+    suspended: u64,
     purged: u64,
 }
 
 async fn foretell(ctx: &Context) -> anyhow::Result<Exit> {
-    let Day { n_notices, n_expired, n_purged } = sweep::foretell(ctx.db(), &ctx.policies).await?;
-    let due = Due { notices: n_notices, expired: n_expired, purged: n_purged };
+    let Day { n_notices, n_expired, n_suspended, n_purged } =
+        sweep::foretell(ctx.db(), &ctx.policies).await?;
+    let due =
+        Due { notices: n_notices, expired: n_expired, suspended: n_suspended, purged: n_purged };
     let fields = [
         ("notices to write", due.notices.to_string()),
         ("keys to expire", due.expired.to_string()),
+        ("keys to suspend", due.suspended.to_string()),
         ("keys to purge", due.purged.to_string()),
     ];
     ctx.out.fields(&due, &fields)?;

@@ -4,9 +4,12 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::store::{
-    environments::Environment, history::NoticeView, key_list::KeyView, owners::Owner,
-    tenants::Tenant,
+use crate::{
+    domain::suspension::Cause,
+    store::{
+        environments::Environment, history::NoticeView, key_list::KeyView, owners::Owner,
+        tenants::Tenant,
+    },
 };
 
 #[derive(Debug, Serialize)]
@@ -131,8 +134,12 @@ pub(super) struct KeyJson {
     pub(super) last_used_by: Option<String>,
     /// Since when it is suspended.
     pub(super) suspended_at: Option<DateTime<Utc>>,
+    /// Why it is: `asked`, by somebody, or `unused`.
+    pub(super) suspend_reason: Option<&'static str>,
     /// Why it must be kept.
     pub(super) hold: Option<String>,
+    /// For which `window_ends_at` somebody has let it be purged, where its policy asks for that.
+    pub(super) purge_approved_for: Option<DateTime<Utc>>,
     /// Why the daemon has put it aside.
     pub(super) parked: Option<String>,
     /// The system that issued it.
@@ -164,7 +171,9 @@ impl KeyJson {
             last_used_at: view.last_used_at,
             last_used_by: view.last_used_by,
             suspended_at: view.suspended_at,
+            suspend_reason: view.suspended_for.map(Cause::as_str),
             hold: view.hold,
+            purge_approved_for: view.purge_approved_for,
             parked: view.parked,
             source,
             external_id,

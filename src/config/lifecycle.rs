@@ -167,6 +167,7 @@ impl LifecycleConfig {
             max_ttl_days,
             review_days,
             undo_hours: self.undo_hours,
+            tombstone_days: self.tombstone_days,
             // Another word does not get past the rules of this section.
             mfa_required_for: self
                 .mfa_required_for
@@ -219,12 +220,16 @@ fn named(kind: KeyKind, error: &PolicyError) -> OptionError {
         PolicyError::TtlOutOfRange { field: "review_days", .. } => {
             of_field("lifecycle.application_review_days")
         }
-        // The last four are of fields that only tenants and environments set.
+        PolicyError::TtlOutOfRange { field: "tombstone_days", .. } => {
+            of_field("lifecycle.tombstone_days")
+        }
+        // The rest are of fields that only tenants and environments set.
         PolicyError::TtlOutOfRange { .. }
         | PolicyError::UserKeysMustExpire
         | PolicyError::MinAbove { .. }
         | PolicyError::OverlapTooLong(_)
         | PolicyError::UsualOverlapTooLong { .. }
+        | PolicyError::NoChannels
         | PolicyError::NoKeys => of_field(max_option),
         PolicyError::DefaultAboveMax { default, max } => OptionError {
             option: default_option,

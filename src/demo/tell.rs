@@ -125,6 +125,8 @@ fn in_words(stage: Stage) -> String {
         Stage::ReviewDue => "needs a review".to_owned(),
         Stage::LinkAsked => "has a new link".to_owned(),
         Stage::Suspended | Stage::SuspendedContacts => "is suspended".to_owned(),
+        Stage::Unused => "will be suspended, because nothing uses it".to_owned(),
+        Stage::SuspendedUnused => "is suspended, because nothing used it".to_owned(),
         Stage::OtpReset => "has an owner without a second factor".to_owned(),
         Stage::Shortened => "ends sooner by a stricter policy".to_owned(),
     }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::{identity::KeyKind, stage::Stage, wish::Wish};
+use crate::domain::{identity::KeyKind, stage::Stage, unused::Unused, wish::Wish};
 
 /// A key's number in the database. It is ours alone; people know the key by its public id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +54,9 @@ pub struct Key {
     pub is_held: bool,
     /// Which early reminders its owner wants.
     pub wish: Wish,
+    /// How long it has been out of use. `None` where that is no matter: nobody has looked, it is
+    /// suspended, or its uses are not seen here.
+    pub unused: Option<Unused>,
 }
 
 impl Key {
@@ -98,6 +101,7 @@ mod tests {
             is_suspended: false,
             is_held: false,
             wish: Wish::All,
+            unused: None,
         }
     }
 

@@ -9,6 +9,7 @@ use crate::domain::{
     key::{Key, KeyState},
     policy::Policy,
     stage::Stage,
+    unused::{Deed, Look},
 };
 
 /// What is done to a key at one look.
@@ -69,6 +70,8 @@ pub struct Decision {
     /// Reminders that were due as well, but that a more urgent one makes pointless. They are
     /// recorded, so that nothing looks forgotten, and not sent.
     pub superseded: Vec<Stage>,
+    /// What is done beside the step, because nothing uses the key.
+    pub unused: Option<Deed>,
     /// Always after `now`; `None` if nothing will ever have to be done.
     pub next: Option<Next>,
 }
@@ -92,7 +95,23 @@ impl Decision {
 /// There is no window beyond the owner's access. A daemon that was down for a week sends the most
 /// urgent reminder only, never the backlog; and since the window is counted from `now`, the outage
 /// takes nothing from the owner's time.
+///
+/// A key in use that nothing uses is suspended beside all that, where the policy asks for it. Its
+/// uses are not written into its turn: a look that finds a newer one puts itself off.
 pub fn next_step(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Decision {
+    let decision = by_dates(key, policy, now);
+    let is_in_use = matches!(key.state, KeyState::Active { .. })
+        && !matches!(decision.step, Step::Expire { .. } | Step::End { .. });
+    let (Some(limit), Some(unused)) = (policy.unused(), key.unused.filter(|_| is_in_use)) else {
+        return decision;
+    };
+    let Look { deed, next } = unused.look(limit, now);
+    let next = decision.next.into_iter().chain(next.map(Next::Sweep)).min_by_key(|next| next.at());
+    Decision { unused: deed, next, ..decision }
+}
+
+/// The same, as far as the key's dates go.
+fn by_dates(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Decision {
     match key.state {
         KeyState::Active { expires_at: None } => review(key, policy, now),
         KeyState::Active { expires_at: Some(expires_at) } if expires_at <= now => {
@@ -100,7 +119,7 @@ pub fn next_step(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Decision {
             if key.ends_with_access() {
                 let purge_at = now + policy.undo();
                 let next = purge(key, purge_at, now);
-                return Decision { step: Step::End { purge_at }, superseded, next };
+                return Decision { step: Step::End { purge_at }, superseded, unused: None, next };
             }
             let window_ends_at = (now + policy.window()).min(key.access_ends_at.unwrap_or(FAR));
             // A window that opens on its last day has no other one.
@@ -108,7 +127,7 @@ pub fn next_step(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Decision {
                 superseded.push(Stage::Closing);
             }
             let next = window_next(key, policy, window_ends_at, now);
-            Decision { step: Step::Expire { window_ends_at }, superseded, next }
+            Decision { step: Step::Expire { window_ends_at }, superseded, unused: None, next }
         }
         KeyState::Active { expires_at: Some(expires_at) } => {
             let mut due: Vec<Stage> = missed(key, policy, expires_at, now).collect();
@@ -119,6 +138,7 @@ pub fn next_step(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Decision {
             Decision {
                 step,
                 superseded: due,
+                unused: None,
                 next: Some(active_next(key, policy, expires_at, now)),
             }
         }
@@ -131,10 +151,12 @@ pub fn next_step(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Decision {
                     superseded.push(Stage::Closing);
                 }
             }
-            Decision { step, superseded, next: window_next(key, policy, window_ends_at, now) }
+            let next = window_next(key, policy, window_ends_at, now);
+            Decision { step, superseded, unused: None, next }
         }
         KeyState::Revoked { purge_at } => {
-            Decision { step: Step::Keep, superseded: Vec::new(), next: purge(key, purge_at, now) }
+            let next = purge(key, purge_at, now);
+            Decision { step: Step::Keep, superseded: Vec::new(), unused: None, next }
         }
     }
 }
@@ -146,7 +168,8 @@ const FAR: DateTime<Utc> = DateTime::<Utc>::MAX_UTC;
 /// or released. It may be now, but never before.
 pub fn first_look(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Option<Next> {
     let decision = next_step(key, policy, now);
-    let is_due = decision.step != Step::Keep || !decision.superseded.is_empty();
+    let is_due =
+        decision.step != Step::Keep || !decision.superseded.is_empty() || decision.unused.is_some();
     if is_due { Some(Next::Sweep(now)) } else { decision.next }
 }
 
@@ -236,16 +259,17 @@ fn purge(key: &Key, at: DateTime<Utc>, now: DateTime<Utc>) -> Option<Next> {
 
 fn review(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Decision {
     let Some(review_at) = key.review_at else {
-        return Decision { step: Step::Keep, superseded: Vec::new(), next: None };
+        return Decision { step: Step::Keep, superseded: Vec::new(), unused: None, next: None };
     };
     if now < review_at {
         let next = Some(Next::Sweep(review_at));
-        return Decision { step: Step::Keep, superseded: Vec::new(), next };
+        return Decision { step: Step::Keep, superseded: Vec::new(), unused: None, next };
     }
     let next_review_at = policy.review_every().map(|every| now + every);
     Decision {
         step: Step::Review { next_review_at },
         superseded: Vec::new(),
+        unused: None,
         next: next_review_at.map(Next::Sweep),
     }
 }

@@ -7,8 +7,9 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use crate::domain::{
     key::{Key, KeyState},
     lifecycle::{self, Decision, Next, Step},
-    policy::Policy,
+    policy::{Policy, PurgeMode},
     stage::Stage,
+    unused::{Deed, Unused},
 };
 
 /// One thing that will happen to one key.
@@ -18,6 +19,8 @@ pub enum Event {
     Tell(Stage),
     /// It will expire and enter its window, or end with its owner's access.
     Expire,
+    /// It will be suspended, unless it is used before.
+    Suspend,
     /// It will be purged, unless it is rotated before.
     Purge,
 }
@@ -29,6 +32,8 @@ pub struct Day {
     pub n_notices: u64,
     /// Keys that will expire.
     pub n_expired: u64,
+    /// Keys that will be suspended, because nothing uses them.
+    pub n_suspended: u64,
     /// Keys that will be purged.
     pub n_purged: u64,
 }
@@ -49,6 +54,7 @@ impl Plan {
             match event {
                 Event::Tell(_) => day.n_notices += 1,
                 Event::Expire => day.n_expired += 1,
+                Event::Suspend => day.n_suspended += 1,
                 Event::Purge => day.n_purged += 1,
             }
         }
@@ -59,19 +65,22 @@ impl Plan {
         self.days.values().fold(Day::default(), |sum, day| Day {
             n_notices: sum.n_notices + day.n_notices,
             n_expired: sum.n_expired + day.n_expired,
+            n_suspended: sum.n_suspended + day.n_suspended,
             n_purged: sum.n_purged + day.n_purged,
         })
     }
 }
 
-/// What will happen to `key` between `now` and `until`, in order, if nobody acts.
+/// What will happen to `key` between `now` and `until`, in order, if nobody acts. A purge that waits
+/// for an administrator is not part of it.
 pub fn future(
     key: &Key,
     policy: &Policy,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Vec<(DateTime<Utc>, Event)> {
-    let mut key = *key;
+    let mut key =
+        Key { unused: key.unused.filter(|unused| is_out_of_use(*unused, policy, now)), ..*key };
     let mut events = Vec::new();
     let mut next = lifecycle::first_look(&key, policy, now);
     while let Some(Next::Sweep(at)) = next.filter(|next| next.at() <= until) {
@@ -79,11 +88,18 @@ pub fn future(
         key = apply(&key, &decision, at, &mut events);
         next = decision.next;
     }
-    if let Some(Next::Purge(at)) = next.filter(|next| next.at() <= until) {
+    // Nobody knows when somebody will let it go.
+    let is_certain = policy.purge_mode() == PurgeMode::Auto;
+    if let Some(Next::Purge(at)) = next.filter(|next| is_certain && next.at() <= until) {
         events.push((at, Event::Purge));
         events.push((at, Event::Tell(Stage::Purged)));
     }
     events
+}
+
+/// Whether a key is out of use already. Of one that is not, nobody foretells that nothing will use it.
+fn is_out_of_use(unused: Unused, policy: &Policy, now: DateTime<Utc>) -> bool {
+    policy.unused().is_some_and(|limit| unused.warning_at(limit) <= now)
 }
 
 /// The key after `decision`, as the sweep leaves it.
@@ -114,6 +130,17 @@ fn apply(
             key.state = KeyState::Revoked { purge_at };
         }
     }
+    match decision.unused {
+        None => {}
+        Some(Deed::Warn { .. }) => {
+            events.push((at, Event::Tell(Stage::Unused)));
+            key.unused = key.unused.map(|unused| Unused { warned_at: Some(at), ..unused });
+        }
+        Some(Deed::Suspend) => {
+            events.extend([(at, Event::Tell(Stage::SuspendedUnused)), (at, Event::Suspend)]);
+            (key.unused, key.is_suspended) = (None, true);
+        }
+    }
     key
 }
 
@@ -142,6 +169,7 @@ mod tests {
             is_suspended: false,
             is_held: false,
             wish: Wish::All,
+            unused: None,
         }
     }
 
@@ -176,9 +204,12 @@ mod tests {
         for days in [10, 10, 40] {
             plan.add(&expiring_in(days), &policy, noon(), noon() + TimeDelta::days(10));
         }
-        assert_eq!(plan.total(), Day { n_notices: 9, n_expired: 2, n_purged: 0 });
+        assert_eq!(plan.total(), Day { n_notices: 9, n_expired: 2, n_purged: 0, n_suspended: 0 });
         let last = (noon() + TimeDelta::days(10)).date_naive();
-        assert_eq!(plan.days[&last], Day { n_notices: 3, n_expired: 2, n_purged: 0 });
+        assert_eq!(
+            plan.days[&last],
+            Day { n_notices: 3, n_expired: 2, n_purged: 0, n_suspended: 0 }
+        );
     }
 
     #[test]
@@ -189,11 +220,39 @@ mod tests {
             plan.add(&expiring_in(days), &policy, noon(), noon() + TimeDelta::days(30));
         }
         // Each: three reminders, the expiry, the last day, and the purge.
-        assert_eq!(plan.total(), Day { n_notices: 18, n_expired: 3, n_purged: 3 });
+        assert_eq!(plan.total(), Day { n_notices: 18, n_expired: 3, n_purged: 3, n_suspended: 0 });
         let on = |days| plan.days[&(noon() + TimeDelta::days(days)).date_naive()];
-        assert_eq!(on(10), Day { n_notices: 3, n_expired: 2, n_purged: 0 });
-        assert_eq!(on(17), Day { n_notices: 3, n_expired: 0, n_purged: 2 });
-        assert_eq!(on(18), Day { n_notices: 1, n_expired: 0, n_purged: 1 });
+        assert_eq!(on(10), Day { n_notices: 3, n_expired: 2, n_purged: 0, n_suspended: 0 });
+        assert_eq!(on(17), Day { n_notices: 3, n_expired: 0, n_purged: 2, n_suspended: 0 });
+        assert_eq!(on(18), Day { n_notices: 1, n_expired: 0, n_purged: 1, n_suspended: 0 });
+    }
+
+    #[test]
+    fn what_is_out_of_use_is_foretold_and_what_is_in_use_is_not_foretold_to_go_out_of_it() {
+        let fields = PolicyFields { unused_days: Some(30), ..PolicyFields::default() };
+        let policy = Policy::new(KeyKind::User, fields).unwrap();
+        let foretold = |days_unused| {
+            let since = noon() - TimeDelta::days(days_unused);
+            let unused = Some(Unused { since, warned_at: None });
+            let key = Key { unused, ..expiring_in(80) };
+            let events = future(&key, &policy, noon(), noon() + TimeDelta::days(40));
+            let day = |at: DateTime<Utc>| (at - noon()).num_days();
+            events.into_iter().map(|(at, event)| (day(at), event)).collect::<Vec<_>>()
+        };
+        assert_eq!(foretold(22), []);
+        assert_eq!(
+            foretold(23),
+            [
+                (0, Event::Tell(Stage::Unused)),
+                (7, Event::Tell(Stage::SuspendedUnused)),
+                (7, Event::Suspend)
+            ]
+        );
+        let manual = PolicyFields { purge_mode: PurgeMode::Manual, ..PolicyFields::default() };
+        let manual = Policy::new(KeyKind::User, manual).unwrap();
+        let mut plan = Plan::default();
+        plan.add(&expiring_in(0), &manual, noon(), noon() + TimeDelta::days(40));
+        assert_eq!(plan.total().n_purged, 0, "nobody knows when somebody lets it go");
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use chrono::TimeDelta;
 
-use crate::domain::identity::KeyKind;
+use crate::domain::{identity::KeyKind, name::Label, quiet::QuietHours, stage::Stage};
 
 mod error;
 mod fields;
 
 pub use error::PolicyError;
-pub use fields::{Deed, MAX_OVERLAP_HOURS, PolicyFields, WindowProof};
+pub use fields::{Channel, Deed, MAX_OVERLAP_HOURS, PolicyFields, PurgeMode, WindowProof};
 
 /// The longest any period in a policy may be: ten years.
 pub const MAX_DAYS: u16 = 3650;
@@ -52,6 +52,8 @@ impl Policy {
             ("max_ttl_days", fields.max_ttl_days),
             ("review_days", fields.review_days),
             ("min_ttl_days", fields.min_ttl_days),
+            ("tombstone_days", Some(fields.tombstone_days)),
+            ("unused_days", fields.unused_days),
         ] {
             if let Some(days) = days.filter(|days| !(1..=MAX_DAYS).contains(days)) {
                 return Err(PolicyError::TtlOutOfRange { field, days });
@@ -91,7 +93,13 @@ impl Policy {
         let mut mfa_required_for = fields.mfa_required_for.clone();
         mfa_required_for.sort_unstable();
         mfa_required_for.dedup();
-        Ok(Self(PolicyFields { reminder_days, mfa_required_for, ..fields }))
+        let mut reminder_channels = fields.reminder_channels.clone();
+        reminder_channels.sort_unstable();
+        reminder_channels.dedup();
+        if reminder_channels.is_empty() {
+            return Err(PolicyError::NoChannels);
+        }
+        Ok(Self(PolicyFields { reminder_days, mfa_required_for, reminder_channels, ..fields }))
     }
 
     /// The policy of fields that are known to make sense.
@@ -175,6 +183,54 @@ impl Policy {
     /// How many keys an owner may have that are not revoked; `None`: any number.
     pub fn max_keys_per_owner(&self) -> Option<u16> {
         self.0.max_keys_per_owner
+    }
+
+    /// How long the record of a purged key is kept.
+    pub fn keep_tombstone(&self) -> TimeDelta {
+        TimeDelta::days(i64::from(self.0.tombstone_days))
+    }
+
+    /// Who lets a key go whose time has come.
+    pub fn purge_mode(&self) -> PurgeMode {
+        self.0.purge_mode
+    }
+
+    /// How long a key may be out of use before it is suspended; `None`: for ever.
+    pub fn unused(&self) -> Option<TimeDelta> {
+        self.0.unused_days.map(|days| TimeDelta::days(i64::from(days)))
+    }
+
+    /// Whether all that is to be told to an owner goes into one mail.
+    pub fn is_digest(&self) -> bool {
+        self.0.digest
+    }
+
+    /// When nobody is told what can wait.
+    pub fn quiet_hours(&self) -> Option<QuietHours> {
+        self.0.quiet_hours
+    }
+
+    /// To whom a notice of `stage` goes: reminders to whom the policy names, the rest to the owner.
+    pub fn channels(&self, stage: Stage) -> &[Channel] {
+        match stage {
+            Stage::Expiring { .. }
+            | Stage::Expired
+            | Stage::Closing
+            | Stage::ReviewDue
+            | Stage::Unused => &self.0.reminder_channels,
+            _ => &[Channel::Owner],
+        }
+    }
+
+    /// Whether an owner is told everything in one mail, at once, and nobody else.
+    pub fn has_usual_mails(&self) -> bool {
+        let PolicyFields { digest, quiet_hours, reminder_channels, .. } = &self.0;
+        *digest && quiet_hours.is_none() && reminder_channels == &[Channel::Owner]
+    }
+
+    /// Where it is written why the rules are as they are.
+    pub fn risk_analysis_ref(&self) -> Option<&Label> {
+        self.0.risk_analysis_ref.as_ref()
     }
 
     /// Whether a life of `ttl` is allowed; `None` is for ever and counts as longer than any limit.

@@ -110,6 +110,7 @@ mod tests {
             is_suspended: false,
             is_held: false,
             wish: Wish::All,
+            unused: None,
         }
     }
 

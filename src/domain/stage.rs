@@ -35,6 +35,10 @@ pub enum Stage {
     Suspended,
     /// The same, for the tenant's contacts: they are told beside the owner.
     SuspendedContacts,
+    /// Nothing uses the key, and it will be suspended for that.
+    Unused,
+    /// The key is refused because nothing used it, until its owner or an administrator lifts that.
+    SuspendedUnused,
 }
 
 impl Stage {
@@ -55,6 +59,8 @@ impl Stage {
             Self::Shortened => -15,
             Self::Suspended => -16,
             Self::SuspendedContacts => -17,
+            Self::Unused => -18,
+            Self::SuspendedUnused => -19,
         }
     }
 
@@ -73,6 +79,8 @@ impl Stage {
             -15 => Some(Self::Shortened),
             -16 => Some(Self::Suspended),
             -17 => Some(Self::SuspendedContacts),
+            -18 => Some(Self::Unused),
+            -19 => Some(Self::SuspendedUnused),
             _ => None,
         }
     }
@@ -93,6 +101,8 @@ impl fmt::Display for Stage {
             Self::Shortened => f.pad("shortened"),
             Self::Suspended => f.pad("suspended"),
             Self::SuspendedContacts => f.pad("suspended-contacts"),
+            Self::Unused => f.pad("unused"),
+            Self::SuspendedUnused => f.pad("suspended-unused"),
         }
     }
 }
@@ -139,6 +149,8 @@ mod tests {
             (Stage::Shortened, -15, "shortened"),
             (Stage::Suspended, -16, "suspended"),
             (Stage::SuspendedContacts, -17, "suspended-contacts"),
+            (Stage::Unused, -18, "unused"),
+            (Stage::SuspendedUnused, -19, "suspended-unused"),
         ] {
             assert_eq!((stage.code(), stage.to_string().as_str()), (code, word));
             assert_eq!(Stage::from_code(code), Some(stage), "{word}");

@@ -7,9 +7,10 @@ use crate::{
     domain::{
         key::{Key, KeyState},
         plan::{self, Event},
-        policy::Policy,
-        purge::notice,
+        policy::{Policy, PurgeMode},
+        purge::{notice, waits_for_approval},
         stage::Stage,
+        suspension::Cause,
         wish::Wish,
     },
     store::{NoticeStatus, history::NoticeView, key_list::KeyView, policies::PolicyBook},
@@ -57,14 +58,20 @@ pub(super) fn next(
     let mut why = reasons(key, policy, now);
     if key.is_stopped() {
         let since = view.suspended_at.unwrap_or(now).format("%Y-%m-%d %H:%M UTC");
+        let cause = match view.suspended_for {
+            Some(Cause::Unused) => ", because nothing used it",
+            Some(Cause::Asked) | None => "",
+        };
         why.push(format!(
-            "it is suspended since {since}: it is refused and cannot be rotated until that is \
-             lifted, and its dates do not wait"
+            "it is suspended since {since}{cause}: it is refused and cannot be rotated until that \
+             is lifted, and its dates do not wait"
         ));
     }
+    why.extend(unused(key, policy));
     if let Some(hold) = &view.hold {
         why.push(format!("it is held, so it is not purged: {hold}"));
     }
+    why.extend(approval(key, policy, view.purge_approved_for).map(str::to_owned));
     if matches!(key.state, KeyState::Window { .. }) {
         why.push(told(notices, notice(policy, min_notice)));
     }
@@ -83,7 +90,11 @@ fn words(event: Event) -> String {
         Event::Tell(Stage::Closing) => "the owner is told that the window closes".to_owned(),
         Event::Tell(Stage::LinkAsked) => "the owner is sent a new link".to_owned(),
         Event::Tell(Stage::ReviewDue) => "the owner is asked to review it".to_owned(),
+        Event::Tell(Stage::Unused) => {
+            "the owner is told that it will be suspended, because nothing uses it".to_owned()
+        }
         Event::Tell(stage) => format!("the owner is told: {stage}"),
+        Event::Suspend => "it is suspended, because nothing uses it".to_owned(),
         Event::Expire => "it expires".to_owned(),
         Event::Purge => "it is purged".to_owned(),
     }
@@ -123,6 +134,27 @@ fn reasons(key: &Key, policy: &Policy, now: DateTime<Utc>) -> Vec<String> {
     why
 }
 
+/// Whether its purge waits for somebody's word, and whether that was given.
+fn approval(
+    key: &Key,
+    policy: &Policy,
+    approved_for: Option<DateTime<Utc>>,
+) -> Option<&'static str> {
+    let ends_at = match key.state {
+        KeyState::Active { .. } => return None,
+        KeyState::Window { window_ends_at, .. } => window_ends_at,
+        KeyState::Revoked { purge_at } => purge_at,
+    };
+    match policy.purge_mode() {
+        PurgeMode::Auto => None,
+        PurgeMode::Manual if waits_for_approval(policy, Some(ends_at), approved_for) => Some(
+            "its policy asks that an administrator lets it be purged: \
+             `lapsed keys approve-purge ID`, once its time is over",
+        ),
+        PurgeMode::Manual => Some("an administrator has let it be purged"),
+    }
+}
+
 /// The reminders there are in a life of this length.
 fn ladder(key: &Key, policy: &Policy) -> String {
     let life = key.lifetime().unwrap_or(TimeDelta::MAX);
@@ -133,6 +165,18 @@ fn ladder(key: &Key, policy: &Policy) -> String {
         [] => "its whole life is shorter than any reminder is ahead".to_owned(),
         days => format!("reminders are due {} days before the expiry", days.join(", ")),
     }
+}
+
+/// Since when nothing uses a key that is suspended for that.
+fn unused(key: &Key, policy: &Policy) -> Option<String> {
+    let (limit, unused) = policy.unused().zip(key.unused)?;
+    let KeyState::Active { .. } = key.state else { return None };
+    let at = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M UTC").to_string();
+    let (since, over) = (at(unused.since), at(unused.since + limit));
+    Some(format!(
+        "nothing has used it since {since}: it is suspended from {over} on if nothing does; its owner \
+         is warned before"
+    ))
 }
 
 /// What the owner does not want to be told.

@@ -95,6 +95,7 @@ pub fn routes() -> Vec<Route> {
         post("/admin/keys/{id}/unsuspend", Operate::ROLES, act::unsuspend),
         post("/admin/keys/{id}/extend", Operate::ROLES, act::extend),
         post("/admin/keys/{id}/hold", Operate::ROLES, act::hold),
+        post("/admin/keys/{id}/approve-purge", Operate::ROLES, act::approve_purge),
         get("/admin/owners", Read::ROLES, owners::list),
         get("/admin/owners/{id}", Read::ROLES, owners::show),
         post("/admin/owners/{id}/offboard", Operate::ROLES, owners::offboard),

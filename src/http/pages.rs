@@ -78,6 +78,7 @@ pub fn router(pages: Pages) -> Router {
         .route("/k/{token}/{id}/stop", post(act::stop))
         .route("/k/{token}/{id}/suspend", get(suspend::ask).post(suspend::suspend))
         .route("/k/{token}/{id}/lapse", post(act::lapse))
+        .route("/k/{token}/{id}/resume", post(act::resume))
         .route("/k/{token}/{id}/otp", post(enrol::begin))
         .route("/k/{token}/{id}/otp/confirm", post(enrol::confirm))
         .route("/reminders/{owner}/{token}", get(wish::ask).post(wish::choose))

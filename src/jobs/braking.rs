@@ -14,14 +14,14 @@ use crate::{
     domain::{
         brake::{Action, Braked, Counts, Destruction, Doomed, HANDFUL, Toll, WHOLE_TENANT},
         key::KeyId,
-        purge::{self, Ended, Verdict, since, verdict},
+        purge::{self, Ended, Verdict, since, verdict, waits_for_approval},
     },
     jobs::{Deps, deliver::alarm},
     store::{
         StoreError,
         brake::{self, BrakeOn},
         policies::PolicyBook,
-        purge::{self as ended_keys, EndReason, EndedKey},
+        purge::{self as ended_keys, EndReason, EndedKey, Terms},
     },
 };
 
@@ -260,7 +260,7 @@ async fn toll(deps: &Deps, what: Destruction, now: DateTime<Utc>) -> Result<Toll
             }
             Destruction::Purge => {
                 let claim = ended_keys::look(conn, after, until, CHUNK).await?;
-                let purged = |key| purged(key, notice(&book, deps, key), now);
+                let purged = |key| purged(&book, key, notice(&book, deps, key), now);
                 toll.extend(claim.keys.iter().filter_map(purged));
                 place = claim.last.filter(|_| claim.len() == CHUNK);
             }
@@ -270,8 +270,13 @@ async fn toll(deps: &Deps, what: Destruction, now: DateTime<Utc>) -> Result<Toll
 }
 
 /// The key, if it may be purged.
-fn purged(key: &EndedKey, notice: TimeDelta, now: DateTime<Utc>) -> Option<Doomed> {
-    let ended = ended(key);
+fn purged(
+    book: &PolicyBook,
+    key: &EndedKey,
+    notice: TimeDelta,
+    now: DateTime<Utc>,
+) -> Option<Doomed> {
+    let ended = ended(book, key);
     if verdict(&ended, notice, now) != Verdict::Purge {
         return None;
     }
@@ -285,12 +290,14 @@ fn purged(key: &EndedKey, notice: TimeDelta, now: DateTime<Utc>) -> Option<Doome
 }
 
 /// What the question whether a key may be purged depends on.
-pub(super) fn ended(key: &EndedKey) -> Ended {
+pub(super) fn ended(book: &PolicyBook, key: &EndedKey) -> Ended {
+    let policy = book.of_key(&key.governed());
     Ended {
         ends_at: key.ends_at,
         told_at: key.told_at,
         needs_notice: key.reason != EndReason::Revoked,
         is_held: key.is_held,
+        needs_approval: waits_for_approval(&policy, key.ends_at, key.approved_for),
     }
 }
 
@@ -300,5 +307,16 @@ pub(super) fn notice(book: &PolicyBook, deps: &Deps, key: &EndedKey) -> TimeDelt
     match key.reason {
         EndReason::WindowClosed => purge::notice(&book.of_key(&key.governed()), min_notice),
         EndReason::Revoked | EndReason::AccessEnded => min_notice,
+    }
+}
+
+/// On which terms the key goes, if it is purged at `now`.
+pub(super) fn terms(book: &PolicyBook, deps: &Deps, key: &EndedKey, now: DateTime<Utc>) -> Terms {
+    let policy = book.of_key(&key.governed());
+    Terms {
+        notice: notice(book, deps, key),
+        // Whatever was given: the statement asks the row.
+        needs_approval: waits_for_approval(&policy, key.ends_at, None),
+        keep_until: purge::keep_until(&policy, now),
     }
 }

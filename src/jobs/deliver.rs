@@ -27,6 +27,7 @@ mod mark;
 mod send;
 mod streak;
 mod verdict;
+mod ways;
 
 pub use breaker::Breaker;
 pub use compose::preview;

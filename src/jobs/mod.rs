@@ -127,8 +127,6 @@ pub struct Limits {
     pub min_notice: TimeDelta,
     /// How long a message belongs to a daemon that does not answer.
     pub lease: Duration,
-    /// How long tombstones are kept.
-    pub keep_tombstones: TimeDelta,
     /// How long the history of runs is kept.
     pub keep_runs: TimeDelta,
     /// How long messages and their notices are kept after their end.
@@ -146,7 +144,6 @@ impl Default for Limits {
             settle: Some(doubt::SETTLE),
             min_notice: TimeDelta::hours(72),
             lease: Duration::from_secs(600),
-            keep_tombstones: TimeDelta::days(400),
             keep_runs: TimeDelta::days(30),
             keep_messages: TimeDelta::days(90),
             keep_audit: None,

@@ -5,7 +5,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     jobs::{Context, Outcome},
-    store::{StoreError, audit::seals, idempotency, links, messages, purge, runs, sessions},
+    store::{
+        StoreError, audit::seals, idempotency, links, messages, policies::PolicyBook, runs,
+        sessions, tombstones,
+    },
 };
 
 /// Rows deleted in one statement: few enough that nobody waits for them.
@@ -17,7 +20,6 @@ const KEEP_ANSWERS: TimeDelta = TimeDelta::hours(24);
 #[derive(Clone, Copy, Debug)]
 enum History {
     Runs,
-    Tombstones,
     Messages,
     Audit,
     Answers,
@@ -33,15 +35,15 @@ pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
     let db = &ctx.deps.db;
     let limits = ctx.deps.limits;
     let now = db.now(db.conn()).await.context("read the time")?;
-    let mut n_deleted = 0;
+    let book = PolicyBook::load(db, (*ctx.deps.policies).clone()).await.context("read policies")?;
+    let mut n_deleted = prune_tombstones(&ctx, &book, now).await.context("prune tombstones")?;
     for (history, keep) in [
         (History::Runs, Some(limits.keep_runs)),
-        (History::Tombstones, Some(limits.keep_tombstones)),
         (History::Messages, Some(limits.keep_messages)),
         (History::Audit, limits.keep_audit),
         (History::Answers, Some(KEEP_ANSWERS)),
         // As long as somebody who follows one can be told what became of the key.
-        (History::Links, Some(limits.keep_tombstones)),
+        (History::Links, Some(book.longest_tombstone())),
         (History::Sessions, Some(sessions::LONGEST)),
     ] {
         if let Some(keep) = keep {
@@ -57,7 +59,6 @@ async fn prune(ctx: &Context, history: History, before: DateTime<Utc>) -> Result
         let tx = ctx.deps.db.begin().await?;
         let n = match history {
             History::Runs => runs::prune(&*tx, before, CHUNK).await?,
-            History::Tombstones => purge::prune_tombstones(&*tx, before, CHUNK).await?,
             History::Messages => messages::prune(&*tx, before, CHUNK).await?,
             History::Answers => idempotency::prune(&*tx, before, CHUNK).await?,
             History::Links => links::prune(&*tx, before, CHUNK).await?,
@@ -68,6 +69,25 @@ async fn prune(ctx: &Context, history: History, before: DateTime<Utc>) -> Result
         tx.commit().await?;
         n_deleted += n;
         if n == 0 {
+            break;
+        }
+    }
+    Ok(n_deleted)
+}
+
+/// Tombstones are kept as long as was said when their keys went, and no shorter.
+async fn prune_tombstones(
+    ctx: &Context,
+    book: &PolicyBook,
+    now: DateTime<Utc>,
+) -> Result<u64, StoreError> {
+    let mut n_deleted = 0;
+    while !ctx.cancel.is_cancelled() {
+        let tx = ctx.deps.db.begin().await?;
+        let pruned = tombstones::prune(&*tx, book, now, CHUNK).await?;
+        tx.commit().await?;
+        n_deleted += pruned.n_deleted;
+        if pruned == tombstones::Pruned::default() {
             break;
         }
     }

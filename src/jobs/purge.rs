@@ -15,7 +15,7 @@ use crate::{
     jobs::{
         Context, Deps, Outcome,
         batches::{self, Batches, Place, Taken, Written},
-        braking::{Brake, PUT_OFF, ended, notice},
+        braking::{Brake, PUT_OFF, ended, notice, terms},
     },
     store::{
         CorruptKey, NoticeStatus, StoreError, Tx,
@@ -105,8 +105,8 @@ impl Batches for Purge<'_> {
 
     async fn write(&self, tx: &Tx, plan: &Plan, now: DateTime<Utc>) -> Result<Written, StoreError> {
         let tx = &**tx;
-        let notice = |key: &EndedKey| notice(&self.book, self.deps, key);
-        let n_purged = purge::purge(tx, &plan.gone, &self.policy, now, notice).await?;
+        let terms = |key: &EndedKey| terms(&self.book, self.deps, key, now);
+        let n_purged = purge::purge(tx, &plan.gone, &self.policy, now, terms).await?;
         let receipts: Vec<_> = plan.gone.iter().map(|key| receipt(key, now)).collect();
         notices::insert(tx, &receipts, now).await?;
         let events: Vec<_> = plan.gone.iter().map(event).collect();
@@ -146,7 +146,7 @@ impl Purge<'_> {
         let (n_rows, last) = (claim.len(), claim.last);
         let mut plan = Plan { corrupt: claim.corrupt, ..Plan::default() };
         for key in claim.keys {
-            match verdict(&ended(&key), notice(&self.book, self.deps, &key), now) {
+            match verdict(&ended(&self.book, &key), notice(&self.book, self.deps, &key), now) {
                 Verdict::Purge if brake.holds(key.id, key.version) => {
                     plan.held.push((key.id, key.version));
                 }

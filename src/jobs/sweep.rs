@@ -17,6 +17,7 @@ use crate::{
         lifecycle::{Decision, Step, next_step},
         plan::Day,
         stage::Stage,
+        unused::{Deed, Unused},
     },
     jobs::{
         Context, Deps, Outcome,
@@ -31,6 +32,7 @@ use crate::{
         notices::{self, NewNotice},
         policies::PolicyBook,
         purge,
+        unused::{self, UnusedKey},
     },
 };
 
@@ -93,7 +95,8 @@ impl Batches for Sweep<'_> {
         now: DateTime<Utc>,
         brake: &Brake<'_>,
     ) -> Result<Option<Taken<Writes>>, StoreError> {
-        let claim = due::claim(&**tx, self.from, now, self.deps.limits.batch).await?;
+        let mut claim = due::claim(&**tx, self.from, now, self.deps.limits.batch).await?;
+        unused::look_up(&**tx, &mut claim, &self.book).await?;
         Ok(Some(self.taken(claim, now, brake)))
     }
 
@@ -104,7 +107,9 @@ impl Batches for Sweep<'_> {
         brake: &Brake<'_>,
     ) -> Result<Option<Taken<Writes>>, StoreError> {
         let after = after.unwrap_or((self.from, KeyId(0)));
-        let seen = due::look(self.deps.db.conn(), after, now, self.deps.limits.batch).await?;
+        let conn = self.deps.db.conn();
+        let mut seen = due::look(conn, after, now, self.deps.limits.batch).await?;
+        unused::look_up(conn, &mut seen, &self.book).await?;
         Ok(Some(self.taken(seen, now, brake)))
     }
 
@@ -120,6 +125,7 @@ impl Batches for Sweep<'_> {
     ) -> Result<Written, StoreError> {
         let tx = &**tx;
         let n_changed = due::write(tx, &plan.changes).await?;
+        let n_marked = unused::mark(tx, &plan.unused, now).await?;
         notices::insert(tx, &plan.notices, now).await?;
         audit::insert(tx, "daemon", &plan.events, now).await?;
         due::park(tx, &plan.corrupt).await?;
@@ -127,7 +133,9 @@ impl Batches for Sweep<'_> {
         let n_failed = plan.corrupt.len() as u64;
         let n_examined = (plan.changes.len() + plan.held.len()) as u64 + n_failed;
         let outcome = Outcome { n_examined, n_changed, n_failed };
-        Ok(Written { outcome, is_whole: n_changed == plan.changes.len() as u64 })
+        let is_whole =
+            n_changed == plan.changes.len() as u64 && n_marked == plan.unused.len() as u64;
+        Ok(Written { outcome, is_whole })
     }
 
     fn tell(&self, plan: &Writes) {
@@ -158,12 +166,14 @@ pub async fn foretell(db: &Db, book: &PolicyBook) -> Result<Day, StoreError> {
     let mut due = Day { n_purged: purge::count_due(db.conn(), now).await?, ..Day::default() };
     let mut after = (DateTime::UNIX_EPOCH, KeyId(0));
     loop {
-        let claim = due::look(db.conn(), after, now, CHUNK).await?;
+        let mut claim = due::look(db.conn(), after, now, CHUNK).await?;
+        unused::look_up(db.conn(), &mut claim, book).await?;
         let writes = decide(&claim, book, now, |_| false);
         due.n_notices +=
             writes.notices.iter().filter(|notice| notice.status == NoticeStatus::Pending).count()
                 as u64;
-        due.n_expired += writes.events.len() as u64;
+        due.n_expired += writes.expired.len() as u64;
+        due.n_suspended += writes.n_suspended();
         match claim.last {
             Some(last) if claim.len() == CHUNK => after = last,
             _ => return Ok(due),
@@ -179,6 +189,8 @@ struct Writes {
     events: Vec<NewEvent>,
     /// The tenants of the keys that expire.
     expired: Vec<i64>,
+    /// Keys that nothing uses.
+    unused: Vec<UnusedKey>,
     /// Keys that would expire, but are held back: each with its version.
     held: Vec<(KeyId, i64)>,
     /// Rows that make no sense.
@@ -244,6 +256,26 @@ impl Writes {
             }
         }
         self.changes.push(change);
+        if let (Some(deed), Some(Unused { since, .. })) = (decision.unused, due.key.unused) {
+            match deed {
+                Deed::Warn { suspends_at } => {
+                    self.notice(due, Stage::Unused, suspends_at, NoticeStatus::Pending);
+                }
+                Deed::Suspend => {
+                    // Of this instant, so that each time is told.
+                    self.notice(due, Stage::SuspendedUnused, now, NoticeStatus::Pending);
+                    let since = iso(since);
+                    let detail = format!(r#"{{"reason":"unused","unused_since":"{since}"}}"#);
+                    self.happened(due, "key.suspended", detail);
+                }
+            }
+            // The rest is written first, and that raises the version.
+            self.unused.push(UnusedKey { id: due.id, version: due.version + 1, since, deed });
+        }
+    }
+
+    fn n_suspended(&self) -> u64 {
+        self.unused.iter().filter(|key| key.deed == Deed::Suspend).count() as u64
     }
 
     /// Adds a notice about the key's expiry.

@@ -45,18 +45,30 @@ pub struct Digest {
 pub enum Audience {
     /// The owner of the keys.
     Owner,
-    /// The tenant's contacts, told instead of an owner who cannot be reached.
+    /// Contacts, told instead of an owner, or beside them.
     Contacts {
         /// Whose keys these are.
         owner_name: String,
         /// The owner's address as it may be shown, like `a***@e***.org`.
         owner_mail_masked: String,
-        /// Why the owner cannot be reached, as the end of "could not be reached: …"; `None` if
-        /// they are told too.
-        reason: Option<String>,
+        /// Why they get it.
+        why: Why,
     },
     /// Whoever is told that the brake is on: of no owner's keys.
     Operators,
+}
+
+/// Why a mail goes to contacts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The owner cannot be reached, because of this: the end of "could not be reached: …".
+    Unreachable(String),
+    /// A key is suspended, of which they are told beside the owner.
+    Beside,
+    /// By its rules, they get a copy of the key's reminders.
+    Copy,
+    /// By its rules, they get the key's reminders, and not the owner.
+    Instead,
 }
 
 /// One key, and what is to be said about it.
@@ -85,8 +97,10 @@ pub struct Item {
     pub window_ends_at: Option<DateTime<Utc>>,
     /// Whether it ends because its owner's access does.
     pub ends_with_access: bool,
-    /// Whether it is refused until an administrator lifts that.
+    /// Whether it is refused until that is lifted.
     pub is_suspended: bool,
+    /// When it will be, if nothing uses it.
+    pub suspends_at: Option<DateTime<Utc>>,
     /// When it was last seen in use.
     pub last_used_at: Option<DateTime<Utc>>,
     /// The reader's own link to the key's page, if there are pages. It opens a door: not for logs.
@@ -100,6 +114,8 @@ pub enum Topic {
     OtpReset,
     /// The key is refused: somebody else may have had its secret.
     Suspended,
+    /// The key is refused, because nothing used it.
+    SuspendedUnused,
     /// The rotation window is about to close: after it the key is gone.
     Closing,
     /// The key has expired, and perhaps can still be brought back.
@@ -108,6 +124,8 @@ pub enum Topic {
     Expiring,
     /// The key is about to end for good, with its owner's access.
     Ending,
+    /// Nothing uses the key, and it will be refused for that.
+    Unused,
     /// A stricter policy has the key end sooner than it was said.
     Shortened,
     /// A key that never expires is due for a review.
@@ -122,13 +140,15 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic, the most urgent first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::OtpReset,
         Self::Suspended,
+        Self::SuspendedUnused,
         Self::Closing,
         Self::Expired,
         Self::Expiring,
         Self::Ending,
+        Self::Unused,
         Self::Shortened,
         Self::Review,
         Self::Rotated,
@@ -146,6 +166,8 @@ impl Topic {
             Self::Shortened => "shortened",
             Self::OtpReset => "otp-reset",
             Self::Suspended => "suspended",
+            Self::SuspendedUnused => "suspended-unused",
+            Self::Unused => "unused",
             Self::Review => "review",
             Self::Rotated => "rotated",
             Self::Created => "created",
@@ -163,7 +185,7 @@ impl fmt::Display for Topic {
 /// A word that names no topic.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "`{0}` is none of `otp-reset`, `suspended`, `shortened`, `closing`, `expired`, `expiring`, `ending`, `review`, `rotated`, `created`, `purged`"
+    "`{0}` is none of `otp-reset`, `suspended`, `suspended-unused`, `unused`, `shortened`, `closing`, `expired`, `expiring`, `ending`, `review`, `rotated`, `created`, `purged`"
 )]
 pub struct UnknownTopic(String);
 
@@ -200,6 +222,8 @@ impl Item {
             Stage::ReviewDue => Topic::Review,
             Stage::OtpReset => Topic::OtpReset,
             Stage::Suspended | Stage::SuspendedContacts => Topic::Suspended,
+            Stage::SuspendedUnused => Topic::SuspendedUnused,
+            Stage::Unused => Topic::Unused,
             Stage::Shortened => Topic::Shortened,
         }
     }
@@ -209,8 +233,10 @@ impl Item {
         match topic {
             Topic::Closing | Topic::Expired => self.window_ends_at,
             Topic::Expiring | Topic::Ending | Topic::Shortened => self.expires_at,
+            Topic::Unused => self.suspends_at,
             Topic::OtpReset
             | Topic::Suspended
+            | Topic::SuspendedUnused
             | Topic::Review
             | Topic::Rotated
             | Topic::Created

@@ -12,7 +12,7 @@ use crate::{
     },
     mail::{
         alarm::Alarm,
-        digest::{Audience, Digest, Item, Topic},
+        digest::{Audience, Digest, Item, Topic, Why},
     },
 };
 
@@ -74,9 +74,9 @@ pub fn sample(topic: Topic, n: usize, now: DateTime<Utc>) -> Digest {
 /// A mail about one key of every topic.
 pub fn mixed(now: DateTime<Utc>) -> Digest {
     let topics = Topic::ALL.into_iter().enumerate();
-    // The first two come rarely: they get the keys that are left over.
+    // The first three come rarely: they get the keys that are left over.
     let n = Topic::ALL.len();
-    digest(topics.map(|(index, topic)| item(topic, (index + n - 2) % n, now)).collect())
+    digest(topics.map(|(index, topic)| item(topic, (index + n - 3) % n, now)).collect())
 }
 
 /// The same mail from an installation without pages, so without links.
@@ -96,7 +96,7 @@ pub fn for_contacts(mut digest: Digest) -> Digest {
     digest.audience = Audience::Contacts {
         owner_name: "Ada Lovelace".to_owned(),
         owner_mail_masked: "a***@e***.org".to_owned(),
-        reason: Some("the mail server says that the mailbox does not exist".to_owned()),
+        why: Why::Unreachable("the mail server says that the mailbox does not exist".to_owned()),
     };
     digest
 }
@@ -131,6 +131,8 @@ fn item(topic: Topic, index: usize, now: DateTime<Utc>) -> Item {
         Topic::Shortened => (Stage::Shortened, Some(now + days(30 + later))),
         Topic::OtpReset => (Stage::OtpReset, Some(now + days(60))),
         Topic::Suspended => (Stage::Suspended, Some(now + days(60))),
+        Topic::SuspendedUnused => (Stage::SuspendedUnused, Some(now + days(60))),
+        Topic::Unused => (Stage::Unused, Some(now + days(60))),
         Topic::Review => (Stage::ReviewDue, None),
         Topic::Rotated => (Stage::Rotated, Some(now + days(90))),
         Topic::Created => (Stage::Created, Some(now + days(90))),
@@ -148,7 +150,8 @@ fn item(topic: Topic, index: usize, now: DateTime<Utc>) -> Item {
         expires_at,
         window_ends_at: expires_at.filter(|_| topic != Topic::Ending).map(|at| at + days(7)),
         ends_with_access: topic == Topic::Ending,
-        is_suspended: topic == Topic::Suspended,
+        is_suspended: matches!(topic, Topic::Suspended | Topic::SuspendedUnused),
+        suspends_at: (topic == Topic::Unused).then(|| now + days(7 + later)),
         last_used_at: (index > 0).then(|| now - days(40) * i32::try_from(index % 4).unwrap_or(0)),
         // Of a purged key there is nothing left to open.
         link: (topic != Topic::Purged)

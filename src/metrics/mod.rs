@@ -246,7 +246,7 @@ fn write_stock(stock: &Stock, page: &mut Page<'_>) -> fmt::Result {
     let ahead = [("1d", stock.expiring_1d), ("7d", stock.expiring_7d), ("30d", stock.expiring_30d)];
     let ahead = ahead.map(|(within, n)| (("within", within), n));
     page.gauges("lapsed_keys_expiring", "Active keys that expire within that time.", ahead)?;
-    let help = "Keys whose purge was put off, because nobody could be told, or too lately.";
+    let help = "Keys whose purge was put off: nobody could be told, or too lately, or their policy waits for an administrator.";
     page.gauge("lapsed_purges_deferred", help, Some(stock.deferred))?;
     let help = "Notices an hour late or more that have not been told.";
     page.gauge("lapsed_notices_overdue", help, Some(stock.overdue_notices))

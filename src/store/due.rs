@@ -234,6 +234,8 @@ fn to_due(row: &QueryResult) -> Result<DueKey, String> {
         is_suspended: false,
         is_held: row.try_get_by_index::<i32>(14).map_err(unreadable)? != 0,
         wish: row.try_get_by_index::<Option<i16>>(15).map_err(unreadable)?,
+        // Looked up where the policy asks for it: see `unused::look_up`.
+        uses: None,
     })?;
     Ok(DueKey {
         id: KeyId(number(0)?),

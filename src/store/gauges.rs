@@ -182,7 +182,8 @@ pub async fn stock(db: &Db) -> Result<Stock, StoreError> {
 }
 
 /// Keys whose time for a purge is over, and that are there still though nobody holds them: their
-/// purge was put off, until somebody could be told, or an operator revokes them.
+/// purge was put off, until somebody could be told, an operator revokes them, or lets them go where
+/// their policy asks for that.
 ///
 /// # Errors
 /// As the database answers.

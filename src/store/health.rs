@@ -15,7 +15,7 @@ use crate::{
         audit::{self, NewEvent},
         from_ms, gauges,
         policies::{Governed, PolicyBook},
-        row::{KeyColumns, key_of},
+        row::{KeyColumns, UseColumns, key_of},
         sql::Sql,
         to_ms,
     },
@@ -143,8 +143,11 @@ pub async fn upcoming_of<'a>(
             "SELECT id, tenant_id, environment_id, state, kind, issued_at, expires_at, \
              access_ends_at, review_at, window_ends_at, last_stage, \
              CASE WHEN hold IS NULL THEN 0 ELSE 1 END, \
-             (SELECT o.reminder_wish FROM owners o WHERE o.id = api_keys.owner_id), policy \
-             FROM api_keys \
+             (SELECT o.reminder_wish FROM owners o WHERE o.id = api_keys.owner_id), policy, ",
+        )
+        .push(UseColumns::SQL)
+        .push(
+            " FROM api_keys \
              WHERE next_action_at IS NOT NULL AND next_action_at <= ",
         )
         .bind(to_ms(until))
@@ -193,6 +196,7 @@ fn columns(row: &QueryResult) -> Result<KeyColumns, DbErr> {
         is_suspended: false,
         is_held: row.try_get_by_index::<i32>(11)? != 0,
         wish: row.try_get_by_index(12)?,
+        uses: Some(UseColumns::read(row, 14)?),
     })
 }
 

@@ -107,6 +107,8 @@ pub struct Tombstone {
     pub reason: &'static str,
     /// The rules under which it went, as JSON.
     pub policy: String,
+    /// Until when it is remembered at least; `None`: as long as the rules of now say.
+    pub keep_until: Option<DateTime<Utc>>,
 }
 
 /// Up to `limit` events after the one numbered `after`, of one key or of all; in order.
@@ -221,6 +223,7 @@ pub async fn tombstone(db: &Db, public_id: &str) -> Result<Option<Tombstone>, St
             _ => "unknown",
         },
         policy: row.policy,
+        keep_until: row.keep_until.and_then(from_ms),
     }))
 }
 

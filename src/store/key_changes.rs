@@ -190,18 +190,42 @@ pub async fn hold(
     db: &Db,
     policies: &PolicyBook,
     actor: &str,
-    (public_id, version): (&str, Option<i64>),
+    which: (&str, Option<i64>),
+    hold: Option<&str>,
+) -> Result<(), KeyError> {
+    keep(db, policies, actor, which, (hold, hold)).await
+}
+
+/// Says that a key need not be kept any more, and why.
+///
+/// # Errors
+/// As [`hold`].
+pub async fn release(
+    db: &Db,
+    policies: &PolicyBook,
+    actor: &str,
+    which: (&str, Option<i64>),
     reason: Option<&str>,
+) -> Result<(), KeyError> {
+    keep(db, policies, actor, which, (None, reason)).await
+}
+
+async fn keep(
+    db: &Db,
+    policies: &PolicyBook,
+    actor: &str,
+    (public_id, version): (&str, Option<i64>),
+    (hold, reason): (Option<&str>, Option<&str>),
 ) -> Result<(), KeyError> {
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
     let row = locked(&tx, public_id).await?;
     see_version(&row, version)?;
-    let key = Key { is_held: reason.is_some(), ..row::to_key(&row)? };
+    let key = Key { is_held: hold.is_some(), ..row::to_key(&row)? };
     let policy = policies.of_key(&Governed::of(&row, key.kind));
     let (next_job, next_action_at) = next_columns(lifecycle::first_look(&key, &policy, now));
     let change = api_keys::ActiveModel {
-        hold: Set(reason.map(str::to_owned)),
+        hold: Set(hold.map(str::to_owned)),
         next_job: Set(next_job),
         next_action_at: Set(next_action_at),
         version: Set(row.version + 1),
@@ -209,7 +233,7 @@ pub async fn hold(
     };
     let query = api_keys::Entity::update_many().set(change).filter(api_keys::Column::Id.eq(row.id));
     query.exec(&*tx).await.map_err(StoreError::during("hold a key"))?;
-    let action = if reason.is_some() { "key.held" } else { "key.released" };
+    let action = if hold.is_some() { "key.held" } else { "key.released" };
     let detail = serde_json::json!({ "reason": reason });
     let ids = (row.tenant_id, row.owner_id);
     record(&*tx, actor, action, KeyId(row.id), ids, detail, now).await?;

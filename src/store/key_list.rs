@@ -8,6 +8,7 @@ use crate::{
         identity::{KeyKind, OwnerKind},
         key::{Key, KeyId},
         stage::Stage,
+        suspension::Cause,
         token::Class,
         wish::Wish,
     },
@@ -60,10 +61,14 @@ pub struct KeyView {
     pub last_used_by: Option<String>,
     /// Since when it is suspended.
     pub suspended_at: Option<DateTime<Utc>>,
+    /// Why it is suspended, if it is.
+    pub suspended_for: Option<Cause>,
     /// When a suspension of it was lifted last.
     pub unsuspended_at: Option<DateTime<Utc>>,
     /// Why it must be kept.
     pub hold: Option<String>,
+    /// For which end somebody has let it be purged.
+    pub purge_approved_for: Option<DateTime<Utc>>,
     /// Why the daemon has put it aside.
     pub parked: Option<String>,
     /// The system that issued it, and what it is called there.
@@ -303,8 +308,10 @@ fn to_view(result: &QueryResult) -> Result<KeyView, StoreError> {
         last_used_at: row.last_used_at.and_then(from_ms),
         last_used_by: row.last_used_by,
         suspended_at: row.suspended_at.and_then(from_ms),
+        suspended_for: row.suspended_at.map(|_| Cause::of_code(row.suspend_reason)),
         unsuspended_at: row.unsuspended_at.and_then(from_ms),
         hold: row.hold,
+        purge_approved_for: row.purge_approved_for.and_then(from_ms),
         parked: row.parked,
         external: row.source.zip(row.external_id),
         own_policy: row.policy,

@@ -16,9 +16,11 @@ use crate::{
         lifecycle,
         name::Label,
         policy::{Deed, Policy},
+        purge::NotAwaited,
         stage::Stage,
         suspension::SuspensionError,
         token::Mac,
+        unused::Unused,
         wish::Wish,
     },
     store::{
@@ -67,6 +69,9 @@ pub enum KeyError {
     /// Its suspension does not allow it, or its want of one.
     #[error(transparent)]
     Suspension(#[from] SuspensionError),
+    /// Nobody waits for the word that would let it be purged.
+    #[error(transparent)]
+    NotAwaited(#[from] NotAwaited),
     /// It is not any more as the caller saw it.
     #[error("the key has been changed since it was read")]
     Stale,
@@ -217,6 +222,7 @@ pub(super) async fn create_in(
         is_suspended: false,
         is_held: false,
         wish: Wish::All,
+        unused: Some(Unused::from(now)),
     };
     // Refused before the code is looked at: a refusal costs neither a code nor a guess.
     let evidence = held.prove(tx, policy.needs_otp(Deed::Create), now).await?;

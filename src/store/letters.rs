@@ -33,6 +33,8 @@ pub struct NoticeText {
     pub own_policy: Option<String>,
     /// When it should have been told, had all gone well.
     pub due_at: Option<DateTime<Utc>>,
+    /// The instant it speaks of: the expiry, or that of the event.
+    pub about: Option<DateTime<Utc>>,
     /// What is told.
     pub stage: Stage,
     /// Whether the key still stands as the notice says. If not, the notice is void.
@@ -195,6 +197,41 @@ pub fn texts_statement(conn: &impl ConnectionTrait, message_ids: &[i64]) -> Sql 
         .push(" ORDER BY n.id")
 }
 
+/// What copies of messages have to say at `now`: what the messages say, or said, of which they are
+/// copies; each under the number of its copy.
+///
+/// # Errors
+/// As the database answers.
+pub async fn copied(
+    conn: &impl ConnectionTrait,
+    copy_ids: &[i64],
+    now: DateTime<Utc>,
+) -> Result<Vec<NoticeText>, StoreError> {
+    if copy_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let op = "look up copied notices";
+    let rows = Sql::new(conn, op)
+        .push(COLUMNS)
+        .push(", v.id FROM ")
+        .batch(&Batch::new().numbers("id", copy_ids.iter().copied()))
+        // They wait, or have just been told.
+        .push(
+            " JOIN messages c ON c.id = v.id \
+             JOIN notices n ON n.message_id = c.copy_of AND n.status IN (2, 3, 6)",
+        )
+        .push(NAMES)
+        .push(" ORDER BY n.id")
+        .all(conn)
+        .await?;
+    let copy = |row: &QueryResult| {
+        let message_id = row.try_get_by_index(21).ok()?;
+        let text = to_text(row, now).ok().flatten()?;
+        Some(NoticeText { message_id, ..text })
+    };
+    Ok(rows.iter().filter_map(copy).collect())
+}
+
 fn to_text(row: &QueryResult, now: DateTime<Utc>) -> Result<Option<NoticeText>, DbErr> {
     let time = |index| {
         let ms = row.try_get_by_index::<Option<i64>>(index)?;
@@ -221,8 +258,12 @@ fn to_text(row: &QueryResult, now: DateTime<Utc>) -> Result<Option<NoticeText>, 
         key_id: row.try_get_by_index(19)?,
         own_policy: row.try_get_by_index(20)?,
         due_at: time(17)?,
+        about,
         stage,
-        is_true: is_true(stage, state, about, expires_at, now),
+        is_true: match stage {
+            Stage::Unused => is_unused(state, time(18)?, time(13)?, time(17)?),
+            stage => is_true(stage, state, about, expires_at, now),
+        },
         public_id,
         name: row.try_get_by_index::<Option<String>>(5)?.unwrap_or_default(),
         kind,
@@ -268,6 +309,20 @@ fn is_true(
         | Stage::Rotated
         | Stage::ReviewDue
         | Stage::Suspended
-        | Stage::SuspendedContacts => state.is_some(),
+        | Stage::SuspendedContacts
+        | Stage::SuspendedUnused => state.is_some(),
+        // That depends on its use: see `is_unused`.
+        Stage::Unused => state == Some(StateCode::Active),
     }
+}
+
+/// Whether a key is still out of use of which that was noticed at `noticed_at`.
+fn is_unused(
+    state: Option<StateCode>,
+    suspended_at: Option<DateTime<Utc>>,
+    last_used_at: Option<DateTime<Utc>>,
+    noticed_at: Option<DateTime<Utc>>,
+) -> bool {
+    let is_used = last_used_at.is_some_and(|used_at| noticed_at.is_none_or(|at| at <= used_at));
+    state == Some(StateCode::Active) && suspended_at.is_none() && !is_used
 }

@@ -10,6 +10,7 @@
 pub mod access;
 pub mod admin_tokens;
 mod amend;
+pub mod approval;
 pub mod audit;
 pub mod brake;
 pub mod channel;
@@ -56,6 +57,8 @@ pub mod suspension;
 pub mod tenants;
 mod time;
 pub mod timeline;
+pub mod tombstones;
+pub mod unused;
 pub mod verify;
 pub mod who;
 

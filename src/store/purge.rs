@@ -45,8 +45,21 @@ pub struct EndedKey {
     pub told_at: Option<DateTime<Utc>>,
     /// Whether it must be kept.
     pub is_held: bool,
+    /// For which end somebody has let it be purged.
+    pub approved_for: Option<DateTime<Utc>>,
     /// What the key itself sets of its rules, as it is stored.
     pub own_policy: Option<String>,
+}
+
+/// On which terms a key goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How long before, its owner must have been told.
+    pub notice: TimeDelta,
+    /// Whether somebody must have let it go.
+    pub needs_approval: bool,
+    /// Until when its record is kept.
+    pub keep_until: DateTime<Utc>,
 }
 
 impl EndedKey {
@@ -89,7 +102,7 @@ impl Claim {
 const SELECT: &str = "SELECT k.id, k.next_action_at, k.version, k.tenant_id, k.owner_id, k.state, \
      k.kind, k.issued_at, k.expires_at, k.access_ends_at, k.window_ends_at, \
      k.environment_id, k.end_reason, CASE WHEN k.hold IS NULL THEN 0 ELSE 1 END, (SELECT MAX(n.told_at) FROM notices n \
-     WHERE n.key_id = k.id AND n.expires_at = k.expires_at AND n.stage = 0), k.policy \
+     WHERE n.key_id = k.id AND n.expires_at = k.expires_at AND n.stage = 0), k.policy, k.purge_approved_for \
      FROM api_keys k WHERE k.next_job = 2 AND ";
 
 /// Claims up to `limit` keys whose turn to be purged has come at `now`, earliest first.
@@ -180,6 +193,7 @@ fn to_ended(row: &QueryResult, id: KeyId) -> Result<EndedKey, String> {
         is_suspended: false,
         is_held: row.try_get_by_index::<i32>(13).map_err(unreadable)? != 0,
         wish: None,
+        uses: None,
     })?;
     // A key of which nobody has written why it ended goes only after somebody was told.
     let is_revoked = row.try_get_by_index::<Option<i16>>(12).map_err(unreadable)?
@@ -204,6 +218,7 @@ fn to_ended(row: &QueryResult, id: KeyId) -> Result<EndedKey, String> {
         told_at: maybe(14)?.and_then(from_ms),
         is_held: key.is_held,
         own_policy: row.try_get_by_index(15).map_err(unreadable)?,
+        approved_for: maybe(16)?.and_then(from_ms),
     })
 }
 
@@ -211,19 +226,21 @@ fn to_ended(row: &QueryResult, id: KeyId) -> Result<EndedKey, String> {
 /// anywhere keeps the key.
 ///
 /// Whatever its caller believes, a key goes only if somebody revoked it, or if a mail server took
-/// the notice that it had expired early enough.
+/// the notice that it had expired early enough; and where its policy asks for somebody's word, only
+/// if that was given for this very end.
 const MAY_BE_PURGED: &str = "api_keys.version = v.version AND api_keys.state IN (2, 3) \
      AND api_keys.next_job = 2 AND api_keys.hold IS NULL AND api_keys.window_ends_at <= v.now \
+     AND (v.free = 1 OR api_keys.purge_approved_for = api_keys.window_ends_at) \
      AND ((api_keys.state = 3 AND api_keys.end_reason = 2) OR EXISTS (SELECT 1 FROM notices \
      WHERE notices.key_id = api_keys.id AND notices.expires_at = api_keys.expires_at \
      AND notices.stage = 0 AND notices.told_at <= v.told))";
 
 /// Purges `keys` at `now`: a tombstone for each, its secrets and the key itself gone, its unsent
 /// reminders void. Counts the keys that were purged; one that changed since it was claimed is not,
-/// nor one of whose end nobody was told at least `notice` ago. The transaction holds the rows:
+/// nor one of whose end nobody was told in time, or that nobody let go. The transaction holds the rows:
 /// nobody changes them until it ends.
 ///
-/// `policy` says in JSON under which rules they went.
+/// `terms` says on which terms each goes, and `policy` in JSON under which rules they went.
 ///
 /// # Errors
 /// As the database answers.
@@ -232,17 +249,20 @@ pub async fn purge(
     keys: &[EndedKey],
     policy: &str,
     now: DateTime<Utc>,
-    notice: impl Fn(&EndedKey) -> TimeDelta,
+    terms: impl Fn(&EndedKey) -> Terms,
 ) -> Result<u64, StoreError> {
     if keys.is_empty() {
         return Ok(0);
     }
+    let terms: Vec<Terms> = keys.iter().map(terms).collect();
     let batch = Batch::new()
         .numbers("id", keys.iter().map(|key| key.id.0))
         .numbers("version", keys.iter().map(|key| key.version))
         .numbers("reason", keys.iter().map(|key| i64::from(key.reason.code())))
         .numbers("now", keys.iter().map(|_| to_ms(now)))
-        .numbers("told", keys.iter().map(|key| to_ms(now - notice(key))));
+        .numbers("told", terms.iter().map(|terms| to_ms(now - terms.notice)))
+        .numbers("free", terms.iter().map(|terms| i64::from(!terms.needs_approval)))
+        .numbers("keep", terms.iter().map(|terms| to_ms(terms.keep_until)));
     let n_buried = bury(conn, &batch, policy, now).await?;
     let ids = Batch::new().numbers("id", keys.iter().map(|key| key.id.0));
     let update = Update {
@@ -270,10 +290,10 @@ async fn bury(
     Sql::new(conn, "leave tombstones")
         .push(
             "INSERT INTO tombstones (key_id, public_id, tenant_id, environment_id, owner_id, kind, \
-             name, created_at, expires_at, window_ends_at, last_used_at, reason, policy, purged_at) \
+             name, created_at, expires_at, window_ends_at, last_used_at, reason, keep_until, policy, purged_at) \
              SELECT api_keys.id, api_keys.public_id, api_keys.tenant_id, api_keys.environment_id, \
              api_keys.owner_id, api_keys.kind, api_keys.name, api_keys.created_at, \
-             api_keys.expires_at, api_keys.window_ends_at, api_keys.last_used_at, v.reason, ",
+             api_keys.expires_at, api_keys.window_ends_at, api_keys.last_used_at, v.reason, v.keep, ",
         )
         .bind(policy)
         .push(", ")
@@ -365,19 +385,4 @@ pub async fn count_due(conn: &impl ConnectionTrait, now: DateTime<Utc>) -> Resul
     let count = row.map(|row| row.try_get_by_index::<i64>(0)).transpose();
     let count = count.map_err(StoreError::during("count ended keys"))?;
     Ok(count.unwrap_or_default().unsigned_abs())
-}
-
-/// Deletes up to `limit` tombstones of keys purged before `before`, and counts them.
-///
-/// # Errors
-/// As the database answers.
-pub async fn prune_tombstones(
-    conn: &impl ConnectionTrait,
-    before: DateTime<Utc>,
-    limit: usize,
-) -> Result<u64, StoreError> {
-    Sql::new(conn, "delete old tombstones")
-        .delete_oldest("tombstones", "purged_at", to_ms(before), limit)
-        .execute(conn)
-        .await
 }

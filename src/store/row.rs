@@ -1,6 +1,7 @@
 //! From the columns of a key to the key: the only place where it is done.
 
 use chrono::{DateTime, Utc};
+use sea_orm::{DbErr, QueryResult};
 use thiserror::Error;
 
 use crate::{
@@ -8,6 +9,7 @@ use crate::{
         identity::KeyKind,
         key::{Key, KeyId, KeyState},
         stage::Stage,
+        unused::Unused,
         wish::Wish,
     },
     store::{
@@ -38,6 +40,51 @@ pub(crate) struct KeyColumns {
     pub(crate) is_held: bool,
     /// The owner's `reminder_wish`, where a decision depends on it.
     pub(crate) wish: Option<i16>,
+    /// What is known of its use, where a decision depends on it.
+    pub(crate) uses: Option<UseColumns>,
+}
+
+/// The columns that say how long a key has been out of use, as they are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UseColumns {
+    pub(crate) last_used_at: Option<i64>,
+    pub(crate) unsuspended_at: Option<i64>,
+    pub(crate) unused_warned_at: Option<i64>,
+    /// Whether `suspended_at` has an instant.
+    pub(crate) is_suspended: bool,
+    /// Whether `source` has a text.
+    pub(crate) is_foreign: bool,
+}
+
+impl UseColumns {
+    /// In the order in which [`UseColumns::read`] reads them.
+    pub(crate) const SQL: &str = "last_used_at, unsuspended_at, unused_warned_at, \
+         CASE WHEN suspended_at IS NULL THEN 0 ELSE 1 END, CASE WHEN source IS NULL THEN 0 ELSE 1 END";
+
+    /// Reads [`UseColumns::SQL`] from the column with this index on.
+    pub(crate) fn read(row: &QueryResult, from: usize) -> Result<Self, DbErr> {
+        Ok(Self {
+            last_used_at: row.try_get_by_index(from)?,
+            unsuspended_at: row.try_get_by_index(from + 1)?,
+            unused_warned_at: row.try_get_by_index(from + 2)?,
+            is_suspended: row.try_get_by_index::<i32>(from + 3)? != 0,
+            is_foreign: row.try_get_by_index::<i32>(from + 4)? != 0,
+        })
+    }
+
+    /// How long a key that was issued at `issued_at` has been out of use. `None` for one that is
+    /// suspended, and for one of another system that has never been used here: there may be uses
+    /// that are not seen here. An instant that makes no sense is none.
+    pub(crate) fn unused(self, issued_at: DateTime<Utc>) -> Option<Unused> {
+        let at = |ms: Option<i64>| maybe_time("", ms).ok().flatten();
+        let last_used_at = at(self.last_used_at);
+        if self.is_suspended || (self.is_foreign && last_used_at.is_none()) {
+            return None;
+        }
+        let since = [last_used_at, at(self.unsuspended_at)].into_iter().flatten().max();
+        let since = since.map_or(issued_at, |since| since.max(issued_at));
+        Some(Unused { since, warned_at: at(self.unused_warned_at) })
+    }
 }
 
 impl From<&api_keys::Model> for KeyColumns {
@@ -54,6 +101,13 @@ impl From<&api_keys::Model> for KeyColumns {
             is_suspended: row.suspended_at.is_some(),
             is_held: row.hold.is_some(),
             wish: None,
+            uses: Some(UseColumns {
+                last_used_at: row.last_used_at,
+                unsuspended_at: row.unsuspended_at,
+                unused_warned_at: row.unused_warned_at,
+                is_suspended: row.suspended_at.is_some(),
+                is_foreign: row.source.is_some(),
+            }),
         }
     }
 }
@@ -80,16 +134,18 @@ pub(crate) fn key_of(columns: KeyColumns) -> Result<Key, String> {
     let expires_at = maybe_time("expires_at", columns.expires_at)?;
     let window_ends_at = maybe_time("window_ends_at", columns.window_ends_at)?;
     let access_ends_at = maybe_time("access_ends_at", columns.access_ends_at)?;
+    let issued_at = time("issued_at", columns.issued_at)?;
     Ok(Key {
         kind,
         state: state_of(columns.state, expires_at, window_ends_at, access_ends_at)?,
-        issued_at: time("issued_at", columns.issued_at)?,
+        issued_at,
         access_ends_at,
         review_at: maybe_time("review_at", columns.review_at)?,
         last_stage: columns.last_stage.map(stage).transpose()?,
         is_suspended: columns.is_suspended,
         is_held: columns.is_held,
         wish: Wish::of_code(columns.wish),
+        unused: columns.uses.and_then(|uses| uses.unused(issued_at)),
     })
 }
 
@@ -153,7 +209,37 @@ mod tests {
         is_suspended: false,
         is_held: false,
         wish: None,
+        uses: None,
     };
+
+    #[test]
+    fn a_key_is_out_of_use_since_whatever_was_last() {
+        let uses = UseColumns {
+            last_used_at: None,
+            unsuspended_at: None,
+            unused_warned_at: Some(7),
+            is_suspended: false,
+            is_foreign: false,
+        };
+        let since = |uses: UseColumns| {
+            let key = key_of(KeyColumns { uses: Some(uses), ..ACTIVE }).unwrap();
+            key.unused.map(|unused| unused.since.timestamp_millis())
+        };
+        let issued = ACTIVE.issued_at;
+        assert_eq!(since(uses), Some(issued));
+        let used = UseColumns { last_used_at: Some(issued + 5), ..uses };
+        assert_eq!(since(used), Some(issued + 5));
+        assert_eq!(since(UseColumns { last_used_at: Some(issued - 5), ..uses }), Some(issued));
+        assert_eq!(
+            since(UseColumns { unsuspended_at: Some(issued + 9), ..used }),
+            Some(issued + 9)
+        );
+        assert_eq!(since(UseColumns { last_used_at: Some(i64::MAX), ..uses }), Some(issued));
+        assert_eq!(since(UseColumns { is_suspended: true, ..used }), None);
+        assert_eq!(since(UseColumns { is_foreign: true, ..uses }), None, "used elsewhere, perhaps");
+        assert_eq!(since(UseColumns { is_foreign: true, ..used }), Some(issued + 5));
+        assert_eq!(key_of(ACTIVE).unwrap().unused, None, "nobody has looked");
+    }
 
     #[test]
     fn a_row_becomes_the_key_it_stands_for() {

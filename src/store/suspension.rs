@@ -5,17 +5,20 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::{
     domain::{
-        key::KeyId,
+        key::{Key, KeyId, KeyState},
+        lifecycle,
         stage::Stage,
-        suspension::{may_lift, may_suspend},
+        suspension::{Cause, SuspensionError, may_lift, may_resume, may_suspend},
     },
     store::{
         Db, NoticeStatus, StoreError, Tx,
+        amend::next_columns,
         entity::api_keys,
         from_ms,
         key_changes::{locked, see_version},
         keys::{KeyError, record},
         notices::{self, NewNotice},
+        policies::{Governed, PolicyBook},
         row, to_ms,
     },
 };
@@ -38,9 +41,13 @@ pub async fn suspend(
     let now = db.now(&*tx).await?;
     see_version(&row, version)?;
     let lifted_at = row.unsuspended_at.and_then(from_ms);
-    may_suspend(&row::to_key(&row)?, lifted_at, seen_at.unwrap_or(now))?;
-    let change =
-        api_keys::ActiveModel { suspended_at: Set(Some(to_ms(now))), ..Default::default() };
+    let cause = Cause::of_code(row.suspend_reason);
+    may_suspend(&row::to_key(&row)?, cause, lifted_at, seen_at.unwrap_or(now))?;
+    let change = api_keys::ActiveModel {
+        suspended_at: Set(Some(to_ms(now))),
+        suspend_reason: Set(Cause::Asked.code()),
+        ..Default::default()
+    };
     write(&tx, &row, change).await?;
     let notice = |stage| NewNotice {
         key_id: KeyId(row.id),
@@ -67,20 +74,60 @@ pub async fn suspend(
 /// one given. Nothing has changed then.
 pub async fn unsuspend(
     db: &Db,
+    policies: &PolicyBook,
+    actor: &str,
+    which: (&str, Option<i64>),
+    reason: Option<&str>,
+) -> Result<(), KeyError> {
+    lift(db, policies, actor, which, reason, |key, _| may_lift(key)).await
+}
+
+/// Has the owner of a key let it go on that was suspended because nothing used it.
+///
+/// # Errors
+/// [`KeyError::Suspension`] if it is not suspended, or not for that. Nothing has changed then.
+pub async fn resume(
+    db: &Db,
+    policies: &PolicyBook,
+    actor: &str,
+    public_id: &str,
+) -> Result<(), KeyError> {
+    let reason = Some("its owner still needs it");
+    lift(db, policies, actor, (public_id, None), reason, may_resume).await
+}
+
+async fn lift(
+    db: &Db,
+    policies: &PolicyBook,
     actor: &str,
     (public_id, version): (&str, Option<i64>),
     reason: Option<&str>,
+    may: impl Fn(&Key, Cause) -> Result<(), SuspensionError>,
 ) -> Result<(), KeyError> {
     let tx = db.begin().await?;
     let row = locked(&tx, public_id).await?;
     let now = db.now(&*tx).await?;
     see_version(&row, version)?;
-    may_lift(&row::to_key(&row)?)?;
-    let change = api_keys::ActiveModel {
-        suspended_at: Set(None),
-        unsuspended_at: Set(Some(to_ms(now))),
+    may(&row::to_key(&row)?, Cause::of_code(row.suspend_reason))?;
+    let after = api_keys::Model {
+        suspended_at: None,
+        unsuspended_at: Some(to_ms(now)),
+        suspend_reason: None,
+        ..row.clone()
+    };
+    let mut change = api_keys::ActiveModel {
+        suspended_at: Set(after.suspended_at),
+        unsuspended_at: Set(after.unsuspended_at),
+        suspend_reason: Set(after.suspend_reason),
         ..Default::default()
     };
+    let key = row::to_key(&after)?;
+    // It is looked at for want of use again, which it was not while it was suspended.
+    if matches!(key.state, KeyState::Active { .. }) && row.parked.is_none() {
+        let policy = policies.of_key(&Governed::of(&after, key.kind));
+        let (next_job, at) = next_columns(lifecycle::first_look(&key, &policy, now));
+        (change.next_job, change.next_action_at) = (Set(next_job), Set(at));
+    }
     write(&tx, &row, change).await?;
     let since = row.suspended_at.and_then(from_ms);
     let detail = serde_json::json!({ "before": { "suspended_at": since }, "reason": reason });

@@ -142,5 +142,6 @@ fn columns(row: &QueryResult) -> Result<KeyColumns, DbErr> {
         // A hold keeps a key from its purge, and is nothing to whoever presents a secret.
         is_held: false,
         wish: None,
+        uses: None,
     })
 }

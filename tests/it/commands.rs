@@ -19,6 +19,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("otp reset ada@acme.example", "tests/it/cli_secrets.rs"),
     ("rekey", "tests/it/cli_secrets.rs"),
     ("audit verify --anchor HEX", "tests/it/audit.rs"),
+    ("keys approve-purge ID", "tests/it/policy_fields.rs"),
 ];
 
 /// The other lines of blocks, by how they begin: the script of CI that does the same, or why none can.
@@ -126,6 +127,8 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
     site.give("keys unpark ID", &id, 0);
     site.lapsed.ok(&format!("keys suspend {}", id[0].1));
     site.give("keys unsuspend ID", &id, 0);
+    site.give("keys hold ID", &id, 0);
+    site.give("keys release ID", &id, 0);
     site.give("keys revoke ID", &id, 0);
     site.give_all(&["keys list --deferred"]);
 

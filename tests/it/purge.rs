@@ -201,7 +201,10 @@ on_each_engine! {
         let claim = lapsed::store::purge::claim(app.db.conn(), now, 10).await.unwrap();
         assert_eq!(claim.keys.len(), 8);
         let min_notice = chrono::TimeDelta::hours(72);
-        let n = lapsed::store::purge::purge(app.db.conn(), &claim.keys, "{}", now, |_| min_notice).await;
+        let terms = |_: &lapsed::store::purge::EndedKey| lapsed::store::purge::Terms {
+            notice: min_notice, needs_approval: false, keep_until: now,
+        };
+        let n = lapsed::store::purge::purge(app.db.conn(), &claim.keys, "{}", now, terms).await;
         assert_eq!(n.unwrap(), 2, "one told just in time, and one that somebody revoked");
         let gone: Vec<i64> = app.column("SELECT key_id FROM tombstones ORDER BY key_id").await;
         assert_eq!(gone, [3, 4]);

@@ -60,12 +60,12 @@ on_each_engine! {
 
         app.clock.advance(TimeDelta::seconds(1));
         let id = key.id.to_string();
-        suspension::unsuspend(&app.db, "operator", (&id, None), None).await.unwrap();
+        suspension::unsuspend(&app.db, &secrets.policies().await, "operator", (&id, None), None).await.unwrap();
         assert_eq!(finding(&new).await, "valid");
         let again = site.post(&path, "").await;
         assert!(again.status == 409 && again.body.contains("let it go on"), "{}", again.body);
         assert_eq!(finding(&new).await, "valid", "a link does not undo what was decided after it");
-        suspension::unsuspend(&app.db, "operator", (&id, None), None).await.unwrap_err();
+        suspension::unsuspend(&app.db, &secrets.policies().await, "operator", (&id, None), None).await.unwrap_err();
         site.close().await;
     }
 }

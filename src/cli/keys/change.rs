@@ -1,4 +1,4 @@
-//! `lapsed keys extend`, `revoke` and `unpark`
+//! `lapsed keys extend`, `revoke`, `suspend`, `hold`, `approve-purge` and `unpark`
 
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use crate::{
     cli::{
-        ACTOR, Context, Failure,
+        ACTOR, Context, Exit, Failure,
         args::{KeyName, LifeArgs},
         keys::list,
         when::{show, show_end},
     },
     domain::{key::KeyId, name::Label},
-    store::{key_changes, parked, suspension, who::Who},
+    store::{approval, key_changes, keys::KeyError, parked, suspension, who::Who},
 };
 
 #[derive(Debug, Args)]
@@ -90,9 +90,55 @@ pub(super) async fn suspend(ctx: &Context, args: RevokeArgs) -> anyhow::Result<(
 
 pub(super) async fn unsuspend(ctx: &Context, args: RevokeArgs) -> anyhow::Result<()> {
     let (id, reason) = (args.key.0, args.reason.as_ref().map(Label::as_str));
-    suspension::unsuspend(ctx.db(), ACTOR, (id.as_str(), None), reason).await?;
+    suspension::unsuspend(ctx.db(), &ctx.policies, ACTOR, (id.as_str(), None), reason).await?;
     ctx.out.note(&format!("key {id} goes on"));
     Ok(())
+}
+
+/// What stands where it is not said why a key is held.
+const HELD: &str = "held by an operator";
+
+pub(super) async fn hold(ctx: &Context, args: RevokeArgs) -> anyhow::Result<()> {
+    let (id, reason) = (args.key.0, args.reason.as_ref().map_or(HELD, Label::as_str));
+    let which = (id.as_str(), None);
+    key_changes::hold(ctx.db(), &ctx.policies, ACTOR, which, Some(reason)).await?;
+    ctx.out.note(&format!("key {id} is held: it ends like any other, and is not purged"));
+    Ok(())
+}
+
+pub(super) async fn release(ctx: &Context, args: RevokeArgs) -> anyhow::Result<()> {
+    let (id, reason) = (args.key.0, args.reason.as_ref().map(Label::as_str));
+    let which = (id.as_str(), None);
+    key_changes::release(ctx.db(), &ctx.policies, ACTOR, which, reason).await?;
+    ctx.out.note(&format!("key {id} need not be kept any more"));
+    Ok(())
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ApproveArgs {
+    /// Their ids, or the visible parts of their tokens.
+    #[arg(value_name = "ID", required = true)]
+    keys: Vec<KeyName>,
+    /// Why, for the trail.
+    #[arg(long)]
+    reason: Option<Label>,
+}
+
+/// Approves one purge after the other; what one key stands against stops no other.
+pub(super) async fn approve_purge(ctx: &Context, args: ApproveArgs) -> anyhow::Result<Exit> {
+    let reason = args.reason.as_ref().map(Label::as_str);
+    let (mut refused, n_keys) = (Vec::new(), args.keys.len());
+    for KeyName(id) in args.keys {
+        let which = (id.as_str(), None);
+        match approval::approve_purge(ctx.db(), &ctx.policies, ACTOR, which, reason).await {
+            Ok(()) => ctx.out.note(&format!("key {id} goes at the next purge")),
+            Err(error @ KeyError::Store(_)) => return Err(error.into()),
+            Err(error) if n_keys == 1 => return Err(error.into()),
+            Err(error) => refused.push(format!("key {id}: {error}")),
+        }
+    }
+    refused.iter().for_each(|line| ctx.out.note(line));
+    Ok(if refused.is_empty() { Exit::Done } else { Exit::Partial })
 }
 
 #[derive(Debug, Args)]

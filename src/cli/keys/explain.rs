@@ -41,6 +41,8 @@ struct TombstoneJson {
     expires_at: Option<DateTime<Utc>>,
     last_used_at: Option<DateTime<Utc>>,
     purged_at: DateTime<Utc>,
+    /// Until when this record is kept at least; `null`: as long as the policy of now says.
+    keep_until: Option<DateTime<Utc>>,
     reason: &'static str,
     /// The rules under which it went.
     policy: serde_json::Value,
@@ -56,7 +58,7 @@ pub(super) async fn run(ctx: &Context, name: KeyName) -> anyhow::Result<()> {
         return explain_tombstone(ctx, tombstone, now).await;
     }
     Err(Failure::new(format!("there is no key {id}, and none is remembered"))
-        .hint("what is left of a purged key is kept for lifecycle.tombstone_days")
+        .hint("what is left of a purged key is kept as long as its policy said: `tombstone_days`")
         .into())
 }
 
@@ -108,6 +110,7 @@ async fn explain_tombstone(
         expires_at: tombstone.expires_at,
         last_used_at: tombstone.last_used_at,
         purged_at: tombstone.purged_at,
+        keep_until: tombstone.keep_until,
         reason: tombstone.reason,
         policy: serde_json::from_str(&tombstone.policy).unwrap_or_default(),
     };
@@ -121,6 +124,9 @@ async fn explain_tombstone(
     ctx.out.line(&format!("expired    {}", show_end(left.expires_at, now)))?;
     let used = show_past(left.last_used_at, now, "never, as far as is known");
     ctx.out.line(&format!("last used  {used}"))?;
+    if let Some(until) = left.keep_until {
+        ctx.out.line(&format!("remembered until {}", show(until, now)))?;
+    }
     print_history(ctx, &history)?;
     ctx.out.line("")?;
     ctx.out.line("Nothing brings it back. `lapsed keys create` makes a new one.")?;

@@ -11,7 +11,7 @@ use crate::{
         policy::{ChangeArgs, place, refused},
         when::Horizon,
     },
-    domain::plan::Plan,
+    domain::plan::{Day, Plan},
     store::policies::{
         change,
         simulate::{Simulation, simulate},
@@ -50,6 +50,7 @@ struct DayJson {
 struct Counts {
     notices: u64,
     expired: u64,
+    suspended: u64,
     purged: u64,
 }
 
@@ -94,7 +95,8 @@ fn to_json(simulation: &Simulation, until: DateTime<Utc>) -> SimulationJson {
 
 fn counts(plan: &Plan, day: &NaiveDate) -> Counts {
     let day = plan.days.get(day).copied().unwrap_or_default();
-    Counts { notices: day.n_notices, expired: day.n_expired, purged: day.n_purged }
+    let Day { n_notices, n_expired, n_suspended, n_purged } = day;
+    Counts { notices: n_notices, expired: n_expired, suspended: n_suspended, purged: n_purged }
 }
 
 fn print(ctx: &Context, simulation: &SimulationJson) -> anyhow::Result<()> {
@@ -102,12 +104,13 @@ fn print(ctx: &Context, simulation: &SimulationJson) -> anyhow::Result<()> {
     if changed.is_empty() {
         ctx.out.note("no day would be another");
     } else {
-        ctx.out.listing(["day", "notices", "expired", "purged"], &changed, |day| {
+        ctx.out.listing(["day", "notices", "expired", "suspended", "purged"], &changed, |day| {
             let (before, after) = (day.before, day.after);
             [
                 day.day.clone(),
                 step(before.notices, after.notices),
                 step(before.expired, after.expired),
+                step(before.suspended, after.suspended),
                 step(before.purged, after.purged),
             ]
         })?;

@@ -24,10 +24,10 @@ pub enum PolicyError {
         /// The window it does not fit.
         window: u16,
     },
-    /// A length of life is nonsense.
+    /// A length of time is nonsense.
     #[error("{field} is {days}, but must be from 1 to {MAX_DAYS}")]
     TtlOutOfRange {
-        /// `default_ttl_days`, `max_ttl_days` or `review_days`.
+        /// A field in days, such as `max_ttl_days` or `tombstone_days`.
         field: &'static str,
         /// What was asked for.
         days: u16,
@@ -61,6 +61,9 @@ pub enum PolicyError {
         /// The longest.
         max: u16,
     },
+    /// Nobody would be reminded.
+    #[error("reminder_channels is empty, so nobody would be reminded; name owner or contacts")]
+    NoChannels,
     /// Nobody could have a key.
     #[error("max_keys_per_owner is 0, but must be at least 1, or never")]
     NoKeys,

@@ -1,5 +1,7 @@
 //! The fields of a policy, as people write them.
 
+use crate::domain::{name::Label, quiet::QuietHours};
+
 /// What an owner or a program may show, beside an administrator, to bring an expired key back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WindowProof {
@@ -27,6 +29,61 @@ impl WindowProof {
     /// The proof that this word names.
     pub fn of_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|proof| proof.as_str() == word)
+    }
+}
+
+/// Who lets a key go whose time has come. The later is the stricter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PurgeMode {
+    /// The daemon.
+    #[default]
+    Auto,
+    /// An administrator, key by key; the daemon waits for that.
+    Manual,
+}
+
+impl PurgeMode {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Auto, Self::Manual];
+
+    /// The word in a policy.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Manual => "manual",
+        }
+    }
+
+    /// The mode that this word names.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == word)
+    }
+}
+
+/// To whom reminders go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Channel {
+    /// The owner of the key.
+    Owner,
+    /// The contacts of its environment, or of its tenant where that has none.
+    Contacts,
+}
+
+impl Channel {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Owner, Self::Contacts];
+
+    /// The word in a policy.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Contacts => "contacts",
+        }
+    }
+
+    /// The channel that this word names.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|channel| channel.as_str() == word)
     }
 }
 
@@ -99,6 +156,20 @@ pub struct PolicyFields {
     pub max_overlap_hours: u16,
     /// How many keys of the kind, not revoked, an owner may have. `None`: any number.
     pub max_keys_per_owner: Option<u16>,
+    /// Days for which the record of a purged key is kept.
+    pub tombstone_days: u16,
+    /// Whether a purge waits for an administrator.
+    pub purge_mode: PurgeMode,
+    /// For how many days a key may be out of use before it is suspended. `None`: for ever.
+    pub unused_days: Option<u16>,
+    /// Whether all that is to be told to an owner goes into one mail, and not each key's into its own.
+    pub digest: bool,
+    /// When nobody is told what can wait. `None`: never.
+    pub quiet_hours: Option<QuietHours>,
+    /// To whom reminders go. At least one.
+    pub reminder_channels: Vec<Channel>,
+    /// Where it is written why the rules are as they are, such as the number of a risk analysis.
+    pub risk_analysis_ref: Option<Label>,
 }
 
 /// The longest overlap there is, in hours: seven days.
@@ -121,6 +192,13 @@ impl Default for PolicyFields {
             default_overlap_hours: 24,
             max_overlap_hours: MAX_OVERLAP_HOURS,
             max_keys_per_owner: None,
+            tombstone_days: 400,
+            purge_mode: PurgeMode::Auto,
+            unused_days: None,
+            digest: true,
+            quiet_hours: None,
+            reminder_channels: vec![Channel::Owner],
+            risk_analysis_ref: None,
         }
     }
 }

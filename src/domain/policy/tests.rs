@@ -52,6 +52,18 @@ fn each_mistake_is_named_by_its_field() {
         "min_ttl_days is 91, which is more than default_ttl_days (90)"
     );
     assert_eq!(
+        message(|f| f.reminder_channels.clear()),
+        "reminder_channels is empty, so nobody would be reminded; name owner or contacts"
+    );
+    assert_eq!(
+        message(|f| f.unused_days = Some(0)),
+        "unused_days is 0, but must be from 1 to 3650"
+    );
+    assert_eq!(
+        message(|f| f.tombstone_days = 0),
+        "tombstone_days is 0, but must be from 1 to 3650"
+    );
+    assert_eq!(
         message(|f| f.max_overlap_hours = 169),
         "max_overlap_hours is 169, but must be from 0 to 168"
     );
@@ -99,6 +111,13 @@ fn a_policy_is_what_was_written() {
         max_overlap_hours: 11,
         default_overlap_hours: 10,
         max_keys_per_owner: Some(12),
+        tombstone_days: 13,
+        purge_mode: PurgeMode::Manual,
+        unused_days: Some(15),
+        digest: false,
+        quiet_hours: "22:00-07:00".parse().ok(),
+        reminder_channels: vec![Channel::Owner, Channel::Contacts],
+        risk_analysis_ref: "TRA-14".parse().ok(),
     };
     let policy = Policy::new(KeyKind::User, fields.clone()).unwrap();
     assert_eq!(policy.fields(), fields);
@@ -110,6 +129,13 @@ fn a_policy_is_what_was_written() {
     assert_eq!((policy.undo(), policy.max_overlap()), (hours(70), hours(11)));
     assert_eq!(policy.default_overlap(), hours(10));
     assert_eq!(policy.max_keys_per_owner(), Some(12));
+    assert_eq!((policy.keep_tombstone(), policy.purge_mode()), (days(13), PurgeMode::Manual));
+    assert_eq!(policy.unused(), Some(days(15)));
+    assert!(!policy.is_digest() && !policy.has_usual_mails());
+    assert_eq!(policy.quiet_hours().map(|hours| hours.to_string()).unwrap(), "22:00-07:00");
+    assert_eq!(policy.channels(Stage::Expired), [Channel::Owner, Channel::Contacts]);
+    assert_eq!(policy.channels(Stage::Rotated), [Channel::Owner], "that is no reminder");
+    assert_eq!(policy.risk_analysis_ref().map(Label::as_str), Some("TRA-14"));
     assert!(policy.self_rotate());
     assert_eq!(
         Deed::ALL.map(|deed| policy.needs_otp(deed)),
@@ -119,6 +145,8 @@ fn a_policy_is_what_was_written() {
     assert!(policy.takes(WindowProof::Otp) && !policy.takes(WindowProof::MailLink));
     let usual = check(|_| ()).unwrap();
     assert!(!Deed::ALL.into_iter().any(|deed| usual.needs_otp(deed)) && !usual.self_rotate());
+    assert_eq!(usual.unused(), None);
+    assert!(usual.has_usual_mails() && usual.is_digest());
     assert!(WindowProof::ALL.into_iter().all(|proof| usual.takes(proof)));
     assert_eq!(
         (usual.review_every(), usual.min_ttl(), usual.max_keys_per_owner()),
@@ -153,6 +181,34 @@ fn a_proof_is_read_as_it_is_written() {
     assert_eq!(WindowProof::ALL.map(WindowProof::as_str), words);
     assert_eq!(words.map(WindowProof::of_word), WindowProof::ALL.map(Some));
     assert_eq!(WindowProof::of_word("secret"), None);
+}
+
+#[test]
+fn a_mode_of_purging_is_read_as_it_is_written() {
+    let words = ["auto", "manual"];
+    assert_eq!(PurgeMode::ALL.map(PurgeMode::as_str), words);
+    assert_eq!(words.map(PurgeMode::of_word), PurgeMode::ALL.map(Some));
+    assert_eq!(PurgeMode::of_word("never"), None);
+    assert!(PurgeMode::Auto < PurgeMode::Manual, "the later is the stricter");
+}
+
+#[test]
+fn a_channel_is_read_as_it_is_written_and_each_counts_once() {
+    let words = ["owner", "contacts"];
+    assert_eq!(Channel::ALL.map(Channel::as_str), words);
+    assert_eq!(words.map(Channel::of_word), Channel::ALL.map(Some));
+    assert_eq!(Channel::of_word("nobody"), None);
+    let (owner, contacts) = (Channel::Owner, Channel::Contacts);
+    let policy = check(|f| f.reminder_channels = vec![contacts, owner, contacts]).unwrap();
+    assert_eq!(policy.channels(Stage::ReviewDue), [owner, contacts]);
+}
+
+#[test]
+fn mails_are_the_usual_ones_only_if_all_about_them_is() {
+    assert!(!check(|f| f.digest = false).unwrap().has_usual_mails());
+    assert!(!check(|f| f.quiet_hours = "22:00-07:00".parse().ok()).unwrap().has_usual_mails());
+    let contacts = check(|f| f.reminder_channels = vec![Channel::Contacts]).unwrap();
+    assert!(!contacts.has_usual_mails());
 }
 
 #[test]

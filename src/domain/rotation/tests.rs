@@ -28,6 +28,7 @@ fn key(state: KeyState) -> Key {
         is_suspended: false,
         is_held: false,
         wish: Wish::All,
+        unused: None,
     }
 }
 

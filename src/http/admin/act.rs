@@ -19,7 +19,7 @@ use crate::{
         },
         v1::refusal::malformed,
     },
-    store::{key_changes, suspension},
+    store::{approval, key_changes, suspension},
 };
 
 fn back(id: &str) -> Response {
@@ -97,7 +97,24 @@ pub(super) async fn hold(
     Ok(back(&id))
 }
 
-/// Why a key is suspended, or let go.
+/// `POST /admin/keys/{id}/approve-purge`
+pub(super) async fn approve_purge(
+    State(admin): State<Admin>,
+    visit: Visit,
+    Path(id): Path<String>,
+    Sent(form): Sent<Why>,
+) -> Result<Response, Failure> {
+    let key = visit.caller.key_to_change(&admin.api, &id).await?;
+    let reason: Option<Label> = label(&form.reason)?;
+    let (db, policies) = (admin.api.db()?, admin.api.policies().await?);
+    // Only that very key that was looked at.
+    let which = (key.public_id.as_str(), Some(key.version));
+    let reason = reason.as_ref().map(Label::as_str);
+    approval::approve_purge(db, &policies, &visit.caller.actor, which, reason).await?;
+    Ok(back(&id))
+}
+
+/// Why somebody does something with a key.
 #[derive(Deserialize)]
 pub(super) struct Why {
     reason: Option<String>,
@@ -129,7 +146,8 @@ pub(super) async fn unsuspend(
     // Only that very key that was looked at.
     let which = (key.public_id.as_str(), Some(key.version));
     let reason = reason.as_ref().map(Label::as_str);
-    suspension::unsuspend(admin.api.db()?, &visit.caller.actor, which, reason).await?;
+    let (db, policies) = (admin.api.db()?, admin.api.policies().await?);
+    suspension::unsuspend(db, &policies, &visit.caller.actor, which, reason).await?;
     Ok(back(&id))
 }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use crate::{
-    domain::policy::Deed,
+    domain::{policy::Deed, purge::may_approve},
     explain::{self, Line, Next},
     http::{
         admin::{Admin, failure::Failure, form, policies::shown, shell, visit::Visit},
@@ -78,6 +78,7 @@ fn gone(visit: &Visit, left: &Tombstone, lines: &[Line]) -> Response {
             dl {
                 dt { "ID" } dd { code { (left.public_id) } }
                 dt { (visit.say("admin-expires")) } dd { (shell::maybe_at(visit, left.expires_at, "admin-never")) }
+                @if let Some(until) = left.keep_until { dt { (visit.say("admin-kept-until")) } dd { (shell::at(until)) } }
                 dt { (visit.say("admin-last-used")) } dd { (shell::maybe_at(visit, left.last_used_at, "admin-not-used")) }
             }
         }
@@ -101,6 +102,9 @@ fn facts(visit: &Visit, key: &KeyView, now: DateTime<Utc>) -> Markup {
             dt { (visit.say("admin-expires")) } dd { (shell::maybe_at(visit, key.expires_at, "admin-never")) }
             @if let Some(end) = key.window_ends_at { dt { (visit.say("admin-window-ends")) } dd { (shell::at(end)) } }
             dt { (visit.say("admin-last-used")) } dd { (shell::maybe_at(visit, key.last_used_at, "admin-not-used")) }
+            @if let (Some(end), Some(approved)) = (key.window_ends_at, key.purge_approved_for) {
+                @if end == approved { dt { (visit.say("admin-approved")) } dd { (visit.say("admin-approved-note")) } }
+            }
             @if let Some(hold) = &key.hold { dt { (visit.say("admin-state-held")) } dd { (hold) } }
             @if let Some(parked) = &key.parked { dt { (visit.say("admin-state-parked")) } dd lang="en" { (parked) } }
         } }
@@ -155,6 +159,12 @@ fn timeline(visit: &Visit, lines: &[Line]) -> Markup {
     }
 }
 
+/// Whether the key's purge waits for the word of an administrator.
+fn is_approval_awaited(key: &KeyView, policies: &PolicyBook, now: DateTime<Utc>) -> bool {
+    let (Ok(of), Some(governed)) = (&key.key, key.governed()) else { return false };
+    may_approve(of, &policies.of_key(&governed), key.purge_approved_for, now).is_ok()
+}
+
 /// What an operator can do with a key.
 fn deeds(visit: &Visit, key: &KeyView, policies: &PolicyBook, now: DateTime<Utc>) -> Markup {
     let path = format!("/admin/keys/{}", key.public_id);
@@ -170,6 +180,18 @@ fn deeds(visit: &Visit, key: &KeyView, policies: &PolicyBook, now: DateTime<Utc>
                     label for="days" { (visit.say("admin-extend-days")) }
                     input #days name="days" type="text" inputmode="numeric" required autocomplete="off";
                     button { (visit.say("admin-extend")) }
+                }
+            }
+        }
+        @if is_approval_awaited(key, policies, now) {
+            section {
+                h2 { (visit.say("admin-approve")) }
+                p { (visit.say("admin-approve-note")) }
+                form method="post" action={ (path) "/approve-purge" } {
+                    (shell::secret(visit))
+                    label for="approve-why" { (visit.say("admin-reason")) }
+                    input #approve-why name="reason" type="text" maxlength="200" autocomplete="off";
+                    button.bad { (visit.say("admin-approve")) }
                 }
             }
         }

@@ -242,6 +242,7 @@ fn outcome(visit: &Visit, found: &Simulation, spread: Option<&Spread>) -> Markup
     let rows = [
         ("admin-sim-notices", before.n_notices, after.n_notices),
         ("admin-sim-expired", before.n_expired, after.n_expired),
+        ("admin-sim-suspended", before.n_suspended, after.n_suspended),
         ("admin-sim-purged", before.n_purged, after.n_purged),
     ];
     html! {

@@ -11,7 +11,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::{
-    domain::{link::LinkToken, otp::Attempt, policy::WindowProof, rotation::Overlap},
+    domain::{
+        link::LinkToken, otp::Attempt, policy::WindowProof, rotation::Overlap,
+        suspension::SuspensionError,
+    },
     http::pages::{
         Pages,
         failure::{self, Failure},
@@ -22,8 +25,11 @@ use crate::{
     random,
     store::{
         idempotency::Once,
-        key_changes, links,
+        key_changes,
+        keys::KeyError,
+        links,
         rotation::{self, Mint, Proof, Request},
+        suspension,
         who::{Person, Who},
     },
 };
@@ -136,6 +142,23 @@ pub(super) async fn lapse(visit: Visit) -> Response {
         let (db, policies, who) = (&visit.house()?.db, &opened.policies, opened.actor());
         key_changes::let_lapse(db, policies, &who, &opened.linked.public_id).await?;
         Ok(show::lapsing(&visit))
+    };
+    let done = done.await;
+    visit.answer(done).await
+}
+
+/// `POST /k/{token}/{id}/resume`: a key that was suspended because nothing used it goes on. Whoever
+/// sends the form again is told how the key stands.
+pub(super) async fn resume(visit: Visit) -> Response {
+    let done = async {
+        let opened = &visit.opened;
+        let (db, policies, who) = (&visit.house()?.db, &opened.policies, opened.actor());
+        match suspension::resume(db, policies, &who, &opened.linked.public_id).await {
+            Ok(()) => Ok(show::resumed(&visit)),
+            Err(KeyError::Suspension(SuspensionError::Not)) => show::key(&visit, None).await,
+            Err(KeyError::Suspension(_)) => Err(Failure::Said("what-suspended")),
+            Err(error) => Err(error.into()),
+        }
     };
     let done = done.await;
     visit.answer(done).await

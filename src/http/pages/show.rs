@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use crate::{
+    domain::suspension::{Cause, may_resume},
     http::{
         House,
         pages::{
@@ -37,6 +38,7 @@ pub(super) async fn key(visit: &Visit, failure: Option<&Failure>) -> Result<Resp
             section.error role="alert" { p { (failure.sentence(language)) } }
         }
         (facts(language, opened))
+        @if is_resumable(opened) { (resume(language, opened)) }
         (suspend::section(visit))
         @if opened.linked.is_used {
             section {
@@ -70,6 +72,7 @@ fn facts(language: Language, opened: &Opened) -> Markup {
         "active" if view.expires_at.is_none() => ("active", "what-never"),
         "active" => ("active", "what-active"),
         "expired" => ("window", "what-window"),
+        "suspended" if is_resumable(opened) => ("suspended", "what-unused"),
         "suspended" => ("suspended", "what-suspended"),
         "revoked" => ("revoked", "what-revoked"),
         _ => ("damaged", "damaged"),
@@ -144,6 +147,37 @@ fn overlaps(language: Language, (usual, longest): (i64, i64)) -> Vec<(i64, Strin
         all.sort_unstable();
     }
     all
+}
+
+/// Whether its owner may let the key go on, which was suspended because nothing used it.
+fn is_resumable(opened: &Opened) -> bool {
+    let cause = opened.view.suspended_for.unwrap_or(Cause::Asked);
+    opened.view.key.as_ref().is_ok_and(|key| may_resume(key, cause).is_ok())
+}
+
+fn resume(language: Language, opened: &Opened) -> Markup {
+    let say = |id: &str| language.say(id);
+    html! {
+        section {
+            h2 { (say("resume-title")) }
+            p { (say("resume-note")) }
+            form method="post" action={ (opened.path()) "/resume" } {
+                button { (say("resume")) }
+            }
+        }
+    }
+}
+
+/// The page of a key that goes on.
+pub(super) fn resumed(visit: &Visit) -> Response {
+    let say = |id: &str| visit.language.say(id);
+    let body = html! {
+        section {
+            p { (say("resumed-note")) }
+            p { a href=(visit.opened.path()) { (say("to-key")) } }
+        }
+    };
+    shell::page(visit.language, StatusCode::OK, &say("resumed-title"), &body)
 }
 
 fn unneeded(language: Language, opened: &Opened) -> Markup {

@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use crate::{
     domain::{
         stage::Stage,
-        suspension::{SuspensionError, may_suspend},
+        suspension::{Cause, SuspensionError, may_suspend},
     },
     http::pages::{
         failure::Failure,
@@ -48,7 +48,10 @@ pub(super) async fn suspend(Alarmed(visit): Alarmed) -> Response {
 /// Whether the owner may say so of the key by this link.
 fn allowed(opened: &Opened) -> Result<(), SuspensionError> {
     match &opened.view.key {
-        Ok(key) => may_suspend(key, opened.view.unsuspended_at, opened.link.created_at),
+        Ok(key) => {
+            let cause = opened.view.suspended_for.unwrap_or(Cause::Asked);
+            may_suspend(key, cause, opened.view.unsuspended_at, opened.link.created_at)
+        }
         // Such a key is nobody's to change.
         Err(_) => Err(SuspensionError::Not),
     }
@@ -89,7 +92,7 @@ fn page(visit: &Visit, status: StatusCode) -> Response {
                 Err(SuspensionError::Revoked) => p { (say("what-revoked")) },
                 Err(SuspensionError::Already) => p { (say("what-suspended")) },
                 Err(SuspensionError::LiftedSince { .. }) => p { (say("suspend-late")) },
-                Err(SuspensionError::Not) => p { (say("damaged")) },
+                Err(SuspensionError::Not | SuspensionError::NotTheirs) => p { (say("damaged")) },
             }
             dl { dt { (say("id")) } dd { code { (opened.view.public_id) } } }
         }

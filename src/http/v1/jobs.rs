@@ -71,13 +71,15 @@ pub(super) struct PlannedDay {
     /// Notices that will be written. Several for one owner become one mail.
     n_notices: u64,
     n_expired: u64,
+    /// Keys that will be suspended, of those that are out of use already.
+    n_suspended: u64,
     n_purged: u64,
 }
 
 impl PlannedDay {
     fn new(day: Option<String>, counts: &Day) -> Self {
-        let Day { n_notices, n_expired, n_purged } = *counts;
-        Self { day, n_notices, n_expired, n_purged }
+        let Day { n_notices, n_expired, n_suspended, n_purged } = *counts;
+        Self { day, n_notices, n_expired, n_suspended, n_purged }
     }
 }
 

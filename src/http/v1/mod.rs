@@ -93,6 +93,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(keys::change::suspend))
         .routes(routes!(keys::change::unsuspend))
         .routes(routes!(keys::change::hold, keys::change::release))
+        .routes(routes!(keys::change::approve_purge))
         .routes(routes!(keys::policy::show, keys::policy::set))
         .routes(routes!(keys::policy::try_out))
         .routes(routes!(own::show))

@@ -252,13 +252,14 @@ impl From<Simulation> for Simulated {
 pub(super) struct Sum {
     n_notices: u64,
     n_expired: u64,
+    n_suspended: u64,
     n_purged: u64,
 }
 
 impl From<&Plan> for Sum {
     fn from(plan: &Plan) -> Self {
-        let Day { n_notices, n_expired, n_purged } = plan.total();
-        Self { n_notices, n_expired, n_purged }
+        let Day { n_notices, n_expired, n_suspended, n_purged } = plan.total();
+        Self { n_notices, n_expired, n_suspended, n_purged }
     }
 }
 

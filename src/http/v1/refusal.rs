@@ -85,9 +85,13 @@ impl From<KeyError> for Problem {
             KeyError::Revoked => (StatusCode::CONFLICT, "key-revoked"),
             KeyError::Suspension(SuspensionError::Revoked) => (StatusCode::CONFLICT, "key-revoked"),
             KeyError::Suspension(SuspensionError::Not) => (StatusCode::CONFLICT, "not-suspended"),
+            KeyError::Suspension(SuspensionError::NotTheirs) => {
+                (StatusCode::FORBIDDEN, "forbidden")
+            }
             KeyError::Suspension(
                 SuspensionError::Already | SuspensionError::LiftedSince { .. },
             ) => (StatusCode::CONFLICT, "key-suspended"),
+            KeyError::NotAwaited(_) => (StatusCode::CONFLICT, "not-awaited"),
             KeyError::Stale => (StatusCode::PRECONDITION_FAILED, "stale"),
             KeyError::Otp(error) => return of_caller(error),
             KeyError::Once(_) => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-mismatch"),

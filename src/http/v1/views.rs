@@ -76,8 +76,12 @@ pub(super) struct KeyBody {
     pub(super) last_used_by: Option<String>,
     /// Since when it is suspended.
     pub(super) suspended_at: Option<DateTime<Utc>>,
+    /// Why it is: `asked`, by somebody, or `unused`.
+    pub(super) suspend_reason: Option<String>,
     /// Why it must be kept.
     pub(super) hold: Option<String>,
+    /// For which `window_ends_at` somebody has let it be purged, where its policy asks for that.
+    pub(super) purge_approved_for: Option<DateTime<Utc>>,
     /// Why the daemon has put it aside.
     pub(super) parked: Option<String>,
     /// Goes up with every change: the `ETag` of the key.
@@ -105,7 +109,9 @@ impl KeyBody {
             last_used_at: view.last_used_at,
             last_used_by: view.last_used_by,
             suspended_at: view.suspended_at,
+            suspend_reason: view.suspended_for.map(|cause| cause.as_str().to_owned()),
             hold: view.hold,
+            purge_approved_for: view.purge_approved_for,
             parked: view.parked,
             version: view.version,
         }

@@ -80,6 +80,8 @@ fn message(
         audience: Audience::Operators(what),
         recipients,
         notices: Vec::new(),
+        at: now,
+        copy_of: None,
     })
 }
 

@@ -19,7 +19,7 @@ use crate::{
     mail::{
         address::EmailAddress,
         build::build,
-        digest::{self, Digest, Item},
+        digest::{self, Digest, Item, Why},
         render::Letter,
         transport::Outgoing,
         words::Words,
@@ -66,7 +66,10 @@ pub(super) async fn compose(
     messages: Vec<ClaimedMessage>,
     now: DateTime<Utc>,
 ) -> Result<Composed, StoreError> {
-    let ids: Vec<i64> = messages.iter().map(|message| message.id).collect();
+    let is_copy = |message: &&ClaimedMessage| message.audience == Audience::Copy;
+    let copies: Vec<i64> = messages.iter().filter(is_copy).map(|message| message.id).collect();
+    let ids: Vec<i64> =
+        messages.iter().filter(|message| !is_copy(message)).map(|message| message.id).collect();
     let owner_ids: Vec<i64> = messages.iter().map(|message| message.owner_id).collect();
     let owners = letters::addressees(&**tx, &owner_ids).await?;
     let owners: HashMap<i64, Addressee> =
@@ -76,7 +79,10 @@ pub(super) async fn compose(
     let void: Vec<i64> = void.iter().map(|text| text.id).collect();
     outbox::void(&**tx, &void).await?;
     let mut by_message: HashMap<i64, Vec<NoticeText>> = HashMap::new();
-    for text in texts {
+    // Whether a copied notice is void, the message says of which it is a copy.
+    let copied =
+        letters::copied(&**tx, &copies, now).await?.into_iter().filter(|text| text.is_true);
+    for text in texts.into_iter().chain(copied) {
         by_message.entry(text.message_id).or_default().push(text);
     }
     let links = links(ctx, tx, &messages, now).await?;
@@ -158,7 +164,7 @@ pub async fn preview(
         to_name: Some(owner.name.clone()).filter(|name| !name.trim().is_empty()),
         audience: match is_refused {
             false => digest::Audience::Owner,
-            true => contacts(Some(&owner), &texts),
+            true => contacts(Some(&owner), why(Some(&owner), &texts)),
         },
         time_zone: owner.time_zone.parse().unwrap_or(Tz::UTC),
         language: language(Some(&owner)),
@@ -214,20 +220,29 @@ fn audience(
 ) -> digest::Audience {
     match message.audience {
         Audience::Owner => digest::Audience::Owner,
-        Audience::Contacts => contacts(owner, texts),
+        Audience::Contacts => contacts(owner, why(owner, texts)),
+        Audience::Copy => contacts(owner, Why::Copy),
         Audience::Operators(_) => digest::Audience::Operators,
     }
 }
 
-fn contacts(owner: Option<&Addressee>, texts: &[NoticeText]) -> digest::Audience {
-    let is_beside = texts.iter().all(|text| text.stage == Stage::SuspendedContacts);
-    let refusal = owner.and_then(|owner| owner.refusal.clone());
+/// Why contacts get these notices, of which none is a copy.
+fn why(owner: Option<&Addressee>, texts: &[NoticeText]) -> Why {
+    if texts.iter().all(|text| text.stage == Stage::SuspendedContacts) {
+        return Why::Beside;
+    }
+    match owner {
+        Some(Addressee { refusal: Some(refusal), .. }) => Why::Unreachable(refusal.clone()),
+        Some(owner) if owner.email.parse::<EmailAddress>().is_ok() => Why::Instead,
+        _ => Why::Unreachable(Words::of(language(owner)).not_an_address.to_owned()),
+    }
+}
+
+fn contacts(owner: Option<&Addressee>, why: Why) -> digest::Audience {
     digest::Audience::Contacts {
         owner_name: owner.map(|owner| owner.name.clone()).unwrap_or_default(),
         owner_mail_masked: owner.map(|owner| mask(&owner.email)).unwrap_or_default(),
-        reason: (!is_beside).then(|| {
-            refusal.unwrap_or_else(|| Words::of(language(owner)).not_an_address.to_owned())
-        }),
+        why,
     }
 }
 
@@ -263,6 +278,7 @@ fn item(book: &PolicyBook, text: NoticeText, link: Option<&str>) -> Item {
         window_ends_at: window_ends_at.filter(|_| has_way_back),
         ends_with_access: text.ends_with_access,
         is_suspended: text.is_suspended,
+        suspends_at: text.about.filter(|_| text.stage == Stage::Unused),
         last_used_at: text.last_used_at,
         // Of a purged key there is nothing left to open.
         link: link.filter(|_| text.stage != Stage::Purged).map(str::to_owned),

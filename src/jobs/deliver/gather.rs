@@ -1,25 +1,32 @@
-//! From notices to messages: one mail per owner, to the owner or, where that fails, to those who
-//! are told instead.
+//! From notices to messages: one mail per owner, unless policies say otherwise ([`ways`](super::ways)), to the
+//! owner or, where that fails, to those who are told instead.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
 use crate::{
-    domain::stage::Stage,
-    jobs::{Context, deliver::Mailer, patience::Patience},
+    jobs::{
+        Context,
+        deliver::{
+            Mailer,
+            ways::{Meant, Way, together},
+        },
+        patience::Patience,
+    },
     mail::address::EmailAddress,
     store::{
-        StoreError,
-        outbox::{self, Audience, NewMessage, PendingNotice, Recipient},
+        StoreError, Tx,
+        outbox::{self, Audience, NewMessage, PendingNotice, Recipient, Subject},
+        policies::PolicyBook,
     },
 };
 
 /// Gathers all pending notices.
 pub(super) async fn run(ctx: &Context) -> Result<(), StoreError> {
-    let mut patience = Patience::default();
+    let (mut patience, mut rules) = (Patience::default(), None);
     while !ctx.cancel.is_cancelled() {
-        match gather_batch(ctx).await {
+        match gather_batch(ctx, &mut rules).await {
             Ok(true) => return Ok(()),
             Ok(false) => patience.done(),
             Err(error) => patience.begin_anew(error, &ctx.cancel).await?,
@@ -28,8 +35,9 @@ pub(super) async fn run(ctx: &Context) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Gathers one batch in one transaction. Returns whether it was the last.
-async fn gather_batch(ctx: &Context) -> Result<bool, StoreError> {
+/// Gathers one batch in one transaction. Returns whether it was the last. `rules` are read once
+/// there is something to gather.
+async fn gather_batch(ctx: &Context, rules: &mut Option<PolicyBook>) -> Result<bool, StoreError> {
     let (db, limit) = (&ctx.deps.db, ctx.deps.limits.batch);
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
@@ -41,27 +49,56 @@ async fn gather_batch(ctx: &Context) -> Result<bool, StoreError> {
     if pending.is_empty() {
         return Ok(true);
     }
-    let owners = by_owner(&pending);
-    let owner_ids: Vec<i64> = pending_owners(&owners);
+    let book = match rules.take() {
+        Some(book) => book,
+        None => PolicyBook::load(db, (*ctx.deps.policies).clone()).await?,
+    };
+    let book = rules.insert(book);
+    let subjects = subjects(&tx, book, &pending).await?;
+    let owner_ids: Vec<i64> = pending_owners(&pending);
     let recipients = outbox::recipients(&*tx, &owner_ids).await?;
     let recipients: HashMap<i64, Recipient> =
         recipients.into_iter().map(|recipient| (recipient.owner_id, recipient)).collect();
+    let mailer = &ctx.deps.mailer;
     let (mut messages, mut untellable) = (Vec::new(), Vec::new());
-    for (owner_id, notices, mail) in owners {
-        let message = recipients
-            .get(&owner_id)
-            .cloned()
-            .ok_or_else(|| "its owner is not in the database".to_owned())
-            .and_then(|recipient| address(&ctx.deps.mailer, recipient, (&notices, mail), now));
-        match message {
-            Ok(message) => messages.push(message),
-            Err(reason) => untellable.extend(notices.iter().map(|id| (*id, reason.clone()))),
+    for notices in pending.chunk_by(|a, b| a.owner_id == b.owner_id) {
+        let Some(recipient) = notices.first().and_then(|first| recipients.get(&first.owner_id))
+        else {
+            let reason = "its owner is not in the database".to_owned();
+            untellable.extend(notices.iter().map(|notice| (notice.id, reason.clone())));
+            continue;
+        };
+        let way = |notice: &PendingNotice| match subjects.get(&notice.id) {
+            Some(subject) => {
+                let rules = (&*book, mailer.contacts.as_slice());
+                Way::by_rules(notice, subject, recipient, rules, now)
+            }
+            None => Way::usual(notice, now),
+        };
+        for (way, ids) in together(notices.iter().map(|notice| (notice.id, way(notice)))) {
+            match address(mailer, recipient, (&ids, &way), now) {
+                Ok(of_notices) => messages.extend(of_notices),
+                Err(reason) => untellable.extend(ids.iter().map(|id| (*id, reason.clone()))),
+            }
         }
     }
     outbox::form(&*tx, &messages, now).await?;
     outbox::give_up(&*tx, &untellable).await?;
     tx.commit().await?;
     Ok(is_last)
+}
+
+/// What the notices are about, if anybody has rules about mails: else nobody is asked.
+async fn subjects(
+    tx: &Tx,
+    book: &PolicyBook,
+    pending: &[PendingNotice],
+) -> Result<HashMap<i64, Subject>, StoreError> {
+    if !book.has_mail_rules() {
+        return Ok(HashMap::new());
+    }
+    let subjects = outbox::subjects(&**tx, pending.iter().map(|notice| notice.id)).await?;
+    Ok(subjects.into_iter().map(|subject| (subject.notice_id, subject)).collect())
 }
 
 /// Leaves the last owner's notices to the next batch, where there may be more of them: otherwise
@@ -73,76 +110,80 @@ fn leave_last_owner(pending: &mut Vec<PendingNotice>) {
     }
 }
 
-/// For whom one owner's notices are meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meant {
-    /// The owner, or whoever is told instead.
-    Owner,
-    /// The contacts, beside the owner.
-    Contacts,
-}
-
-impl Meant {
-    fn of(notice: &PendingNotice) -> Self {
-        let is_beside = notice.stage == Stage::SuspendedContacts.code();
-        if is_beside { Self::Contacts } else { Self::Owner }
-    }
-}
-
-/// The notices of each owner, in the order given; those for the contacts apart.
-fn by_owner(pending: &[PendingNotice]) -> Vec<(i64, Vec<i64>, Meant)> {
-    let mut owners = Vec::new();
-    for chunk in pending.chunk_by(|a, b| a.owner_id == b.owner_id) {
-        let Some(first) = chunk.first() else { continue };
-        for meant in [Meant::Owner, Meant::Contacts] {
-            let of = chunk.iter().filter(|notice| Meant::of(notice) == meant);
-            let ids: Vec<i64> = of.map(|notice| notice.id).collect();
-            if !ids.is_empty() {
-                owners.push((first.owner_id, ids, meant));
-            }
-        }
-    }
-    owners
-}
-
-fn pending_owners(owners: &[(i64, Vec<i64>, Meant)]) -> Vec<i64> {
-    let mut ids: Vec<i64> = owners.iter().map(|(owner_id, ..)| *owner_id).collect();
-    // An owner's mails follow each other.
+fn pending_owners(pending: &[PendingNotice]) -> Vec<i64> {
+    let mut ids: Vec<i64> = pending.iter().map(|notice| notice.owner_id).collect();
+    // An owner's notices follow each other.
     ids.dedup();
     ids
 }
 
-/// Decides to whom one owner's mail goes. The error says why it can go to nobody.
+/// Decides to whom one owner's mail goes, and who gets a copy. The error says why it can go to
+/// nobody.
 fn address(
     mailer: &Mailer,
-    recipient: Recipient,
-    (notices, meant): (&[i64], Meant),
+    recipient: &Recipient,
+    (notices, way): (&[i64], &Way),
     now: DateTime<Utc>,
-) -> Result<NewMessage, String> {
-    let is_usable = |address: &str| address.parse::<EmailAddress>().is_ok();
-    let to_owner = meant == Meant::Owner && recipient.is_reachable && is_usable(&recipient.email);
-    let (audience, recipients) = if to_owner {
-        (Audience::Owner, vec![recipient.email])
-    } else {
-        let contacts = outbox::read_list(&recipient.contacts);
-        let contacts = if contacts.is_empty() { mailer.contacts.clone() } else { contacts };
-        (Audience::Contacts, contacts.into_iter().filter(|one| is_usable(one)).collect())
+) -> Result<Vec<NewMessage>, String> {
+    let usable = |all: &[String]| -> Vec<String> {
+        all.iter().filter(|one| is_usable(one)).cloned().collect()
     };
+    let named = match &way.meant {
+        Meant::Owner | Meant::Contacts => Vec::new(),
+        Meant::OwnerAnd(contacts) | Meant::Only(contacts) => usable(contacts),
+    };
+    let is_theirs = match &way.meant {
+        Meant::Owner | Meant::OwnerAnd(_) => true,
+        Meant::Contacts => false,
+        // Where there are no contacts, the owner is told after all.
+        Meant::Only(_) => named.is_empty(),
+    };
+    let (audience, recipients) =
+        if is_theirs && recipient.is_reachable && is_usable(&recipient.email) {
+            (Audience::Owner, vec![recipient.email.clone()])
+        } else if matches!(way.meant, Meant::Only(_)) && !named.is_empty() {
+            (Audience::Contacts, named.clone())
+        } else {
+            let contacts = outbox::read_list(&recipient.contacts);
+            let contacts = if contacts.is_empty() { mailer.contacts.clone() } else { contacts };
+            (Audience::Contacts, usable(&contacts))
+        };
     if recipients.is_empty() {
-        let why = match meant {
-            Meant::Owner => "the owner cannot be reached, and the tenant has no contacts",
+        let why = match way.meant {
             Meant::Contacts => "the tenant has no contacts",
+            _ => "the owner cannot be reached, and the tenant has no contacts",
         };
         return Err(why.to_owned());
     }
-    Ok(NewMessage {
+    let message = NewMessage {
         header_id: header_id(&mailer.sender.domain, now),
         tenant_id: recipient.tenant_id,
         owner_id: recipient.owner_id,
         audience,
         recipients,
         notices: notices.to_vec(),
-    })
+        at: way.at,
+        copy_of: None,
+    };
+    // Nobody is told twice.
+    let copied: Vec<String> =
+        named.into_iter().filter(|one| !message.recipients.contains(one)).collect();
+    if copied.is_empty() {
+        return Ok(vec![message]);
+    }
+    let copy = NewMessage {
+        header_id: header_id(&mailer.sender.domain, now),
+        audience: Audience::Copy,
+        recipients: copied,
+        notices: Vec::new(),
+        copy_of: Some(message.header_id.clone()),
+        ..message.clone()
+    };
+    Ok(vec![message, copy])
+}
+
+fn is_usable(address: &str) -> bool {
+    address.parse::<EmailAddress>().is_ok()
 }
 
 /// A Message-ID that nobody else has. It begins with the time, so that a folder of mails is in
@@ -176,12 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn notices_are_gathered_by_owner() {
-        let mut pending = notices(&[7, 7, 9]);
-        assert_eq!(by_owner(&pending), [(7, vec![1, 2], Meant::Owner), (9, vec![3], Meant::Owner)]);
-        pending[0].stage = Stage::SuspendedContacts.code();
-        let owners = by_owner(&pending);
-        assert_eq!(owners[..2], [(7, vec![2], Meant::Owner), (7, vec![1], Meant::Contacts)]);
-        assert_eq!(pending_owners(&owners), [7, 9]);
+    fn each_owner_is_asked_for_once() {
+        assert_eq!(pending_owners(&notices(&[7, 7, 9])), [7, 9]);
     }
 }

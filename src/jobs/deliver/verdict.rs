@@ -110,7 +110,7 @@ fn is_because(outcome: &Outcome, reason: &str) -> bool {
 fn accepted(message: &ClaimedMessage, n_attempts: u32, reply: String) -> Mark {
     let notices = match message.audience {
         Audience::Owner => NoticeStatus::Told,
-        Audience::Contacts | Audience::Operators(_) => NoticeStatus::Escalated,
+        Audience::Contacts | Audience::Copy | Audience::Operators(_) => NoticeStatus::Escalated,
     };
     Mark { n_attempts, ..Mark::over(message, MessageStatus::Sent, reply, notices) }
 }
@@ -120,7 +120,7 @@ fn accepted(message: &ClaimedMessage, n_attempts: u32, reply: String) -> Mark {
 fn undeliverable(message: &ClaimedMessage, n_attempts: u32, reply: String) -> Mark {
     let notices = match message.audience {
         Audience::Owner => NoticeStatus::Pending,
-        Audience::Contacts | Audience::Operators(_) => NoticeStatus::Failed,
+        Audience::Contacts | Audience::Copy | Audience::Operators(_) => NoticeStatus::Failed,
     };
     Mark { n_attempts, ..Mark::over(message, MessageStatus::Failed, reply, notices) }
 }

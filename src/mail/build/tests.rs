@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::mail::{
-    digest::{Audience, Topic},
+    digest::{Audience, Topic, Why},
     preview,
     render::{TemplateSettings, Templates},
 };
@@ -187,8 +187,9 @@ const FIELDS: &[(&str, Field)] = &[
     }),
     ("owner's address and reason", |digest, text| {
         *digest = preview::for_contacts(digest.clone());
-        if let Audience::Contacts { owner_mail_masked, reason, .. } = &mut digest.audience {
-            (*owner_mail_masked, *reason) = (text.to_owned(), Some(text.to_owned()));
+        if let Audience::Contacts { owner_mail_masked, why, .. } = &mut digest.audience {
+            *owner_mail_masked = text.to_owned();
+            *why = Why::Unreachable(text.to_owned());
         }
     }),
 ];

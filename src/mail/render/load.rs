@@ -44,8 +44,10 @@ const EMBEDDED: &[(&str, &str, &str)] = embedded![
     "review.txt",
     "rotated.txt",
     "suspended.txt",
+    "suspended-unused.txt",
     "row.txt",
     "shortened.txt",
+    "unused.txt",
     "de/ask.txt",
     "de/closing.txt",
     "de/common.txt",
@@ -60,6 +62,8 @@ const EMBEDDED: &[(&str, &str, &str)] = embedded![
     "de/row.txt",
     "de/shortened.txt",
     "de/suspended.txt",
+    "de/suspended-unused.txt",
+    "de/unused.txt",
 ];
 
 /// The name of a template in `language`: those of English have none before them.

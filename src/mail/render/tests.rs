@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     domain::language::Language,
     mail::{
-        digest::{Audience, Topic},
+        digest::{Audience, Topic, Why},
         preview, words,
     },
 };
@@ -60,6 +60,12 @@ fn every_topic_reads_well_in_german() {
     let suspended = preview::for_contacts(preview::sample(Topic::Suspended, 3, now()));
     let suspended = preview::without_pages(suspended);
     snapshot_text("de_contacts_3", &render(&german(suspended)));
+    for (name, why) in [("de_contacts_copy", Why::Copy), ("de_contacts_instead", Why::Instead)] {
+        let mut digest = preview::for_contacts(preview::sample(Topic::Expiring, 1, now()));
+        let Audience::Contacts { why: told, .. } = &mut digest.audience else { unreachable!() };
+        *told = why;
+        snapshot_text(name, &render(&german(digest)));
+    }
     let closing = preview::without_pages(preview::sample(Topic::Closing, 3, now()));
     snapshot_text("de_without_pages", &render(&german(closing)));
     snapshot_text("de_mixed", &render(&german(preview::mixed(now()))));
@@ -79,6 +85,13 @@ fn other_topics_follow_the_most_urgent_one() {
 fn contacts_are_told_for_whom_a_mail_is_meant() {
     let digest = preview::for_contacts(preview::sample(Topic::Expired, 1, now()));
     snapshot_text("contacts", &render(&digest));
+    for (name, why) in [("contacts_copy", Why::Copy), ("contacts_instead", Why::Instead)] {
+        let sample = preview::without_pages(preview::sample(Topic::Expiring, 1, now()));
+        let mut digest = preview::for_contacts(sample);
+        let Audience::Contacts { why: told, .. } = &mut digest.audience else { unreachable!() };
+        *told = why;
+        snapshot_text(name, &render(&digest));
+    }
     let digest = preview::for_contacts(preview::sample(Topic::Ending, 3, now()));
     snapshot_text("contacts_3", &render(&digest));
 }
@@ -107,7 +120,7 @@ fn a_long_list_ends_at_fifty_keys() {
     assert!(letter.html.contains("… and 10 more keys."));
 
     let mut digest = preview::mixed(now());
-    digest.items.extend(preview::sample(Topic::Purged, 40, now()).items);
+    digest.items.extend(preview::sample(Topic::Purged, 38, now()).items);
     assert!(render(&digest).text.contains("… and 1 more key. "));
 }
 

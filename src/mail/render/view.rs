@@ -5,7 +5,7 @@ use minijinja::{Value, context};
 
 use crate::mail::{
     address::{clean_name, shorten},
-    digest::{Audience, Digest, Item, Topic},
+    digest::{Audience, Digest, Item, Topic, Why},
     words::{self, Moment, Words},
 };
 
@@ -89,6 +89,8 @@ impl<'a> View<'a> {
             | Topic::Shortened
             | Topic::OtpReset
             | Topic::Suspended
+            | Topic::SuspendedUnused
+            | Topic::Unused
             | Topic::Review => "warn",
             Topic::Rotated | Topic::Created | Topic::Purged => "calm",
         };
@@ -135,6 +137,7 @@ impl<'a> View<'a> {
             last_used => self.last_used(item),
             unused_days => self.unused_days(item),
             is_suspended => item.is_suspended,
+            suspends => self.moment_or(item.suspends_at, topic == Topic::Unused),
             is_never_used => item.last_used_at.is_none(),
             // One button for all of them, or a link for each.
             link => item.link.as_ref().filter(|_| self.common_link().is_none()),
@@ -178,7 +181,11 @@ impl<'a> View<'a> {
             }
             // Their letters are written without a view: see `alarm.rs`.
             Audience::Operators => context! { to_name => "", owner => self.words().no_name },
-            Audience::Contacts { owner_name, owner_mail_masked, reason } => {
+            Audience::Contacts { owner_name, owner_mail_masked, why } => {
+                let reason = match why {
+                    Why::Unreachable(reason) => Some(clean_name(reason)),
+                    Why::Beside | Why::Copy | Why::Instead => None,
+                };
                 let owner = self.or_no_name(clean_name(owner_name));
                 context! {
                     to_name => "",
@@ -186,7 +193,9 @@ impl<'a> View<'a> {
                     owner_name => &owner,
                     owner,
                     owner_mail => clean_name(owner_mail_masked),
-                    reason => reason.as_deref().map(clean_name),
+                    reason,
+                    is_owner_told => matches!(why, Why::Beside | Why::Copy),
+                    by_rules => matches!(why, Why::Copy | Why::Instead),
                 }
             }
         }

@@ -38,6 +38,9 @@ pub(crate) struct Model {
     pub(crate) unsuspended_at: Option<i64>,
     pub(crate) end_reason: Option<i16>,
     pub(crate) policy: Option<String>,
+    pub(crate) purge_approved_for: Option<i64>,
+    pub(crate) unused_warned_at: Option<i64>,
+    pub(crate) suspend_reason: Option<i16>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

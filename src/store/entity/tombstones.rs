@@ -22,6 +22,7 @@ pub(crate) struct Model {
     pub(crate) purged_at: i64,
     pub(crate) reason: i16,
     pub(crate) policy: String,
+    pub(crate) keep_until: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

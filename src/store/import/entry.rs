@@ -66,6 +66,8 @@ impl<'r> NewEntry<'r> {
             is_suspended: false,
             is_held: false,
             wish: Wish::All,
+            // Another system issued it, so its uses may never be seen here.
+            unused: None,
         };
         let mut passed = Vec::new();
         if has_baseline {

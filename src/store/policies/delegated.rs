@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 /// The fields of a policy, by name.
-pub(super) const FIELDS: [&str; 14] = [
+pub(super) const FIELDS: &[&str] = &[
     "reminder_days",
     "window_days",
     "closing_days",
@@ -20,6 +20,13 @@ pub(super) const FIELDS: [&str; 14] = [
     "default_overlap_hours",
     "max_overlap_hours",
     "max_keys_per_owner",
+    "tombstone_days",
+    "purge_mode",
+    "unused_days",
+    "digest",
+    "quiet_hours",
+    "reminder_channels",
+    "risk_analysis_ref",
 ];
 
 /// Names of fields, each of them one that there is.

@@ -5,9 +5,9 @@ use serde_json::Value;
 use crate::{
     domain::{
         identity::KeyKind,
-        policy::{Deed, Policies, Policy, PolicyFields, WindowProof},
+        policy::{Channel, Deed, Policies, Policy, PolicyFields, WindowProof},
     },
-    store::policies::{Delegated, Entry, PolicyBook, PolicyChange, PolicyLayer},
+    store::policies::{Delegated, Entry, PolicyBook, PolicyChange, PolicyLayer, words::NONE},
 };
 
 /// A field of a policy, in effect.
@@ -17,7 +17,7 @@ pub struct EffectiveField {
     pub kind: KeyKind,
     /// What it is called.
     pub field: &'static str,
-    /// A number, a list, a flag, or `"never"`.
+    /// A number, a list, a flag, or a word such as `"never"`.
     pub value: Value,
     /// `installation`, `tenant`, `environment` or `key`.
     pub origin: &'static str,
@@ -65,7 +65,7 @@ impl PolicyBook {
             value,
             origin: origin(field, sets),
         };
-        fields(self.of(tenant_id, environment_id, kind).fields()).map(field).into()
+        fields(self.of(tenant_id, environment_id, kind).fields()).into_iter().map(field).collect()
     }
 }
 
@@ -94,7 +94,7 @@ pub(super) fn differing(alone: &Policy, held: &Policy) -> Vec<&'static str> {
 }
 
 /// The fields in the order in which they are shown.
-pub(super) fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 14] {
+pub(super) fn fields(fields: PolicyFields) -> Vec<(&'static str, Value, Sets)> {
     let PolicyFields {
         mut reminder_days,
         window_days,
@@ -110,12 +110,22 @@ pub(super) fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 14] 
         default_overlap_hours,
         max_overlap_hours,
         max_keys_per_owner,
+        tombstone_days,
+        purge_mode,
+        unused_days,
+        digest,
+        quiet_hours,
+        reminder_channels,
+        risk_analysis_ref,
     } = fields;
     reminder_days.reverse();
     let limit = |days: Option<u16>| days.map_or("never".into(), Value::from);
     let deeds: Vec<_> = mfa_required_for.into_iter().map(Deed::as_str).collect();
     let proofs: Vec<_> = window_proof.into_iter().map(WindowProof::as_str).collect();
-    [
+    let reference = risk_analysis_ref.map_or(NONE.into(), |text| Value::from(text.as_str()));
+    let quiet = quiet_hours.map_or(NONE.into(), |hours| Value::from(hours.to_string()));
+    let channels: Vec<_> = reminder_channels.into_iter().map(Channel::as_str).collect();
+    vec![
         ("reminder_days", reminder_days.into(), |layer| layer.reminder_days.is_some()),
         ("window_days", window_days.into(), |layer| layer.window_days.is_some()),
         ("closing_days", closing_days.into(), |layer| layer.closing_days.is_some()),
@@ -134,6 +144,13 @@ pub(super) fn fields(fields: PolicyFields) -> [(&'static str, Value, Sets); 14] 
         ("max_keys_per_owner", limit(max_keys_per_owner), |layer| {
             layer.max_keys_per_owner.is_some()
         }),
+        ("tombstone_days", tombstone_days.into(), |layer| layer.tombstone_days.is_some()),
+        ("purge_mode", purge_mode.as_str().into(), |layer| layer.purge_mode.is_some()),
+        ("unused_days", limit(unused_days), |layer| layer.unused_days.is_some()),
+        ("digest", digest.into(), |layer| layer.digest.is_some()),
+        ("quiet_hours", quiet, |layer| layer.quiet_hours.is_some()),
+        ("reminder_channels", channels.into(), |layer| layer.reminder_channels.is_some()),
+        ("risk_analysis_ref", reference, |layer| layer.risk_analysis_ref.is_some()),
     ]
 }
 
@@ -143,7 +160,8 @@ mod tests {
 
     #[test]
     fn every_field_can_be_delegated() {
-        let names = fields(PolicyFields::default()).map(|(name, ..)| name);
+        let all = fields(PolicyFields::default());
+        let names: Vec<_> = all.into_iter().map(|(name, ..)| name).collect();
         assert_eq!(names, crate::store::policies::delegated::FIELDS);
     }
 

@@ -4,99 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     identity::KeyKind,
-    policy::{Deed, Policies, Policy, PolicyError, PolicyFields, WindowProof},
+    policy::{Channel, Deed, Policies, Policy, PolicyError, PolicyFields, WindowProof},
+    quiet::QuietHours,
 };
-use crate::store::policies::Delegated;
-
-/// A length in days or a number, or no end: `90` or `"never"` in JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "LimitText", into = "LimitText")]
-pub enum Limit {
-    /// So many days.
-    Days(u16),
-    /// For ever, or not at all.
-    Never,
-}
-
-impl Limit {
-    /// As the domain has it.
-    pub fn days(self) -> Option<u16> {
-        match self {
-            Self::Days(days) => Some(days),
-            Self::Never => None,
-        }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum LimitText {
-    Days(u16),
-    Word(String),
-}
-
-impl TryFrom<LimitText> for Limit {
-    type Error = String;
-
-    fn try_from(text: LimitText) -> Result<Self, String> {
-        match text {
-            LimitText::Days(days) => Ok(Self::Days(days)),
-            LimitText::Word(word) if word == "never" => Ok(Self::Never),
-            LimitText::Word(word) => Err(format!("`{word}` is neither days nor `never`")),
-        }
-    }
-}
-
-impl From<Limit> for LimitText {
-    fn from(limit: Limit) -> Self {
-        match limit {
-            Limit::Days(days) => Self::Days(days),
-            Limit::Never => Self::Word("never".to_owned()),
-        }
-    }
-}
-
-/// A [`WindowProof`] as it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ProofWord(pub WindowProof);
-
-impl TryFrom<String> for ProofWord {
-    type Error = String;
-
-    fn try_from(word: String) -> Result<Self, String> {
-        let proof = WindowProof::of_word(&word).map(Self);
-        proof.ok_or_else(|| format!("`{word}` is not one of `mail_link`, `otp`, `secret_and_otp`"))
-    }
-}
-
-impl From<ProofWord> for String {
-    fn from(word: ProofWord) -> Self {
-        word.0.as_str().to_owned()
-    }
-}
-
-/// A [`Deed`] as it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct DeedWord(pub Deed);
-
-impl TryFrom<String> for DeedWord {
-    type Error = String;
-
-    fn try_from(word: String) -> Result<Self, String> {
-        Deed::of_word(&word).map(Self).ok_or_else(|| {
-            let all = Deed::ALL.map(|deed| format!("`{}`", deed.as_str())).join(", ");
-            format!("`{word}` is not one of {all}")
-        })
-    }
-}
-
-impl From<DeedWord> for String {
-    fn from(word: DeedWord) -> Self {
-        word.0.as_str().to_owned()
-    }
-}
+use crate::store::policies::{
+    ChannelWord, DeedWord, Delegated, HoursWord, Limit, ModeWord, ProofWord, RefWord,
+};
 
 /// The fields of a policy that one layer sets for some kind of key. An absent field is inherited.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +57,27 @@ pub struct PolicyChange {
     /// Keys of the kind that an owner may have; `never` for any number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_keys_per_owner: Option<Limit>,
+    /// Days for which the record of a purged key is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tombstone_days: Option<u16>,
+    /// Whether a purge waits for an administrator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purge_mode: Option<ModeWord>,
+    /// Days for which a key may be out of use before it is suspended; `never` for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unused_days: Option<Limit>,
+    /// Whether all that is to be told to an owner goes into one mail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<bool>,
+    /// When nobody is told what can wait; `none` for never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet_hours: Option<HoursWord>,
+    /// To whom reminders go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reminder_channels: Option<Vec<ChannelWord>>,
+    /// Where it is written why the rules are as they are; `none` for nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub risk_analysis_ref: Option<RefWord>,
 }
 
 impl PolicyChange {
@@ -246,6 +180,44 @@ impl PolicyChange {
                     self.max_keys_per_owner,
                     old.max_keys_per_owner,
                 ),
+                // A record that is kept for longer answers for longer.
+                tombstone_days: free.pick(
+                    "tombstone_days",
+                    self.tombstone_days,
+                    old.tombstone_days,
+                    u16::max,
+                ),
+                purge_mode: free.pick(
+                    "purge_mode",
+                    self.purge_mode.map(|word| word.0),
+                    old.purge_mode,
+                    Ord::max,
+                ),
+                unused_days: limit("unused_days", self.unused_days, old.unused_days),
+                // What has a mail of its own is not overlooked.
+                digest: free.pick("digest", self.digest, old.digest, |set, above| set && above),
+                quiet_hours: free.pick(
+                    "quiet_hours",
+                    self.quiet_hours.map(|word| word.0),
+                    old.quiet_hours,
+                    less_quiet,
+                ),
+                reminder_channels: free.pick(
+                    "reminder_channels",
+                    self.reminder_channels
+                        .as_ref()
+                        .map(|words| words.iter().map(|word| word.0).collect()),
+                    old.reminder_channels,
+                    // None at all is a mistake, and not to be mended here.
+                    |set: Vec<Channel>, above| {
+                        if set.is_empty() { set } else { [set, above].concat() }
+                    },
+                ),
+                // It is no rule, so whoever is nearest says it.
+                risk_analysis_ref: self
+                    .risk_analysis_ref
+                    .clone()
+                    .map_or(old.risk_analysis_ref, |word| word.0),
             },
         )
     }
@@ -272,7 +244,30 @@ impl PolicyChange {
             default_overlap_hours: other.default_overlap_hours.or(self.default_overlap_hours),
             max_overlap_hours: other.max_overlap_hours.or(self.max_overlap_hours),
             max_keys_per_owner: other.max_keys_per_owner.or(self.max_keys_per_owner),
+            tombstone_days: other.tombstone_days.or(self.tombstone_days),
+            purge_mode: other.purge_mode.or(self.purge_mode),
+            unused_days: other.unused_days.or(self.unused_days),
+            digest: other.digest.or(self.digest),
+            quiet_hours: other.quiet_hours.or(self.quiet_hours),
+            reminder_channels: other
+                .reminder_channels
+                .clone()
+                .or_else(|| self.reminder_channels.clone()),
+            risk_analysis_ref: other
+                .risk_analysis_ref
+                .clone()
+                .or_else(|| self.risk_analysis_ref.clone()),
         }
+    }
+}
+
+/// The quiet hours that are set, if it is quiet above then too; else those above. None at all are the
+/// strictest.
+fn less_quiet(set: Option<QuietHours>, above: Option<QuietHours>) -> Option<QuietHours> {
+    match (set, above) {
+        (None, _) | (_, None) => None,
+        (Some(set), Some(above)) if set.is_within(above) => Some(set),
+        (Some(_), Some(above)) => Some(above),
     }
 }
 

@@ -54,6 +54,8 @@ struct Laid {
 
 /// Fields that say something of how keys are made, and nothing of one that is there.
 const OF_MAKING: [&str; 2] = ["default_ttl_days", "max_keys_per_owner"];
+/// Fields that say how mails are made, which may speak of several keys.
+const OF_MAILS: [&str; 3] = ["digest", "quiet_hours", "reminder_channels"];
 
 /// Reads what a key sets.
 ///
@@ -62,6 +64,14 @@ const OF_MAKING: [&str; 2] = ["default_ttl_days", "max_keys_per_owner"];
 pub(super) fn parse(json: &str) -> Result<PolicyChange, String> {
     let change: PolicyChange = serde_json::from_str(json).map_err(|error| error.to_string())?;
     let sets = [change.default_ttl_days.is_some(), change.max_keys_per_owner.is_some()];
+    let of_mails =
+        [change.digest.is_some(), change.quiet_hours.is_some(), change.reminder_channels.is_some()];
+    if let Some((field, _)) = OF_MAILS.iter().zip(of_mails).find(|(_, is_set)| *is_set) {
+        return Err(format!(
+            "`{field}` is of mails, which may speak of several keys: set it for a tenant or an \
+             environment"
+        ));
+    }
     match OF_MAKING.iter().zip(sets).find(|(_, is_set)| *is_set) {
         Some((field, _)) => Err(format!(
             "`{field}` is of keys that are yet to be made: set it for a tenant or an environment"

@@ -12,6 +12,7 @@ use crate::{
         rotation::Rotation,
         stage::Stage,
         token::Token,
+        unused::Unused,
     },
     store::{
         NoticeStatus, StoreError,
@@ -43,6 +44,7 @@ pub(super) async fn rotation(
         issued_at: now,
         review_at: plan.life.review_at,
         last_stage: None,
+        unused: Some(Unused::from(now)),
         ..*key
     };
     let next = next_columns(lifecycle::first_look(&after, &work.policy(locked), now));

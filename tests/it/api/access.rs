@@ -50,7 +50,8 @@ fn body(name: &str) -> Option<Value> {
         "POST /v1/keys/{id}/rotate" | "POST /v1/self/rotate" => json!({}),
         "POST /v1/keys/{id}/revoke"
         | "POST /v1/keys/{id}/suspend"
-        | "POST /v1/keys/{id}/unsuspend" => json!({ "reason": "test" }),
+        | "POST /v1/keys/{id}/unsuspend"
+        | "POST /v1/keys/{id}/approve-purge" => json!({ "reason": "test" }),
         "PUT /v1/keys/{id}/hold" => json!({ "reason": "test" }),
         "POST /v1/owners" => json!({ "tenant": "acme", "email": "new@acme.example" }),
         "PATCH /v1/owners/{id}" => json!({ "name": "Eve" }),

@@ -25,7 +25,7 @@ use crate::{
             views::{KeyBody, ProblemView},
         },
     },
-    store::{key_changes, suspension},
+    store::{approval, key_changes, suspension},
 };
 
 /// What is to be changed about a key.
@@ -160,9 +160,12 @@ pub(in crate::http::v1) async fn unsuspend(
 ) -> Result<Response, Problem> {
     let reason: Option<Label> = parse_maybe("reason", why.reason.as_deref())?;
     let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
-    let which = (key.public_id.as_str(), IfMatch::of(&headers).version(key.version)?);
+    let (policies, which) = (
+        api.policies().await?,
+        (key.public_id.as_str(), IfMatch::of(&headers).version(key.version)?),
+    );
     let reason = reason.as_ref().map(Label::as_str);
-    suspension::unsuspend(api.db()?, &caller.actor, which, reason).await?;
+    suspension::unsuspend(api.db()?, &policies, &caller.actor, which, reason).await?;
     let key = caller.key(&api, &id).await?;
     Ok(tagged(KeyBody::new(key, api.now().await?)))
 }
@@ -201,6 +204,36 @@ pub(in crate::http::v1) async fn hold(
     );
     let reason = Some(reason.as_str());
     key_changes::hold(api.db()?, &policies, &caller.actor, which, reason).await?;
+    let key = caller.key(&api, &id).await?;
+    Ok(tagged(KeyBody::new(key, api.now().await?)))
+}
+
+/// Approve the purge of a key
+///
+/// Where its policy has `purge_mode` manual, a key whose time is over is purged only after that. The
+/// word is for this end of the key: if it is brought back and ends again, another is waited for.
+#[utoipa::path(post, path = "/v1/keys/{id}/approve-purge", tag = "keys", request_body = Why,
+    params(("id" = String, Path, description = "its id"),
+        ("If-Match" = Option<String>, Header, description = "its `ETag`")),
+    security(("token" = ["operator", "admin"])),
+    responses((status = 200, body = KeyBody, headers(("ETag" = String))),
+        (status = "default", description = "refused", body = ProblemView,
+            content_type = "application/problem+json")))]
+pub(in crate::http::v1) async fn approve_purge(
+    State(api): State<Api>,
+    Allowed(caller, ..): Allowed<Operate>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Body(why): Body<Why>,
+) -> Result<Response, Problem> {
+    let reason: Option<Label> = parse_maybe("reason", why.reason.as_deref())?;
+    let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
+    let (policies, which) = (
+        api.policies().await?,
+        (key.public_id.as_str(), IfMatch::of(&headers).version(key.version)?),
+    );
+    let reason = reason.as_ref().map(Label::as_str);
+    approval::approve_purge(api.db()?, &policies, &caller.actor, which, reason).await?;
     let key = caller.key(&api, &id).await?;
     Ok(tagged(KeyBody::new(key, api.now().await?)))
 }

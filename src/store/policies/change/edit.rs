@@ -19,7 +19,8 @@ pub struct Edit {
 }
 
 /// The fields that are lists, even of one.
-const LISTS: [&str; 4] = ["reminder_days", "window_proof", "mfa_required_for", "delegated"];
+const LISTS: [&str; 5] =
+    ["reminder_days", "window_proof", "mfa_required_for", "reminder_channels", "delegated"];
 
 /// The text is no [`Edit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -37,6 +38,10 @@ impl FromStr for Edit {
         }
         let one = |text: &str| {
             let text = text.trim();
+            // Such a number is the name of a document.
+            if field == "risk_analysis_ref" {
+                return Value::from(text);
+            }
             if let Ok(flag) = text.parse::<bool>() {
                 return Value::from(flag);
             }
