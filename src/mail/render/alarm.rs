@@ -6,7 +6,7 @@ use minijinja::{Value, context};
 
 use super::{Letter, RenderError, Shape, Templates, wrap};
 use crate::{
-    domain::brake::Destruction,
+    domain::{brake::Destruction, language::Language},
     mail::{
         address::clean_name,
         alarm::Alarm,
@@ -29,7 +29,8 @@ const BLOCKS: &[(&str, Shape)] = &[
 impl Templates {
     /// Writes the mail that says that the brake is on.
     pub fn render_alarm(&self, alarm: &Alarm, now: DateTime<Utc>) -> Result<Letter, RenderError> {
-        let since = Moment { at: alarm.since, now, zone: Tz::UTC }.full();
+        let since =
+            Moment { at: alarm.since, now, zone: Tz::UTC, language: Language::English }.full();
         let context = context! {
             n => alarm.n,
             one => alarm.n == 1,
@@ -44,7 +45,7 @@ impl Templates {
         let subject = subject.unwrap_or_default();
         let page = context! {
             subject => &subject,
-            lang => "en",
+            lang => Language::English.tag(),
             dir => "ltr",
             tone => "urgent",
             facts => facts(alarm, &since),
