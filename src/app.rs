@@ -275,6 +275,7 @@ pub(crate) fn limits(config: &Config) -> Limits {
         settle: config.clock.settle(),
         min_notice: TimeDelta::hours(i64::from(config.purge.min_notice_hours)),
         lease: config.jobs.rescue_after.get(),
+        approval: TimeDelta::hours(config.lifecycle.approval_hours.into()),
         keep_runs: days(config.retention.job_runs_days),
         keep_messages: days(config.retention.messages_days),
         keep_audit: config.retention.audit_days().map(days),

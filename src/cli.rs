@@ -6,6 +6,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 mod admin;
+mod approvals;
 mod args;
 mod ask;
 mod audit;
@@ -110,6 +111,9 @@ enum Command {
     /// Administrators' tokens.
     #[command(subcommand)]
     Admin(admin::Command),
+    /// What waits for a second administrator.
+    #[command(subcommand)]
+    Approvals(approvals::Command),
     /// What is held back because it would destroy too much at once.
     #[command(subcommand)]
     Brake(brake::Command),
@@ -171,6 +175,7 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Policy(command) => policy::run(&globals.open().await?, command).await,
         Command::Otp(command) => otp::run(&globals.open().await?, command).await,
         Command::Admin(command) => admin::run(&globals.open().await?, command).await,
+        Command::Approvals(command) => approvals::run(&globals.open().await?, command).await,
         Command::Brake(command) => brake::run(&globals.open().await?, command).await,
         Command::Clock(command) => clock::run(&globals.open().await?, command).await,
         Command::Pause(args) => pause::pause(&globals.open().await?, args).await,

@@ -13,10 +13,11 @@ use crate::{
     },
 };
 
+mod approval;
 mod next;
 mod past;
 
-pub use self::{next::Next, past::Line};
+pub use self::{approval::approval, next::Next, past::Line};
 
 /// The most lines of a history.
 const LINES: u64 = 500;

@@ -121,6 +121,7 @@ fn usual_hint(error: &anyhow::Error) -> Option<&'static str> {
             | KeyError::Stale
             | KeyError::Once(_)
             | KeyError::Otp(_)
+            | KeyError::Second(_)
             | KeyError::Store(_) => None,
         };
     }

@@ -23,6 +23,7 @@ use crate::{
     store::{
         otp::{self, OtpError},
         owners::Owner,
+        who::Who,
     },
 };
 
@@ -173,7 +174,7 @@ async fn renew(ctx: &Context, who: &WhoArgs) -> anyhow::Result<()> {
 
 async fn reset(ctx: &Context, who: &WhoArgs) -> anyhow::Result<()> {
     let owner = who.find(ctx).await?;
-    let until = otp::reset(ctx.db(), &ctx.policies, ACTOR, &owner).await?;
+    let until = otp::reset(ctx.db(), &ctx.policies, Who::Local(ACTOR), &owner).await?;
     let until = show(until, ctx.now().await?);
     ctx.out.note(&format!("{} has no second factor any more", owner.email));
     ctx.out.note(&format!("one that is set up now counts from: {until}"));

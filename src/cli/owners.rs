@@ -18,6 +18,7 @@ use crate::{
     store::{
         StoreError, access,
         owners::{self, Filter, NewOwner, OwnerChange},
+        who::Who,
     },
 };
 
@@ -216,7 +217,9 @@ async fn set(ctx: &Context, args: SetArgs) -> anyhow::Result<()> {
     let changed = owners::change(ctx.db(), ACTOR, &owner, &change).await;
     owner = changed.map_err(|error| taken(error, &owner.tenant, &new_email))?;
     if access_ends_at != owner.access_ends_at {
-        let ended = access::set_end(ctx.db(), &ctx.policies, ACTOR, &owner, access_ends_at).await?;
+        let ended =
+            access::set_end(ctx.db(), &ctx.policies, Who::Local(ACTOR), &owner, access_ends_at)
+                .await?;
         owner.access_ends_at = access_ends_at;
         ctx.out.note(&format!("{} of {} keys end earlier now", ended.n_shortened, owner.n_keys));
     }

@@ -38,6 +38,8 @@ Fields:
   undo_hours        hours before a revoked key is purged
   mfa_required_for  what needs a code of a second factor: rotate, window_rotate (the owner's), create,
                     revoke, policy (the administrator's, at the API and on the pages)
+  two_person        true: what ends or weakens (revoke, release, offboarding, reset of a second factor,
+                    policy) waits for another administrator, at the API and on the pages
   self_rotate       true: a program may rotate the key that it presents
   window_proof      what brings an expired key back: mail_link,otp,secret_and_otp
   min_ttl_days      days a key lives at least, if its length is asked for, or never for no least

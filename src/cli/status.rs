@@ -8,7 +8,7 @@ use crate::{
     domain::brake::Destruction,
     jobs::{JOBS, timekeeper},
     store::{
-        brake, channel,
+        approvals, brake, channel,
         flags::{self, PAUSE_ALL, PAUSE_PURGE},
         health::{self, Health, Waiting},
         runs,
@@ -33,6 +33,8 @@ struct StatusJson {
     failed_messages: u64,
     parked_messages: u64,
     unreachable_owners: u64,
+    /// Requests that wait for a second administrator.
+    pending_approvals: u64,
     /// Why the clock is not believed, if it is not.
     clock_doubted: Option<String>,
     /// What the brake holds back: which kind of destruction, and how many keys.
@@ -94,6 +96,7 @@ pub(super) async fn run(ctx: &Context) -> anyhow::Result<Exit> {
     }
     let down = channel::get(ctx.db().conn()).await?;
     let status = StatusJson {
+        pending_approvals: approvals::count(ctx.db().conn(), None, now).await?,
         mail_rests_until: down.as_ref().map(|down| down.rests_until),
         mail_failed: down.map(|down| down.why),
         clock_doubted: doubt.map(|doubt| doubt.to_string()),
@@ -142,6 +145,7 @@ fn to_json(health: Health, now: DateTime<Utc>, jobs: Vec<JobJson>) -> StatusJson
         failed_messages: health.n_failed_messages,
         parked_messages: health.n_parked_messages,
         unreachable_owners: health.n_unreachable,
+        pending_approvals: 0,
         clock_doubted: None,
         braked: Vec::new(),
         mail_failed: None,
@@ -174,6 +178,7 @@ fn print(ctx: &Context, status: &StatusJson, now: DateTime<Utc>) -> anyhow::Resu
         ("mails failed", status.failed_messages.to_string()),
         ("mails put aside", status.parked_messages.to_string()),
         ("owners unreachable", status.unreachable_owners.to_string()),
+        ("waiting for approval", status.pending_approvals.to_string()),
         ("CLOCK DOUBTED", paused(&status.clock_doubted)),
         ("BRAKE ON", braked.join(", ")),
         ("MAIL FAILS", paused(&status.mail_failed)),

@@ -40,6 +40,10 @@ pub struct LifecycleConfig {
     pub undo_hours: u16,
     /// What needs a code of a second factor: the words of [`Deed`].
     pub mfa_required_for: Vec<String>,
+    /// Whether what ends or weakens needs a second administrator.
+    pub two_person: bool,
+    /// Hours for which a request waits for a second administrator.
+    pub approval_hours: u16,
     /// Whether an import records the reminders whose day has passed as told.
     pub baseline: bool,
     /// Days for which the record of a purged key is kept.
@@ -174,6 +178,7 @@ impl LifecycleConfig {
                 .iter()
                 .filter_map(|word| Deed::of_word(word))
                 .collect(),
+            two_person: self.two_person,
             ..PolicyFields::default()
         };
         Policy::new(kind, fields).map_err(|error| named(kind, &error))
@@ -262,6 +267,8 @@ pub(super) const RULES: Rules = &[
             check: |word| Misfit::unless(Deed::of_word(word).is_some()),
         },
     ),
+    ("lifecycle.two_person", Rule::Flag),
+    ("lifecycle.approval_hours", Rule::Whole(1, 720)),
     ("lifecycle.baseline", Rule::Flag),
     ("lifecycle.tombstone_days", Rule::Whole(1, DAYS)),
 ];

@@ -1,6 +1,7 @@
 //! What `lapsed` knows about keys, and nothing about the world: no async, no IO, no clock, no
 //! database. Every function here gets the time as an argument and gives the same answer twice.
 
+pub mod approval;
 pub mod brake;
 pub mod derived;
 pub mod digest;

@@ -155,6 +155,11 @@ impl Policy {
         self.0.mfa_required_for.contains(&deed)
     }
 
+    /// Whether what ends or weakens needs a second administrator.
+    pub fn two_person(&self) -> bool {
+        self.0.two_person
+    }
+
     /// Whether a program may rotate the key that it presents.
     pub fn self_rotate(&self) -> bool {
         self.0.self_rotate

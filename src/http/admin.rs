@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod act;
+mod approvals;
 mod audit;
 mod chart;
 mod failure;
@@ -105,6 +106,10 @@ pub fn routes() -> Vec<Route> {
         get("/admin/notices", Read::ROLES, notices::list),
         get("/admin/notices/{id}", Read::ROLES, notices::show),
         post("/admin/notices/{id}/retry", Operate::ROLES, notices::retry),
+        get(approvals::PATH, Read::ROLES, approvals::list),
+        get("/admin/approvals/{id}", Read::ROLES, approvals::show),
+        post("/admin/approvals/{id}/approve", Operate::ROLES, approvals::approve),
+        post("/admin/approvals/{id}/reject", Operate::ROLES, approvals::reject),
         get("/admin/audit", Audit::ROLES, audit::list),
         post("/admin/sign-out", Read::ROLES, sign::leave),
     ]

@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     domain::{brake, doubt, policy::Policies, seal::SealKey},
     jobs::{deliver::Mailer, swept::Swept, timekeeper::Timekeeper},
-    store::Db,
+    store::{Db, approvals},
 };
 
 mod alone;
@@ -127,6 +127,8 @@ pub struct Limits {
     pub min_notice: TimeDelta,
     /// How long a message belongs to a daemon that does not answer.
     pub lease: Duration,
+    /// How long a request waits for a second administrator.
+    pub approval: TimeDelta,
     /// How long the history of runs is kept.
     pub keep_runs: TimeDelta,
     /// How long messages and their notices are kept after their end.
@@ -144,6 +146,7 @@ impl Default for Limits {
             settle: Some(doubt::SETTLE),
             min_notice: TimeDelta::hours(72),
             lease: Duration::from_secs(600),
+            approval: approvals::LASTS,
             keep_runs: TimeDelta::days(30),
             keep_messages: TimeDelta::days(90),
             keep_audit: None,

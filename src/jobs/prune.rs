@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     jobs::{Context, Outcome},
     store::{
-        StoreError, audit::seals, idempotency, links, messages, policies::PolicyBook, runs,
-        sessions, tombstones,
+        StoreError, approvals, audit::seals, idempotency, links, messages, policies::PolicyBook,
+        runs, sessions, tombstones,
     },
 };
 
@@ -15,6 +15,9 @@ use crate::{
 const CHUNK: usize = 1_000;
 /// How long an answer is given again to whoever lost it. Nobody asks after a day.
 const KEEP_ANSWERS: TimeDelta = TimeDelta::hours(24);
+
+/// How long it can be asked what became of a request: longer than any waits.
+const KEEP_APPROVALS: TimeDelta = TimeDelta::days(90);
 
 /// What is pruned, and after how long.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +28,7 @@ enum History {
     Answers,
     Links,
     Sessions,
+    Approvals,
 }
 
 /// Deletes what has been kept long enough.
@@ -36,7 +40,8 @@ pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
     let limits = ctx.deps.limits;
     let now = db.now(db.conn()).await.context("read the time")?;
     let book = PolicyBook::load(db, (*ctx.deps.policies).clone()).await.context("read policies")?;
-    let mut n_deleted = prune_tombstones(&ctx, &book, now).await.context("prune tombstones")?;
+    let mut n_deleted = expire(&ctx).await.context("end requests whose time is over")?;
+    n_deleted += prune_tombstones(&ctx, &book, now).await.context("prune tombstones")?;
     for (history, keep) in [
         (History::Runs, Some(limits.keep_runs)),
         (History::Messages, Some(limits.keep_messages)),
@@ -45,12 +50,26 @@ pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
         // As long as somebody who follows one can be told what became of the key.
         (History::Links, Some(book.longest_tombstone())),
         (History::Sessions, Some(sessions::LONGEST)),
+        // Nothing waits for as long as that; the trail has it all.
+        (History::Approvals, Some(KEEP_APPROVALS)),
     ] {
         if let Some(keep) = keep {
             n_deleted += prune(&ctx, history, before(now, keep)).await.context("prune history")?;
         }
     }
     Ok(Outcome { n_examined: n_deleted, n_changed: n_deleted, n_failed: 0 })
+}
+
+/// Writes down which requests nobody decided in time.
+async fn expire(ctx: &Context) -> Result<u64, StoreError> {
+    let mut n_expired = 0;
+    while !ctx.cancel.is_cancelled() {
+        match approvals::expire(&ctx.deps.db, "daemon", CHUNK as u64).await? {
+            0 => break,
+            n => n_expired += n,
+        }
+    }
+    Ok(n_expired)
 }
 
 async fn prune(ctx: &Context, history: History, before: DateTime<Utc>) -> Result<u64, StoreError> {
@@ -63,6 +82,7 @@ async fn prune(ctx: &Context, history: History, before: DateTime<Utc>) -> Result
             History::Answers => idempotency::prune(&*tx, before, CHUNK).await?,
             History::Links => links::prune(&*tx, before, CHUNK).await?,
             History::Sessions => sessions::prune(&*tx, before, CHUNK).await?,
+            History::Approvals => approvals::prune(&*tx, before, CHUNK).await?,
             // A seal at a time, with the rows it covers.
             History::Audit => seals::prune_oldest(&*tx, before).await?,
         };

@@ -5,6 +5,7 @@ use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect,
 };
+use thiserror::Error;
 
 use crate::{
     domain::{
@@ -12,23 +13,45 @@ use crate::{
         lifecycle,
     },
     store::{
-        Db, StoreError,
+        Db, StoreError, Tx,
         amend::{self, Amendment, next_columns},
         audit::{self, NewEvent},
         entity::{api_keys, owners as owner_rows},
         from_ms,
+        otp::OtpError,
         owners::{self, Owner},
         policies::{Governed, PolicyBook},
         row,
+        second::{self, NeedsSecond},
         seen::Tag,
         sql::{Batch, Sql, Update},
         to_ms,
+        who::{Held, Who},
     },
 };
 
 mod undo;
 
 pub use undo::{UndoError, Undone, undo};
+
+/// Why an access is not set.
+#[derive(Debug, Error)]
+pub enum AccessError {
+    /// Another administrator has to approve it.
+    #[error(transparent)]
+    Second(#[from] NeedsSecond),
+    /// As the database answers.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What can go wrong with a second factor where none is looked at: the database.
+fn plain(error: OtpError) -> StoreError {
+    match error {
+        OtpError::Store(error) => error,
+        error => StoreError::Corrupt { what: "a second factor", found: error.to_string() },
+    }
+}
 
 /// How many keys are read and written at a time.
 const BATCH: u64 = 1000;
@@ -57,11 +80,11 @@ pub struct Ended {
 pub async fn set_end(
     db: &Db,
     policies: &PolicyBook,
-    actor: &str,
+    who: Who<'_>,
     owner: &Owner,
     at: Option<DateTime<Utc>>,
-) -> Result<Ended, StoreError> {
-    set_end_if(db, policies, actor, (owner, None), at).await
+) -> Result<Ended, AccessError> {
+    set_end_if(db, policies, who, (owner, None), at).await
 }
 
 /// As [`set_end`], but only while the owner is as `seen` names them, if it does.
@@ -71,15 +94,35 @@ pub async fn set_end(
 pub async fn set_end_if(
     db: &Db,
     policies: &PolicyBook,
-    actor: &str,
+    who: Who<'_>,
+    which: (&Owner, Option<&Tag>),
+    at: Option<DateTime<Utc>>,
+) -> Result<Ended, AccessError> {
+    // No policy asks for a code here, so none is looked at.
+    let shown = who.without_code().show(db).await.map_err(plain)?;
+    let tx = db.begin().await?;
+    let held = shown.hold(&tx).await.map_err(plain)?;
+    let ended = set_end_in(&tx, db, policies, &held, which, at).await?;
+    tx.commit().await?;
+    Ok(ended)
+}
+
+/// Does what [`set_end_if`] promises within `tx`.
+pub(super) async fn set_end_in(
+    tx: &Tx,
+    db: &Db,
+    policies: &PolicyBook,
+    held: &Held<'_>,
     (owner, seen): (&Owner, Option<&Tag>),
     at: Option<DateTime<Utc>>,
-) -> Result<Ended, StoreError> {
-    let tx = db.begin().await?;
-    let now = db.now(&*tx).await?;
-    owners::see(&*tx, owner, seen).await?;
+) -> Result<Ended, AccessError> {
+    let now = db.now(&**tx).await?;
+    let ids = (owner.tenant_id, owner.id);
+    owners::see(&**tx, owner, seen).await?;
     // First the owner: whoever makes them a key at this moment waits, and then reads the new end.
-    let locked = locked(&*tx, owner.id).await?;
+    let locked = locked(&**tx, owner.id).await?;
+    held.see_second(second::of_owner(&**tx, policies, ids).await?, false)?;
+    let evidence = held.prove(tx, false, now).await.map_err(plain)?;
     let is_sooner = at.is_some_and(|at| locked.access_ends_at.is_none_or(|old| to_ms(at) < old));
     let before = locked.access_before.or(Some(locked.access_ends_at.unwrap_or(0)));
     let row = owner_rows::ActiveModel {
@@ -89,25 +132,25 @@ pub async fn set_end_if(
     };
     let query =
         owner_rows::Entity::update_many().set(row).filter(owner_rows::Column::Id.eq(owner.id));
-    query.exec(&*tx).await.map_err(StoreError::during("set the end of an access"))?;
+    query.exec(&**tx).await.map_err(StoreError::during("set the end of an access"))?;
 
     let mut ended = Ended::default();
     let mut last = 0;
     loop {
-        let rows = keys_of(&*tx, owner.id, last).await?;
+        let rows = keys_of(&**tx, owner.id, last).await?;
         let Some(row) = rows.last() else { break };
         last = row.id;
-        end_batch(&*tx, policies, (actor, at, now), &rows, &mut ended).await?;
+        end_batch(&**tx, policies, (held.actor(), at, now), &rows, &mut ended).await?;
     }
     if !is_sooner {
-        forget_ends(&*tx, owner.id).await?;
+        forget_ends(&**tx, owner.id).await?;
     }
     let detail = serde_json::json!({
         "before": owner.access_ends_at, "after": at, "n_shortened": ended.n_shortened,
+        "mfa": evidence,
     });
-    let ids = (owner.tenant_id, owner.id);
-    owners::record(&*tx, actor, "owner.access-set", ids, detail.to_string(), now).await?;
-    tx.commit().await?;
+    let action = "owner.access-set";
+    owners::record(&**tx, held.actor(), action, ids, detail.to_string(), now).await?;
     Ok(ended)
 }
 

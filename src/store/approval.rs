@@ -5,7 +5,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use crate::{
     domain::{key::KeyId, purge::may_approve},
     store::{
-        Db, StoreError,
+        Db, StoreError, Tx,
         codes::{Coded, JobCode},
         entity::api_keys,
         from_ms,
@@ -13,6 +13,7 @@ use crate::{
         keys::{KeyError, record},
         policies::{Governed, PolicyBook},
         row, to_ms,
+        who::{Held, Who},
     },
 };
 
@@ -22,22 +23,39 @@ use crate::{
 ///
 /// # Errors
 /// [`KeyError::NotAwaited`] if nobody waits for it; [`KeyError::Stale`] if its version is not the
-/// one given. Nothing has changed then.
+/// one given; [`KeyError::Second`]. Nothing has changed then.
 pub async fn approve_purge(
     db: &Db,
     policies: &PolicyBook,
-    actor: &str,
+    who: Who<'_>,
+    which: (&str, Option<i64>),
+    reason: Option<&str>,
+) -> Result<(), KeyError> {
+    let shown = who.show(db).await?;
+    let tx = db.begin().await?;
+    let held = shown.hold(&tx).await?;
+    approve_purge_in(&tx, db, policies, &held, which, reason).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Does what [`approve_purge`] promises within `tx`.
+pub(super) async fn approve_purge_in(
+    tx: &Tx,
+    db: &Db,
+    policies: &PolicyBook,
+    held: &Held<'_>,
     (public_id, version): (&str, Option<i64>),
     reason: Option<&str>,
 ) -> Result<(), KeyError> {
-    let tx = db.begin().await?;
-    let row = locked(&tx, public_id).await?;
-    let now = db.now(&*tx).await?;
+    let row = locked(tx, public_id).await?;
+    let now = db.now(&**tx).await?;
     see_version(&row, version)?;
     let key = row::to_key(&row)?;
     let policy = policies.of_key(&Governed::of(&row, key.kind));
     let before = row.purge_approved_for.and_then(from_ms);
     let ends_at = may_approve(&key, &policy, before, now)?;
+    held.see_second(policy.two_person(), false)?;
+    let evidence = held.prove(tx, false, now).await?;
     let is_its_turn = row.next_job == JobCode::Purge.code();
     let change = api_keys::ActiveModel {
         purge_approved_for: Set(Some(to_ms(ends_at))),
@@ -47,9 +65,8 @@ pub async fn approve_purge(
         ..Default::default()
     };
     let query = api_keys::Entity::update_many().set(change).filter(api_keys::Column::Id.eq(row.id));
-    query.exec(&*tx).await.map_err(StoreError::during("approve a purge"))?;
-    let detail = serde_json::json!({ "ended_at": ends_at, "reason": reason });
-    let ids = (row.tenant_id, row.owner_id);
-    record(&*tx, actor, "key.purge_approved", KeyId(row.id), ids, detail, now).await?;
-    Ok(tx.commit().await?)
+    query.exec(&**tx).await.map_err(StoreError::during("approve a purge"))?;
+    let detail = serde_json::json!({ "ended_at": ends_at, "reason": reason, "mfa": evidence });
+    let (ids, action) = ((row.tenant_id, row.owner_id), "key.purge_approved");
+    Ok(record(&**tx, held.actor(), action, KeyId(row.id), ids, detail, now).await?)
 }

@@ -14,7 +14,7 @@ use crate::{
         key::KeyId,
     },
     store::{
-        Db, StoreError, flags, from_ms,
+        Db, StoreError, Tx, flags, from_ms,
         sql::{Batch, Sql, Update},
         to_ms,
     },
@@ -80,7 +80,7 @@ pub async fn get(db: &Db, what: Destruction) -> Result<Option<BrakeOn>, StoreErr
     get_by(db.conn(), what).await
 }
 
-async fn get_by(
+pub(super) async fn get_by(
     conn: &impl ConnectionTrait,
     what: Destruction,
 ) -> Result<Option<BrakeOn>, StoreError> {
@@ -129,10 +129,24 @@ pub async fn release(
     actor: &str,
     hash: Digest,
 ) -> Result<Option<(Destruction, BrakeOn)>, StoreError> {
+    let tx = db.begin().await?;
+    let now = db.now(&*tx).await?;
+    let released = release_in(&tx, actor, hash, now).await?;
+    tx.commit().await?;
+    Ok(released)
+}
+
+/// Does what [`release`] promises within `tx`.
+pub(super) async fn release_in(
+    tx: &Tx,
+    actor: &str,
+    hash: Digest,
+    now: DateTime<Utc>,
+) -> Result<Option<(Destruction, BrakeOn)>, StoreError> {
     let hash = hash.to_string();
     for what in Destruction::ALL {
-        if let Some(on) = get(db, what).await?.filter(|on| on.hash == hash) {
-            flags::set(db, actor, released_flag(what), &hash).await?;
+        if let Some(on) = get_by(&**tx, what).await?.filter(|on| on.hash == hash) {
+            flags::set_in(tx, actor, released_flag(what), &hash, now).await?;
             return Ok(Some((what, on)));
         }
     }

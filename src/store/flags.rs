@@ -62,9 +62,23 @@ pub(super) async fn get_by(
 pub async fn set(db: &Db, actor: &str, name: &str, value: &str) -> Result<(), StoreError> {
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
-    put(&*tx, actor, name, value, now).await?;
-    recorded(&tx, actor, (name, value), now).await?;
+    set_in(&tx, actor, name, value, now).await?;
     tx.commit().await
+}
+
+/// As [`set`], in a transaction.
+///
+/// # Errors
+/// As the database answers.
+pub(super) async fn set_in(
+    tx: &Tx,
+    actor: &str,
+    name: &str,
+    value: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    put(&**tx, actor, name, value, now).await?;
+    recorded(tx, actor, (name, value), now).await
 }
 
 /// As [`set`], in a transaction, and without a line in the trail.

@@ -20,7 +20,7 @@ use crate::{
         policies::{Governed, PolicyBook},
         purge::EndReason,
         row, to_ms,
-        who::{Shown, Who},
+        who::{Held, Who},
     },
 };
 
@@ -120,7 +120,8 @@ pub async fn revoke_if(
     let shown = who.show(db).await?;
     let revoked = async {
         let tx = db.begin().await?;
-        let purge_at = revoke_in(&tx, db, policies, &shown, which, reason).await?;
+        let held = shown.hold(&tx).await?;
+        let purge_at = revoke_in(&tx, db, policies, &held, which, reason).await?;
         tx.commit().await?;
         Ok(purge_at)
     };
@@ -129,15 +130,14 @@ pub async fn revoke_if(
 }
 
 /// Does what [`revoke_if`] promises within `tx`.
-async fn revoke_in(
+pub(super) async fn revoke_in(
     tx: &Tx,
     db: &Db,
     policies: &PolicyBook,
-    shown: &Shown<'_>,
+    held: &Held<'_>,
     (public_id, version): (&str, Option<i64>),
     reason: Option<&str>,
 ) -> Result<DateTime<Utc>, KeyError> {
-    let held = shown.hold(tx).await?;
     let now = db.now(&**tx).await?;
     let row = locked(tx, public_id).await?;
     see_version(&row, version)?;
@@ -149,7 +149,9 @@ async fn revoke_in(
         return Err(KeyError::Revoked);
     }
     let policy = policies.of_key(&Governed::of(&row, key.kind));
-    let evidence = held.prove(tx, policy.needs_otp(Deed::Revoke), now).await?;
+    let needs_otp = policy.needs_otp(Deed::Revoke);
+    held.see_second(policy.two_person(), needs_otp)?;
+    let evidence = held.prove(tx, needs_otp, now).await?;
     let purge_at = now + policy.undo();
     let after = Key { state: KeyState::Revoked { purge_at }, ..key };
     let (next_job, next_action_at) = next_columns(lifecycle::first_look(&after, &policy, now));
@@ -189,40 +191,58 @@ async fn revoke_in(
 pub async fn hold(
     db: &Db,
     policies: &PolicyBook,
-    actor: &str,
+    who: Who<'_>,
     which: (&str, Option<i64>),
     hold: Option<&str>,
 ) -> Result<(), KeyError> {
-    keep(db, policies, actor, which, (hold, hold)).await
+    keep(db, policies, who, which, (hold, hold)).await
 }
 
 /// Says that a key need not be kept any more, and why.
 ///
 /// # Errors
-/// As [`hold`].
+/// As [`hold`], and [`KeyError::Second`].
 pub async fn release(
     db: &Db,
     policies: &PolicyBook,
-    actor: &str,
+    who: Who<'_>,
     which: (&str, Option<i64>),
     reason: Option<&str>,
 ) -> Result<(), KeyError> {
-    keep(db, policies, actor, which, (None, reason)).await
+    keep(db, policies, who, which, (None, reason)).await
 }
 
 async fn keep(
     db: &Db,
     policies: &PolicyBook,
-    actor: &str,
+    who: Who<'_>,
+    which: (&str, Option<i64>),
+    told: (Option<&str>, Option<&str>),
+) -> Result<(), KeyError> {
+    let shown = who.show(db).await?;
+    let tx = db.begin().await?;
+    let held = shown.hold(&tx).await?;
+    keep_in(&tx, db, policies, &held, which, told).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Does what [`hold`] and [`release`] promise within `tx`.
+pub(super) async fn keep_in(
+    tx: &Tx,
+    db: &Db,
+    policies: &PolicyBook,
+    held: &Held<'_>,
     (public_id, version): (&str, Option<i64>),
     (hold, reason): (Option<&str>, Option<&str>),
 ) -> Result<(), KeyError> {
-    let tx = db.begin().await?;
-    let now = db.now(&*tx).await?;
-    let row = locked(&tx, public_id).await?;
+    let now = db.now(&**tx).await?;
+    let row = locked(tx, public_id).await?;
     see_version(&row, version)?;
+    let is_release = hold.is_none() && row.hold.is_some();
     let key = Key { is_held: hold.is_some(), ..row::to_key(&row)? };
     let policy = policies.of_key(&Governed::of(&row, key.kind));
+    held.see_second(is_release && policy.two_person(), false)?;
+    let evidence = held.prove(tx, false, now).await?;
     let (next_job, next_action_at) = next_columns(lifecycle::first_look(&key, &policy, now));
     let change = api_keys::ActiveModel {
         hold: Set(hold.map(str::to_owned)),
@@ -232,12 +252,11 @@ async fn keep(
         ..Default::default()
     };
     let query = api_keys::Entity::update_many().set(change).filter(api_keys::Column::Id.eq(row.id));
-    query.exec(&*tx).await.map_err(StoreError::during("hold a key"))?;
+    query.exec(&**tx).await.map_err(StoreError::during("hold a key"))?;
     let action = if hold.is_some() { "key.held" } else { "key.released" };
-    let detail = serde_json::json!({ "reason": reason });
+    let detail = serde_json::json!({ "reason": reason, "mfa": evidence });
     let ids = (row.tenant_id, row.owner_id);
-    record(&*tx, actor, action, KeyId(row.id), ids, detail, now).await?;
-    Ok(tx.commit().await?)
+    Ok(record(&**tx, held.actor(), action, KeyId(row.id), ids, detail, now).await?)
 }
 
 /// Lets a key lapse, since its owner no longer needs it: no more reminders are sent of its present

@@ -19,6 +19,7 @@ use crate::{
         from_ms,
         policies::Governed,
         row,
+        seen::Tag,
         sql::{Batch, Sql},
         to_ms,
     },
@@ -104,6 +105,14 @@ impl KeyView {
             kind: key.kind,
             own: self.own_policy.as_deref(),
         })
+    }
+
+    /// The name of how the key is, as far as somebody decides by it. What the daemon tells of it, and
+    /// who uses it, is no change; that it expires, is rotated, suspended or given other rules is one.
+    pub fn tag(&self) -> Tag {
+        let key = self.key.as_ref().ok().map(|key| (key.state, key.issued_at, key.access_ends_at));
+        let set = (self.suspended_at, self.hold.as_deref(), self.own_policy.as_deref());
+        Tag::of(&(&self.public_id, self.owner.0, &self.name, key, set))
     }
 
     /// The most urgent stage told for its expiry.

@@ -34,6 +34,7 @@ use crate::{
         notices::{self, NewNotice},
         otp::OtpError,
         policies::PolicyBook,
+        second::NeedsSecond,
         to_ms,
         who::{Missed, Shown, Who},
     },
@@ -84,6 +85,9 @@ pub enum KeyError {
     /// The second factor of whoever does it is missing or not accepted.
     #[error(transparent)]
     Otp(#[from] OtpError),
+    /// Another administrator has to approve it.
+    #[error(transparent)]
+    Second(#[from] NeedsSecond),
     /// As the database answers.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -24,7 +24,9 @@ use crate::{
     store::{
         Db, StoreError, Tx,
         entity::{owners, recovery_codes},
-        from_ms, to_ms,
+        from_ms,
+        second::NeedsSecond,
+        to_ms,
     },
 };
 
@@ -34,6 +36,7 @@ mod reset;
 
 pub use enrol::{begin, confirm};
 pub use renew::renew;
+pub(super) use reset::reset_in;
 pub use reset::{HOLD, reset};
 
 /// Why a second factor is not accepted.
@@ -69,6 +72,9 @@ pub enum OtpError {
         /// From this instant on.
         until: DateTime<Utc>,
     },
+    /// Another administrator has to approve it.
+    #[error(transparent)]
+    Second(#[from] NeedsSecond),
     /// What is stored is no seed under this master key.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -89,7 +95,11 @@ impl OtpError {
             Self::Wait { .. } | Self::Stopped => "throttled",
             Self::Held { .. } => "held",
             Self::Required | Self::NotEnrolled => "missing",
-            Self::AlreadyEnrolled | Self::Seal(_) | Self::NoOwner | Self::Store(_) => "",
+            Self::AlreadyEnrolled
+            | Self::Second(_)
+            | Self::Seal(_)
+            | Self::NoOwner
+            | Self::Store(_) => "",
         }
     }
 

@@ -81,7 +81,15 @@ impl PolicyBook {
     /// As the database answers. A policy that makes no sense is no error, but a
     /// [problem](Self::problems).
     pub async fn load(db: &Db, base: Policies) -> Result<Self, StoreError> {
-        Ok(Layers::read(db.conn()).await?.book(base))
+        Self::load_by(db.conn(), base).await
+    }
+
+    /// As [`Self::load`], by a connection that may be in a transaction.
+    pub(super) async fn load_by(
+        conn: &impl ConnectionTrait,
+        base: Policies,
+    ) -> Result<Self, StoreError> {
+        Ok(Layers::read(conn).await?.book(base))
     }
 
     /// The rules for keys of `kind` in this environment of this tenant, unless they have some of

@@ -19,6 +19,11 @@ impl Tag {
         Self(digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// The tag that is written so.
+    pub(super) fn named(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// Sees that this is what `seen` names, if it names anything.
     ///
     /// # Errors

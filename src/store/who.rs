@@ -16,6 +16,7 @@ use crate::{
         Db, StoreError, Tx,
         entity::owners,
         otp::{self, OtpError},
+        second::NeedsSecond,
     },
 };
 
@@ -30,6 +31,22 @@ pub enum Who<'a> {
     Administrator(Person<'a>),
     /// The owner of a key, by the link of a mail.
     Owner(Person<'a>),
+    /// Two administrators: one asked for it, and another approved it.
+    Two(&'a Two),
+}
+
+/// Two administrators, as the trail names them.
+#[derive(Debug)]
+pub struct Two {
+    actor: String,
+    evidence: Value,
+}
+
+impl Two {
+    /// Whoever asked is `actor`; `evidence` says what both showed.
+    pub(super) fn new(actor: String, evidence: Value) -> Self {
+        Self { actor, evidence }
+    }
 }
 
 /// Somebody with a second factor of their own.
@@ -51,12 +68,22 @@ impl<'a> Who<'a> {
         match self {
             Self::Local(actor) => actor,
             Self::Administrator(person) | Self::Owner(person) => person.actor,
+            Self::Two(two) => &two.actor,
+        }
+    }
+
+    /// The same, with nothing typed.
+    pub(super) fn without_code(self) -> Self {
+        match self {
+            Self::Administrator(person) => Self::Administrator(Person { code: None, ..person }),
+            Self::Owner(person) => Self::Owner(Person { code: None, ..person }),
+            other => other,
         }
     }
 
     fn person(self) -> Option<Person<'a>> {
         match self {
-            Self::Local(_) => None,
+            Self::Local(_) | Self::Two(_) => None,
             Self::Administrator(person) | Self::Owner(person) => Some(person),
         }
     }
@@ -87,6 +114,11 @@ pub(super) struct Shown<'a> {
 impl<'a> Shown<'a> {
     pub(super) fn actor(&self) -> &'a str {
         self.who.actor()
+    }
+
+    /// Whose second factor it is, if it is anybody's.
+    pub(super) fn owner_id(&self) -> Option<i64> {
+        self.who.person().map(|person| person.owner_id)
     }
 
     /// Locks the owner whose code was typed. To be called before anything else is locked: an owner
@@ -123,6 +155,15 @@ impl<'a> Held<'a> {
         self.shown.actor()
     }
 
+    /// Sees that an administrator does not do alone what needs two. To be called before the code is
+    /// looked at: it is needed for the request.
+    pub(super) fn see_second(&self, needs_two: bool, needs_otp: bool) -> Result<(), NeedsSecond> {
+        match self.shown.who {
+            Who::Administrator(_) if needs_two => Err(NeedsSecond { needs_otp }),
+            _ => Ok(()),
+        }
+    }
+
     /// Uses the code up, if one was typed, and sees that there is one where it `must` be. Returns
     /// what the trail says of it.
     pub(super) async fn prove(
@@ -131,6 +172,9 @@ impl<'a> Held<'a> {
         must: bool,
         now: DateTime<Utc>,
     ) -> Result<Value, OtpError> {
+        if let Who::Two(two) = self.shown.who {
+            return Ok(two.evidence.clone());
+        }
         let Some(person) = self.shown.who.person() else {
             return Ok(json!({ "method": if must { "local" } else { "none" } }));
         };

@@ -31,7 +31,7 @@ on_each_engine! {
 
         let at = app.now() + days(10);
         let (policies, ada) = (book(&app).await, owner(&app).await);
-        let ended = access::set_end(&app.db, &policies, "operator", &ada, Some(at)).await.unwrap();
+        let ended = access::set_end(&app.db, &policies, OPERATOR, &ada, Some(at)).await.unwrap();
         assert_eq!(ended, Ended { n_shortened: 2, n_kept: 1, n_corrupt: 0 });
         let ends: Vec<i64> = app.column("SELECT expires_at FROM api_keys ORDER BY id").await;
         let ends: Vec<i64> = ends.iter().map(|ms| (ms - app.now().timestamp_millis()) / 86_400_000).collect();
@@ -56,11 +56,11 @@ on_each_engine! {
         app.people().await;
         app.key(1, days(60)).await;
         let (policies, ada) = (book(&app).await, owner(&app).await);
-        access::set_end(&app.db, &policies, "operator", &ada, Some(app.now())).await.unwrap();
+        access::set_end(&app.db, &policies, OPERATOR, &ada, Some(app.now())).await.unwrap();
         app.sweep().await;
         assert_eq!(app.describe(1).await, "revoked, next purge in PT259200S");
         app.clock.advance(days(1));
-        access::set_end(&app.db, &policies, "operator", &ada, Some(app.now())).await.unwrap();
+        access::set_end(&app.db, &policies, OPERATOR, &ada, Some(app.now())).await.unwrap();
 
         app.clock.advance(days(3));
         app.job("purge").await;
@@ -80,7 +80,7 @@ on_each_engine! {
         app.sweep().await;
         assert_eq!(app.notices(1).await, ["expiring-30d pending"]);
         let at = Some(app.now() + days(3));
-        access::set_end(&app.db, &book(&app).await, "operator", &owner(&app).await, at).await.unwrap();
+        access::set_end(&app.db, &book(&app).await, OPERATOR, &owner(&app).await, at).await.unwrap();
         assert_eq!(app.notices(1).await, ["expiring-30d void"]);
         app.sweep().await;
         assert_eq!(
@@ -96,8 +96,8 @@ on_each_engine! {
         app.key(1, days(60)).await;
         let policies = book(&app).await;
         let early = Some(app.now() + days(10));
-        access::set_end(&app.db, &policies, "operator", &owner(&app).await, early).await.unwrap();
-        let ended = access::set_end(&app.db, &policies, "operator", &owner(&app).await, None).await.unwrap();
+        access::set_end(&app.db, &policies, OPERATOR, &owner(&app).await, early).await.unwrap();
+        let ended = access::set_end(&app.db, &policies, OPERATOR, &owner(&app).await, None).await.unwrap();
         assert_eq!((ended.n_shortened, ended.n_kept), (0, 1));
         let ends: Vec<i64> = app.column("SELECT expires_at FROM api_keys").await;
         assert_eq!(ends, [(app.now() + days(10)).timestamp_millis()]);
@@ -117,9 +117,9 @@ on_each_engine! {
         let before: Vec<i64> = app.column(columns).await;
         assert!(matches!(access::undo(&app.db, &policies, "operator", &ada).await, Err(UndoError::Nothing)));
         let later = Some(app.now() + days(30));
-        access::set_end(&app.db, &policies, "operator", &ada, later).await.unwrap();
+        access::set_end(&app.db, &policies, OPERATOR, &ada, later).await.unwrap();
         // Sooner still: what is undone is the whole of it.
-        access::set_end(&app.db, &policies, "operator", &ada, Some(app.now())).await.unwrap();
+        access::set_end(&app.db, &policies, OPERATOR, &ada, Some(app.now())).await.unwrap();
         app.pass().await;
         assert_eq!(secrets.finding(&one).await, "revoked");
         app.clock.advance(days(3) - chrono::TimeDelta::milliseconds(2));
@@ -143,14 +143,14 @@ on_each_engine! {
         let key = secrets.create().await;
         let policies = book(&app).await;
         let end = Some(app.now() + days(1));
-        access::set_end(&app.db, &policies, "operator", &owner(&app).await, end).await.unwrap();
+        access::set_end(&app.db, &policies, OPERATOR, &owner(&app).await, end).await.unwrap();
         lapsed::store::key_changes::revoke(&app.db, &policies, OPERATOR, key.id.as_str(), None).await.unwrap();
         let undone = access::undo(&app.db, &policies, "operator", &owner(&app).await).await.unwrap();
         assert_eq!((undone.n_restored, undone.n_late), (0, 0));
         assert_eq!(secrets.finding(&key).await, "revoked");
 
         secrets.create().await;
-        access::set_end(&app.db, &policies, "operator", &owner(&app).await, Some(app.now())).await.unwrap();
+        access::set_end(&app.db, &policies, OPERATOR, &owner(&app).await, Some(app.now())).await.unwrap();
         app.sweep().await;
         app.clock.advance(days(3));
         let late = access::undo(&app.db, &policies, "operator", &owner(&app).await).await;

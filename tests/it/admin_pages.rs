@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod access;
+mod approvals;
 mod mfa;
 mod pages;
 mod session;
@@ -29,7 +30,11 @@ pub struct Browser {
 
 impl<'a> Desk<'a> {
     pub async fn new(app: &'a TestApp) -> Self {
-        let face = Face::new(app).await;
+        Self::of(Face::new(app).await)
+    }
+
+    /// The pages of the same installation as this API's.
+    pub fn of(face: Face<'a>) -> Self {
         let router = admin::router(face.api.clone());
         Self { face, router }
     }

@@ -28,6 +28,7 @@ use tower::ServiceExt as _;
 use crate::support::app::{OPERATOR, TestApp};
 
 mod access;
+pub mod approvals;
 mod docs;
 mod guesses;
 mod keys;

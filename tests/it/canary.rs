@@ -14,7 +14,10 @@ use secrecy::ExposeSecret as _;
 
 use crate::{
     on_each_engine,
-    support::{app::TestApp, secrets::Secrets},
+    support::{
+        app::{OPERATOR, TestApp},
+        secrets::Secrets,
+    },
 };
 
 /// Everything that was logged.
@@ -87,7 +90,7 @@ async fn live(app: &TestApp) -> (Vec<String>, String) {
     let mut all = Vec::from(keys.clone());
     all.extend(keys.map(|key| key[22..65].to_owned()));
     all.extend([base32, grouped.replace('-', ""), grouped, "918273".to_owned()]);
-    otp::reset(&app.db, &policies, "operator", &secrets.owner().await).await.unwrap();
+    otp::reset(&app.db, &policies, OPERATOR, &secrets.owner().await).await.unwrap();
     (all, shown)
 }
 

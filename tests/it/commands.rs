@@ -186,6 +186,13 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
         0,
     );
 
+    site.give("approvals list", &[], 0);
+    // Nothing waits, and the commands say so.
+    let words = [("APPROVAL", "7Hk2pQ9rT4aB"), ("TEXT", "no")];
+    for named in ["show APPROVAL", "approve APPROVAL", "reject APPROVAL --reason TEXT"] {
+        site.give(&format!("approvals {named}"), &words, 1);
+    }
+
     // A tenant that would lose all its keys at once.
     let rows =
         (0..12).map(|n| format!("late,production,eve@agency.example,k{n},2026-01-01,2026-03-01"));

@@ -17,7 +17,7 @@ use lapsed::{
 use crate::{
     on_each_engine,
     support::{
-        app::{self, days},
+        app::{self, OPERATOR, days},
         secrets::Secrets,
     },
 };
@@ -68,7 +68,7 @@ on_each_engine! {
         let secrets = Secrets::new(&app).await;
         let key = expired(&secrets, days(1)).await;
         let (policies, owner) = (secrets.policies().await, secrets.owner().await);
-        access::set_end(&app.db, &policies, "operator", &owner, Some(app.now())).await.unwrap();
+        access::set_end(&app.db, &policies, OPERATOR, &owner, Some(app.now())).await.unwrap();
         let refused = secrets.rotate(&key).await.unwrap_err();
         assert!(refused.to_string().starts_with("the owner's access ended"), "{refused}");
         app.pass().await;

@@ -178,7 +178,7 @@ on_each_engine! {
         assert!(matches!(refusal(stopped), OtpError::Stopped));
 
         let (policies, owner) = (secrets.policies().await, secrets.owner().await);
-        otp::reset(&app.db, &policies, "operator", &owner).await.unwrap();
+        otp::reset(&app.db, &policies, OPERATOR, &owner).await.unwrap();
         assert_eq!(misses(&app).await, 0);
         assert!(secrets.rotate(&key).await.is_ok(), "nothing asks for a code here");
     }
@@ -220,7 +220,7 @@ on_each_engine! {
         let closes = async || app.column::<i64>("SELECT window_ends_at FROM api_keys").await[0];
         let frozen = closes().await;
 
-        let until = otp::reset(&app.db, &policies, "operator", &owner).await.unwrap();
+        let until = otp::reset(&app.db, &policies, OPERATOR, &owner).await.unwrap();
         app.job("deliver").await;
         assert_eq!(app.subjects().last().unwrap(), "ada@acme.example: Your second factor was reset");
         assert_eq!(until, app.now() + days(1));
@@ -235,16 +235,16 @@ on_each_engine! {
         let held = secrets.rotate_with(&key, Proof::Otp(&code)).await;
         assert!(matches!(refusal(held), OtpError::Held { .. }));
         assert_eq!(misses(&app).await, 0, "nothing was guessed");
-        otp::reset(&app.db, &policies, "operator", &owner).await.unwrap();
+        otp::reset(&app.db, &policies, OPERATOR, &owner).await.unwrap();
         assert_eq!(closes().await, frozen + 86_400_000, "once, however often");
 
         let new = secrets.enrol(&[]).await;
         app.clock.advance(days(1));
         let code = secrets.next_code(&new);
         secrets.rotate_with(&key, Proof::Otp(&code)).await.unwrap();
-        let twice = otp::reset(&app.db, &policies, "operator", &owner).await;
+        let twice = otp::reset(&app.db, &policies, OPERATOR, &owner).await;
         assert!(twice.is_ok());
-        let nothing = otp::reset(&app.db, &policies, "operator", &owner).await;
+        let nothing = otp::reset(&app.db, &policies, OPERATOR, &owner).await;
         assert!(matches!(nothing, Err(OtpError::NotEnrolled)));
     }
 }
@@ -257,14 +257,14 @@ on_each_engine! {
         let key = secrets.create().await;
         key_changes::revoke(&app.db, &policies, OPERATOR, key.id.as_str(), None).await.unwrap();
         let told = || app.subjects().iter().filter(|one| one.ends_with("was reset")).count();
-        otp::reset(&app.db, &policies, "operator", &owner).await.unwrap();
+        otp::reset(&app.db, &policies, OPERATOR, &owner).await.unwrap();
         app.job("deliver").await;
         assert_eq!(told(), 1, "of a revoked key");
         app.clock.advance(days(4));
         app.job("purge").await;
         assert_eq!((app.count("api_keys").await, app.count("tombstones").await), (0, 1));
         secrets.enrol(&[]).await;
-        otp::reset(&app.db, &policies, "operator", &owner).await.unwrap();
+        otp::reset(&app.db, &policies, OPERATOR, &owner).await.unwrap();
         app.job("deliver").await;
         assert_eq!(told(), 2, "of a purged key");
     }

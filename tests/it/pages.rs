@@ -317,6 +317,32 @@ on_each_engine! {
 }
 
 on_each_engine! {
+    async fn where_a_code_is_the_proof_a_link_needs_one_with_it(app: TestApp) {
+        let app = app.with(|deps| enable(deps, "https://keys.example"));
+        let secrets = Secrets::new(&app).await;
+        let seed = secrets.enrol(&[]).await;
+        let old = secrets.create().await;
+        app.execute("UPDATE tenants SET policy = '{\"window_proof\": [\"otp\"]}'").await;
+        app.clock.advance(days(90));
+        let link = newest_link(&app).await;
+        let site = Site::open(&secrets).await;
+        let path = format!("/k/{}/{}", link.expose(), old.id);
+        let page = site.get(&path).await;
+        assert!(page.body.contains("autocomplete=\"one-time-code\""), "{}", page.body);
+        let refused = site.post(&format!("{path}/rotate"), "").await;
+        assert!(refused.body.contains("A code of your second factor is needed"), "{}", refused.body);
+        let wrong = site.post(&format!("{path}/rotate"), "otp=000000").await;
+        assert!(wrong.body.contains("The code is wrong"), "{}", wrong.body);
+        app.clock.advance(TimeDelta::seconds(30));
+        let code = seed.code_at(app.now()).unwrap();
+        let done = site.post(&format!("{path}/rotate"), &format!("otp={}", code.expose())).await;
+        let new = secret_in(&done.body).expect("the new secret is shown");
+        assert_eq!(secrets.verify(new).await.finding.as_str(), "valid");
+        site.close().await;
+    }
+}
+
+on_each_engine! {
     async fn a_link_that_is_good_for_nothing_says_the_same_to_everybody(app: TestApp) {
         let app = app.with(|deps| enable(deps, "https://keys.example"));
         let secrets = Secrets::new(&app).await;

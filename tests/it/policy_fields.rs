@@ -43,7 +43,7 @@ async fn end(app: &TestApp, id: i64) {
 async fn approve(app: &TestApp, id: i64) -> Result<(), KeyError> {
     let public_id = format!("key{id:09}");
     let which = (public_id.as_str(), None);
-    approval::approve_purge(&app.db, &book(app).await, "operator", which, Some("seen")).await
+    approval::approve_purge(&app.db, &book(app).await, OPERATOR, which, Some("seen")).await
 }
 
 fn not_awaited(result: Result<(), KeyError>) -> NotAwaited {

@@ -107,7 +107,7 @@ on_each_engine! {
         let book = PolicyBook::new((*app.deps.policies).clone());
         let ada = owners::find(app.db.conn(), 1, "ada@acme.example").await.unwrap().unwrap();
         let end = Some(app.now() + days(10));
-        access::set_end(&app.db, &book, "operator", &ada, end).await.unwrap();
+        access::set_end(&app.db, &book, OPERATOR, &ada, end).await.unwrap();
         key_changes::revoke(&app.db, &book, OPERATOR, "key000000001", None).await.unwrap();
         app.clock.advance(days(3));
         app.job("purge").await;

@@ -138,13 +138,13 @@ on_each_engine! {
 
         let ended = secrets.create().await;
         let (owner, now) = (secrets.owner().await, Some(app.now()));
-        access::set_end(&app.db, &policies, "operator", &owner, now).await.unwrap();
+        access::set_end(&app.db, &policies, OPERATOR, &owner, now).await.unwrap();
         let refused = secrets.rotate_with(&ended, Proof::Otp(&code)).await.unwrap_err();
         assert!(refused.to_string().starts_with("the owner's access ended"), "{refused}");
 
         let misses: Vec<i64> = app.column("SELECT otp_in_a_row FROM owners").await;
         assert_eq!(misses, [0], "a refusal costs no guess");
-        access::set_end(&app.db, &policies, "operator", &owner, None).await.unwrap();
+        access::set_end(&app.db, &policies, OPERATOR, &owner, None).await.unwrap();
         let fresh = secrets.create().await;
         assert!(secrets.rotate_with(&fresh, Proof::Otp(&code)).await.is_ok(), "and no code");
     }
@@ -332,7 +332,7 @@ on_each_engine! {
 
         let (policies, owner) = (secrets.policies().await, secrets.owner().await);
         let end = app.now() + days(10);
-        access::set_end(&app.db, &policies, "operator", &owner, Some(end)).await.unwrap();
+        access::set_end(&app.db, &policies, OPERATOR, &owner, Some(end)).await.unwrap();
         let rotated = secrets.rotate(&key).await.unwrap();
         assert_eq!(rotated.done.expires_at, Some(end));
     }

@@ -289,7 +289,7 @@ impl<'a> World<'a> {
                 let email = format!("o{owner}@acme.example");
                 let found = owners::find(db.conn(), 1, &email).await.unwrap();
                 if let Some(found) = found {
-                    access::set_end(db, &book, "operator", &found, Some(now)).await.unwrap();
+                    access::set_end(db, &book, OPERATOR, &found, Some(now)).await.unwrap();
                     self.model.left(owner, now);
                 }
             }

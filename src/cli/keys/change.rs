@@ -101,7 +101,7 @@ const HELD: &str = "held by an operator";
 pub(super) async fn hold(ctx: &Context, args: RevokeArgs) -> anyhow::Result<()> {
     let (id, reason) = (args.key.0, args.reason.as_ref().map_or(HELD, Label::as_str));
     let which = (id.as_str(), None);
-    key_changes::hold(ctx.db(), &ctx.policies, ACTOR, which, Some(reason)).await?;
+    key_changes::hold(ctx.db(), &ctx.policies, Who::Local(ACTOR), which, Some(reason)).await?;
     ctx.out.note(&format!("key {id} is held: it ends like any other, and is not purged"));
     Ok(())
 }
@@ -109,7 +109,7 @@ pub(super) async fn hold(ctx: &Context, args: RevokeArgs) -> anyhow::Result<()> 
 pub(super) async fn release(ctx: &Context, args: RevokeArgs) -> anyhow::Result<()> {
     let (id, reason) = (args.key.0, args.reason.as_ref().map(Label::as_str));
     let which = (id.as_str(), None);
-    key_changes::release(ctx.db(), &ctx.policies, ACTOR, which, reason).await?;
+    key_changes::release(ctx.db(), &ctx.policies, Who::Local(ACTOR), which, reason).await?;
     ctx.out.note(&format!("key {id} need not be kept any more"));
     Ok(())
 }
@@ -127,10 +127,10 @@ pub(in crate::cli) struct ApproveArgs {
 /// Approves one purge after the other; what one key stands against stops no other.
 pub(super) async fn approve_purge(ctx: &Context, args: ApproveArgs) -> anyhow::Result<Exit> {
     let reason = args.reason.as_ref().map(Label::as_str);
-    let (mut refused, n_keys) = (Vec::new(), args.keys.len());
+    let (mut refused, n_keys, who) = (Vec::new(), args.keys.len(), Who::Local(ACTOR));
     for KeyName(id) in args.keys {
         let which = (id.as_str(), None);
-        match approval::approve_purge(ctx.db(), &ctx.policies, ACTOR, which, reason).await {
+        match approval::approve_purge(ctx.db(), &ctx.policies, who, which, reason).await {
             Ok(()) => ctx.out.note(&format!("key {id} goes at the next purge")),
             Err(error @ KeyError::Store(_)) => return Err(error.into()),
             Err(error) if n_keys == 1 => return Err(error.into()),

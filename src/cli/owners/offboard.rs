@@ -11,7 +11,7 @@ use crate::{
         views::KeyJson,
         when::{self, show, show_end, show_past},
     },
-    store::{access, key_list, owners::Owner},
+    store::{access, key_list, owners::Owner, who::Who},
 };
 
 /// The most keys a preview shows.
@@ -69,7 +69,8 @@ pub(super) async fn run(ctx: &Context, args: OffboardArgs) -> anyhow::Result<()>
             show(at, now)
         ));
     } else {
-        let ended = access::set_end(ctx.db(), &ctx.policies, ACTOR, &owner, Some(at)).await?;
+        let ended =
+            access::set_end(ctx.db(), &ctx.policies, Who::Local(ACTOR), &owner, Some(at)).await?;
         report.n_shortened = Some(ended.n_shortened);
         ctx.out.note(&format!(
             "the access of `{}` ends at {}; {} keys end with it, {} had ended or end before",

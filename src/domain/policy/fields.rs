@@ -143,6 +143,8 @@ pub struct PolicyFields {
     pub undo_hours: u16,
     /// What needs an OTP of whoever does it.
     pub mfa_required_for: Vec<Deed>,
+    /// Whether what ends or weakens needs a second administrator.
+    pub two_person: bool,
     /// Whether a program may rotate the key that it presents.
     pub self_rotate: bool,
     /// What brings an expired key back. None of them: administrators alone do.
@@ -186,6 +188,7 @@ impl Default for PolicyFields {
             review_days: None,
             undo_hours: 72,
             mfa_required_for: Vec::new(),
+            two_person: false,
             self_rotate: false,
             window_proof: WindowProof::ALL.to_vec(),
             min_ttl_days: None,

@@ -105,6 +105,7 @@ fn a_policy_is_what_was_written() {
         review_days: Some(60),
         undo_hours: 70,
         mfa_required_for: vec![Deed::Rotate, Deed::Policy],
+        two_person: true,
         self_rotate: true,
         window_proof: vec![WindowProof::Otp],
         min_ttl_days: Some(8),
@@ -136,7 +137,7 @@ fn a_policy_is_what_was_written() {
     assert_eq!(policy.channels(Stage::Expired), [Channel::Owner, Channel::Contacts]);
     assert_eq!(policy.channels(Stage::Rotated), [Channel::Owner], "that is no reminder");
     assert_eq!(policy.risk_analysis_ref().map(Label::as_str), Some("TRA-14"));
-    assert!(policy.self_rotate());
+    assert!(policy.self_rotate() && policy.two_person());
     assert_eq!(
         Deed::ALL.map(|deed| policy.needs_otp(deed)),
         [false, true, false, false, true],
@@ -145,6 +146,7 @@ fn a_policy_is_what_was_written() {
     assert!(policy.takes(WindowProof::Otp) && !policy.takes(WindowProof::MailLink));
     let usual = check(|_| ()).unwrap();
     assert!(!Deed::ALL.into_iter().any(|deed| usual.needs_otp(deed)) && !usual.self_rotate());
+    assert!(!usual.two_person());
     assert_eq!(usual.unused(), None);
     assert!(usual.has_usual_mails() && usual.is_digest());
     assert!(WindowProof::ALL.into_iter().all(|proof| usual.takes(proof)));

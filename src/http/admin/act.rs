@@ -12,14 +12,14 @@ use crate::{
     domain::{life::Ask, name::Label},
     http::{
         admin::{
-            Admin,
+            Admin, approvals,
             failure::Failure,
             form::{self, Sent, typed},
             visit::Visit,
         },
         v1::refusal::malformed,
     },
-    store::{approval, key_changes, suspension},
+    store::{approval, approvals::Wanted, key_changes, keys::KeyError, suspension},
 };
 
 fn back(id: &str) -> Response {
@@ -50,8 +50,18 @@ pub(super) async fn revoke(
     let (house, policies) = (admin.api.house()?, admin.api.policies().await?);
     let (who, reason) =
         (visit.caller.who(house, code.as_ref()), reason.as_ref().map(Label::as_str));
-    key_changes::revoke(&house.db, &policies, who, &key.public_id, reason).await?;
-    Ok(back(&id))
+    match key_changes::revoke(&house.db, &policies, who, &key.public_id, reason).await {
+        Err(KeyError::Second(second)) => {
+            let (reason, seen) = (reason.map(str::to_owned), key.tag().to_string());
+            let wanted = Wanted::RevokeKey { key: key.public_id, reason, seen };
+            let filed = visit.caller.file(&admin.api, code.as_ref(), &wanted, second).await?;
+            Ok(approvals::to(&filed))
+        }
+        done => {
+            done?;
+            Ok(back(&id))
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -93,8 +103,18 @@ pub(super) async fn hold(
     // Only that very key that was looked at.
     let which = (key.public_id.as_str(), Some(key.version));
     let reason = reason.as_ref().map(Label::as_str);
-    key_changes::hold(db, &policies, &visit.caller.actor, which, reason).await?;
-    Ok(back(&id))
+    let who = visit.caller.who(admin.api.house()?, None);
+    match key_changes::hold(db, &policies, who, which, reason).await {
+        Err(KeyError::Second(second)) => {
+            let seen = key.tag().to_string();
+            let wanted = Wanted::ReleaseHold { key: key.public_id, seen };
+            Ok(approvals::to(&visit.caller.file(&admin.api, None, &wanted, second).await?))
+        }
+        done => {
+            done?;
+            Ok(back(&id))
+        }
+    }
 }
 
 /// `POST /admin/keys/{id}/approve-purge`
@@ -110,8 +130,18 @@ pub(super) async fn approve_purge(
     // Only that very key that was looked at.
     let which = (key.public_id.as_str(), Some(key.version));
     let reason = reason.as_ref().map(Label::as_str);
-    approval::approve_purge(db, &policies, &visit.caller.actor, which, reason).await?;
-    Ok(back(&id))
+    let who = visit.caller.who(admin.api.house()?, None);
+    match approval::approve_purge(db, &policies, who, which, reason).await {
+        Err(KeyError::Second(second)) => {
+            let (reason, seen) = (reason.map(str::to_owned), key.tag().to_string());
+            let wanted = Wanted::ApprovePurge { key: key.public_id, reason, seen };
+            Ok(approvals::to(&visit.caller.file(&admin.api, None, &wanted, second).await?))
+        }
+        done => {
+            done?;
+            Ok(back(&id))
+        }
+    }
 }
 
 /// Why somebody does something with a key.

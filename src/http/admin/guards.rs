@@ -13,9 +13,10 @@ use crate::{
         brake::Destruction,
         digest::Digest,
         doubt::{Cause, Doubt},
+        identity::KeyKind,
     },
     http::{
-        admin::{Admin, failure::Failure, form::Sent, shell, visit::Visit},
+        admin::{Admin, approvals, failure::Failure, form::Sent, shell, visit::Visit},
         problem::Problem,
         v1::{
             auth::{Demand as _, Govern},
@@ -24,9 +25,11 @@ use crate::{
     },
     jobs::timekeeper,
     store::{
+        approvals::Wanted,
         brake::{self, BrakeOn},
         clock,
         flags::{self, Flag, PAUSE_ALL, PAUSE_PURGE},
+        second::NeedsSecond,
     },
 };
 
@@ -166,6 +169,14 @@ pub(super) async fn release(
     }
     if !is_meant {
         return Err(Failure::refused("wrong-plan"));
+    }
+    // The brake is the whole installation's, and so is the rule.
+    let base = admin.api.base()?;
+    if KeyKind::ALL.iter().any(|kind| base.of(*kind).two_person()) {
+        let (wanted, second) =
+            (Wanted::ReleaseBrake { hash: form.hash }, NeedsSecond { needs_otp: false });
+        let filed = visit.caller.file(&admin.api, None, &wanted, second).await?;
+        return Ok(approvals::to(&filed));
     }
     match brake::release(db, &visit.caller.actor, hash).await? {
         Some(_) => Ok(back()),

@@ -7,12 +7,12 @@ use maud::{Markup, html};
 use crate::{
     domain::brake::Destruction,
     http::{
-        admin::{Admin, chart, failure::Failure, guards, shell, visit::Visit},
+        admin::{Admin, approvals, chart, failure::Failure, guards, shell, visit::Visit},
         problem::Problem,
     },
     jobs::JOBS,
     store::{
-        Db, brake,
+        Db, approvals as waiting, brake,
         flags::{self, PAUSE_ALL, PAUSE_PURGE},
         gauges,
         overview::{self, DAYS, LATE, Overview},
@@ -33,6 +33,11 @@ pub(super) async fn show(State(admin): State<Admin>, visit: Visit) -> Result<Res
     let (db, now) = (admin.api.db()?, admin.api.now().await?);
     let found = overview::overview(db, visit.caller.tenant_id(), now, DAYS).await?;
     let mut alerts = of_tenant(&visit, &found);
+    let n_waiting = waiting::count(db.conn(), visit.caller.tenant_id(), now).await?;
+    if n_waiting > 0 {
+        let text = shell::count(&visit, "admin-alert-approvals", n_waiting);
+        alerts.insert(0, Alert { text, to: Some(approvals::PATH) });
+    }
     // What concerns the whole installation is not a tenant's to know.
     let is_everywhere = visit.caller.everywhere().is_ok();
     let runs = if is_everywhere { recent(db).await? } else { Vec::new() };

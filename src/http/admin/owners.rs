@@ -12,7 +12,7 @@ use crate::{
     domain::wish::Wish,
     http::{
         admin::{
-            Admin,
+            Admin, approvals,
             failure::Failure,
             form::{self, Asked, PAGE, Sent, typed},
             keys, shell,
@@ -24,9 +24,12 @@ use crate::{
         },
     },
     store::{
-        Db, StoreError, access,
+        Db, StoreError,
+        access::{self, AccessError},
+        approvals::Wanted,
         key_list::{self, KeyView},
         owners::{self, Filter, Owner},
+        seen::Tag,
     },
 };
 
@@ -284,7 +287,17 @@ pub(super) async fn offboard(
         Some(end) => end,
         None => admin.api.now().await?,
     };
-    let (db, policies) = (admin.api.db()?, admin.api.policies().await?);
-    access::set_end(db, &policies, &visit.caller.actor, &owner, Some(end)).await?;
-    Ok(Redirect::to(&format!("/admin/owners/{id}")).into_response())
+    let (house, policies) = (admin.api.house()?, admin.api.policies().await?);
+    let who = visit.caller.who(house, None);
+    match access::set_end(&house.db, &policies, who, &owner, Some(end)).await {
+        Err(AccessError::Second(second)) => {
+            let seen = Tag::of(&owner).to_string();
+            let wanted = Wanted::SetAccess { owner: owner.public_id, ends_at: Some(end), seen };
+            Ok(approvals::to(&visit.caller.file(&admin.api, None, &wanted, second).await?))
+        }
+        done => {
+            done?;
+            Ok(Redirect::to(&format!("/admin/owners/{id}")).into_response())
+        }
+    }
 }

@@ -18,7 +18,7 @@ use crate::{
     },
     http::{
         admin::{
-            Admin,
+            Admin, approvals,
             failure::Failure,
             form::{self, Asked, Sent, typed},
             shell,
@@ -30,10 +30,11 @@ use crate::{
         },
     },
     store::{
+        approvals::{Wanted, set_of},
         environments::{self, Environment},
         policies::{
             EffectiveField,
-            change::{self, Edit, Scope},
+            change::{self, ChangeError, Edit, Scope},
             shorten,
             simulate::{self, Simulation},
         },
@@ -80,8 +81,8 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// How the change reaches the keys that exist; `None`: they keep their dates.
-    fn spread(&self) -> Result<Option<Spread>, Failure> {
+    /// Days of notice and of spread, as they were typed; `None`: keys keep their dates.
+    fn days(&self) -> Result<Option<(u16, u16)>, Failure> {
         let days = |text: &Option<String>| typed(text).map(str::parse::<u16>).transpose();
         let (notice, over) = (days(&self.notice), days(&self.spread));
         let (Ok(notice), Ok(over)) = (notice, over) else {
@@ -93,8 +94,13 @@ impl Change {
                 Some(_) => Err(malformed("new dates need days of notice").into()),
             };
         };
-        let spread = Spread::new(notice, over.unwrap_or(0));
-        spread.map(Some).map_err(|error| malformed(error.to_string()).into())
+        Ok(Some((notice, over.unwrap_or(0))))
+    }
+
+    /// How the change reaches the keys that exist.
+    fn spread(&self) -> Result<Option<Spread>, Failure> {
+        let spread = self.days()?.map(|(notice, over)| Spread::new(notice, over)).transpose();
+        spread.map_err(|error| malformed(error.to_string()).into())
     }
 
     fn kind(&self) -> Result<Option<KeyKind>, Failure> {
@@ -286,7 +292,23 @@ pub(super) async fn apply(
     }
     let (db, base, actor) = (admin.api.db()?, admin.api.base()?, &visit.caller.actor);
     let who = visit.caller.who(admin.api.house()?, code.as_ref());
-    let book = change::set_if(db, who, &base, (&scope, Some(&present)), &[edit]).await?;
+    let edits = [edit];
+    let book = match change::set_if(db, who, &base, (&scope, Some(&present)), &edits).await {
+        Err(ChangeError::Second(second)) => {
+            let wanted = Wanted::ChangePolicy {
+                tenant: tenant.slug.clone(),
+                environment: environment.as_ref().map(|environment| environment.slug.clone()),
+                kind: sent.kind()?.map(|kind| kind.to_string()),
+                key: None,
+                set: set_of(&edits),
+                spread: sent.days()?,
+                seen: present.to_string(),
+            };
+            let filed = visit.caller.file(&admin.api, code.as_ref(), &wanted, second).await?;
+            return Ok(approvals::to(&filed));
+        }
+        done => done?,
+    };
     simulate::reschedule(db, &book, &scope).await?;
     if let Some(spread) = spread {
         shorten(db, actor, &book, &scope, &spread).await?;

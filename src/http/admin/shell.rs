@@ -14,7 +14,7 @@ use maud::{DOCTYPE, Markup, html};
 use sha2::{Digest as _, Sha256};
 
 use crate::http::{
-    admin::visit::Visit,
+    admin::{approvals, visit::Visit},
     pages::words::Language,
     v1::auth::{Audit, Demand as _},
 };
@@ -29,12 +29,13 @@ static STYLE_PATH: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The sections, in the order of the navigation: where they are, and the name of their message.
-const SECTIONS: [(&str, &str); 6] = [
+const SECTIONS: [(&str, &str); 7] = [
     ("/admin", "admin-overview"),
     ("/admin/keys", "admin-keys"),
     ("/admin/owners", "admin-owners"),
     ("/admin/policies", "admin-policies"),
     ("/admin/notices", "admin-notices"),
+    (approvals::PATH, "admin-approvals"),
     ("/admin/audit", "admin-audit"),
 ];
 

@@ -64,12 +64,10 @@ async fn try_rotate(visit: &Visit, form: &RotateForm) -> Result<Response, Failur
     if opened.is_token() {
         return Err(Failure::Said("token-not-here"));
     }
-    if !takes_link(opened) {
-        return Err(Failure::Said("not-by-link"));
-    }
     let length = TimeDelta::try_hours(form.overlap).ok_or(Failure::BadForm)?;
     let overlap = Overlap::new(length).map_err(|_| Failure::BadForm)?;
     let attempt = code(form.otp.as_ref())?;
+    see_proof(opened, attempt.as_ref())?;
     let random = random::bytes().map_err(|error| failure::internal(error.into()))?;
     let mint = Mint { brand: house.brand, keyring: &house.keyring, random: &random };
     // One link, one rotation: of two that come at once, one wins.
@@ -95,12 +93,21 @@ fn code(typed: Option<&SecretString>) -> Result<Option<Attempt>, Failure> {
     typed.map(Attempt::parse).transpose().map_err(|_| Failure::Said("no-code"))
 }
 
-/// Whether the policy lets a link alone, or with a code where one is required, rotate the key.
-fn takes_link(opened: &Opened) -> bool {
+/// What the policy says of a link to an expired key: whether it is proof enough, alone or with a code
+/// where one is required; or else whether a code makes it one.
+fn see_proof(opened: &Opened, code: Option<&Attempt>) -> Result<(), Failure> {
     let view = &opened.view;
-    let Some(key) = view.governed() else { return true };
-    view.state_word(opened.now) != "expired"
-        || opened.policies.of_key(&key).takes(WindowProof::MailLink)
+    let Some(key) = view.governed() else { return Ok(()) };
+    let policy = opened.policies.of_key(&key);
+    if view.state_word(opened.now) != "expired" || policy.takes(WindowProof::MailLink) {
+        return Ok(());
+    }
+    match (policy.takes(WindowProof::Otp), code) {
+        (true, Some(_)) => Ok(()),
+        (true, None) if opened.owner.is_enrolled => Err(Failure::Said("otp-required")),
+        (true, None) => Err(Failure::Said("otp-missing")),
+        (false, _) => Err(Failure::Said("not-by-link")),
+    }
 }
 
 #[derive(Deserialize)]

@@ -47,7 +47,7 @@ impl From<OtpError> for Failure {
             OtpError::AlreadyEnrolled => Self::Said("otp-there"),
             OtpError::NoOwner => Self::Gone,
             OtpError::Store(error) => error.into(),
-            OtpError::Seal(_) => internal(error.into()),
+            OtpError::Seal(_) | OtpError::Second(_) => internal(error.into()),
         }
     }
 }

@@ -13,7 +13,13 @@ use chrono_tz::Tz;
 use maud::html;
 
 use crate::{
-    domain::{identity::KeyKind, key::KeyId, link::LinkToken, policy::Deed, stage::Stage},
+    domain::{
+        identity::KeyKind,
+        key::KeyId,
+        link::LinkToken,
+        policy::{Deed, WindowProof},
+        stage::Stage,
+    },
     http::pages::{
         House, Pages,
         failure::{self, Failure},
@@ -179,7 +185,11 @@ pub(super) async fn open(
     let is_expired = view.state_word(now) == "expired";
     let rotation = if is_expired { Deed::WindowRotate } else { Deed::Rotate };
     let asks = |deed| policy.as_ref().is_some_and(|policy| policy.needs_otp(deed));
-    let (needs_otp, stop_needs_otp) = (asks(rotation), asks(Deed::Revoke));
+    let takes = |proof| policy.as_ref().is_some_and(|policy| policy.takes(proof));
+    // Where the link alone is no proof, a code with it may be one.
+    let is_proof = !is_expired || takes(WindowProof::MailLink);
+    let needs_otp = asks(rotation) || (!is_proof && takes(WindowProof::Otp));
+    let stop_needs_otp = asks(Deed::Revoke);
     let overlap = policy.map_or((0, 0), |policy| {
         (policy.default_overlap().num_hours(), policy.max_overlap().num_hours())
     });

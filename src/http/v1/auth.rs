@@ -29,6 +29,8 @@ pub(in crate::http) struct Caller {
     /// How the trail names them.
     pub(in crate::http) actor: String,
     pub(in crate::http) role: Role,
+    /// The id of their token.
+    pub(in crate::http) token: String,
     /// The owner of their token, whose second factor is theirs.
     pub(in crate::http) owner_id: i64,
     /// The one tenant they may see, by slug and number.
@@ -116,6 +118,7 @@ impl Caller {
         Self {
             actor: format!("key:{}", token.public_id),
             role: token.role,
+            token: token.public_id,
             owner_id: token.owner_id,
             tenant: token.tenant.zip(token.tenant_id),
         }

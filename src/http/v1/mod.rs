@@ -22,6 +22,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::http::problem::{Problem, method_not_allowed};
 
 mod api;
+pub(super) mod approvals;
 mod audit;
 pub(super) mod auth;
 mod docs;
@@ -111,6 +112,10 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(places::environment, places::change_environment))
         .routes(routes!(policies::show, policies::set))
         .routes(routes!(policies::simulate))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::show))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::reject))
         .routes(routes!(notices::list))
         .routes(routes!(notices::retry_all))
         .routes(routes!(notices::retry_one))

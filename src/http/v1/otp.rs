@@ -3,6 +3,7 @@
 use axum::{
     Json,
     extract::{Path, State},
+    response::{IntoResponse as _, Response},
 };
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret as _;
@@ -15,6 +16,7 @@ use crate::{
         problem::Problem,
         v1::{
             api::Api,
+            approvals::{PendingApproval, waits},
             auth::{Allowed, Govern},
             input::{Body, parse_otp},
             refusal::malformed,
@@ -22,7 +24,11 @@ use crate::{
         },
     },
     qr, random,
-    store::otp,
+    store::{
+        approvals::Wanted,
+        otp::{self, OtpError},
+        seen::Tag,
+    },
 };
 
 /// A second factor that was begun.
@@ -150,15 +156,23 @@ pub(super) struct ResetOtp {
     params(("id" = String, Path, description = "their id")),
     security(("token" = ["admin"])),
     responses((status = 200, body = ResetOtp),
+        (status = 202, description = "another administrator has to approve it", body = PendingApproval),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(super) async fn reset(
     State(api): State<Api>,
     Allowed(caller, ..): Allowed<Govern>,
     Path(id): Path<String>,
-) -> Result<Json<ResetOtp>, Problem> {
+) -> Result<Response, Problem> {
     let owner = caller.owner(&api, &id).await?;
     let policies = api.policies().await?;
-    let hold_until = otp::reset(api.db()?, &policies, &caller.actor, &owner).await?;
-    Ok(Json(ResetOtp { hold_until }))
+    let who = caller.who(api.house()?, None);
+    match otp::reset(api.db()?, &policies, who, &owner).await {
+        Err(OtpError::Second(second)) => {
+            let seen = Tag::of(&owner).to_string();
+            let wanted = Wanted::ResetOtp { owner: owner.public_id, seen };
+            Ok(waits(&caller.file(&api, None, &wanted, second).await?))
+        }
+        done => Ok(Json(ResetOtp { hold_until: done? }).into_response()),
+    }
 }

@@ -22,6 +22,7 @@ use crate::{
         problem::Problem,
         v1::{
             api::Api,
+            approvals::{PendingApproval, waits},
             auth::{Allowed, Caller, Govern, Read},
             etag::{self, IfMatch},
             input::{Body, Params, otp, parse_maybe},
@@ -30,10 +31,11 @@ use crate::{
         },
     },
     store::{
+        approvals::Wanted,
         environments::Environment,
         policies::{
             EffectiveField, PolicyBook,
-            change::{self, Edit, Scope},
+            change::{self, ChangeError, Edit, Scope},
             shorten,
             simulate::{self, Simulation},
         },
@@ -150,6 +152,13 @@ pub(super) struct Existing {
     spread_days: u16,
 }
 
+impl Existing {
+    /// Days of notice, and over how many the dates are spread.
+    pub(super) fn days(&self) -> (u16, u16) {
+        (self.notice_days, self.spread_days)
+    }
+}
+
 impl PolicyEdits {
     fn read(&self) -> Result<(Option<KeyKind>, Vec<Edit>), Problem> {
         Ok((parse_maybe("kind", self.kind.as_deref())?, read_edits(&self.set)?))
@@ -184,6 +193,7 @@ pub(super) fn read_spread(existing: Option<&Existing>) -> Result<Option<Spread>,
             description = "the `ETag` of the policy, shown for the same environment and kind")),
     security(("token" = ["admin"])),
     responses((status = 200, body = Page<PolicyField>, headers(("ETag" = String))),
+        (status = 202, description = "another administrator has to approve it", body = PendingApproval),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(super) async fn set(
@@ -199,10 +209,24 @@ pub(super) async fn set(
     let scope = Scope { tenant: &tenant, environment: environment.as_ref(), kind, key: None };
     let base = api.base()?;
     let present = Tag::of(&scope.effective(&api.policies().await?));
-    let seen = IfMatch::of(&headers).tag(present)?;
+    let seen = IfMatch::of(&headers).tag(present.clone())?;
     let which = (&scope, seen.as_ref());
     let who = caller.who(api.house()?, code.as_ref());
-    let book = change::set_if(api.db()?, who, &base, which, &changes).await?;
+    let book = match change::set_if(api.db()?, who, &base, which, &changes).await {
+        Err(ChangeError::Second(second)) => {
+            let wanted = Wanted::ChangePolicy {
+                tenant: tenant.slug.clone(),
+                environment: environment.as_ref().map(|environment| environment.slug.clone()),
+                kind: kind.map(|kind| kind.to_string()),
+                key: None,
+                set: edits.set.clone(),
+                spread: edits.existing.as_ref().map(Existing::days),
+                seen: present.to_string(),
+            };
+            return Ok(waits(&caller.file(&api, code.as_ref(), &wanted, second).await?));
+        }
+        done => done?,
+    };
     simulate::reschedule(api.db()?, &book, &scope).await?;
     if let Some(spread) = spread {
         shorten(api.db()?, &caller.actor, &book, &scope, &spread).await?;

@@ -6,13 +6,23 @@ use axum::http::StatusCode;
 use tracing::{error, warn};
 
 use crate::{
-    domain::{rotation::Refusal, suspension::SuspensionError},
+    domain::{
+        approval::{ApprovalState, Undecidable},
+        rotation::Refusal,
+        suspension::SuspensionError,
+    },
     http::problem::Problem,
     issue::IssueError,
     random::NoRandomness,
     store::{
-        StoreError, access::UndoError, keys::KeyError, otp::OtpError,
-        policies::change::ChangeError, rotation::RotationError,
+        StoreError,
+        access::{AccessError, UndoError},
+        approvals::ApprovalError,
+        keys::KeyError,
+        otp::OtpError,
+        policies::change::ChangeError,
+        rotation::RotationError,
+        second::NeedsSecond,
     },
 };
 
@@ -94,6 +104,7 @@ impl From<KeyError> for Problem {
             KeyError::NotAwaited(_) => (StatusCode::CONFLICT, "not-awaited"),
             KeyError::Stale => (StatusCode::PRECONDITION_FAILED, "stale"),
             KeyError::Otp(error) => return of_caller(error),
+            KeyError::Second(error) => return alone(&error),
             KeyError::Once(_) => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-mismatch"),
             KeyError::Store(error) => return error.into(),
             KeyError::Corrupt(error) => return internal(error),
@@ -149,12 +160,50 @@ impl From<OtpError> for Problem {
             OtpError::Stopped => (StatusCode::FORBIDDEN, "otp-stopped"),
             OtpError::Held { .. } => (StatusCode::FORBIDDEN, "otp-held"),
             OtpError::NoOwner => (StatusCode::NOT_FOUND, "not-found"),
+            OtpError::Second(error) => return alone(&error),
             OtpError::Store(error) => return error.into(),
             OtpError::Seal(error) => return internal(error),
         };
         let problem = Self::new(status, detail).code(code);
         // The shortest wait there is; the detail names the instant.
         if status == StatusCode::TOO_MANY_REQUESTS { problem.retry_after(30) } else { problem }
+    }
+}
+
+/// One administrator does not do it alone. Doors that can file a request do that instead.
+fn alone(error: &NeedsSecond) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, error.to_string()).code("approval-required")
+}
+
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Second(error) => alone(&error),
+            AccessError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ApprovalError> for Problem {
+    fn from(error: ApprovalError) -> Self {
+        let detail = error.to_string();
+        let (status, code) = match error {
+            ApprovalError::NoRequest(_) => return not_found("request"),
+            ApprovalError::Undecidable(Undecidable::Over(ApprovalState::Expired)) => {
+                (StatusCode::GONE, "approval-expired")
+            }
+            ApprovalError::Undecidable(Undecidable::Over(_)) => {
+                (StatusCode::CONFLICT, "approval-decided")
+            }
+            ApprovalError::Undecidable(Undecidable::SamePerson) => {
+                (StatusCode::FORBIDDEN, "same-person")
+            }
+            ApprovalError::Nobody => (StatusCode::FORBIDDEN, "owner-required"),
+            ApprovalError::Void(_) => (StatusCode::CONFLICT, "approval-void"),
+            ApprovalError::Otp(error) => return of_caller(error),
+            ApprovalError::Store(error) => return error.into(),
+        };
+        Self::new(status, detail).code(code)
     }
 }
 
@@ -184,6 +233,7 @@ impl From<ChangeError> for Problem {
         match error {
             ChangeError::Store(error) => error.into(),
             ChangeError::Otp(error) => of_caller(error),
+            ChangeError::Second(error) => alone(&error),
             error => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
                 .code("policy-violation"),
         }

@@ -4,6 +4,7 @@ use axum::{
     Json,
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::{
         problem::Problem,
         v1::{
             api::Api,
+            approvals::{PendingApproval, waits},
             auth::{Allowed, Caller, Govern},
             input::{Body, otp, parse},
             refusal::{malformed, not_found},
@@ -25,7 +27,8 @@ use crate::{
     store::{
         StoreError,
         admin_tokens::{self, AdminToken, FORM, Holder, NewToken},
-        key_changes,
+        approvals::Wanted,
+        key_changes, key_list,
         keys::KeyError,
     },
 };
@@ -177,6 +180,7 @@ pub(super) async fn create(
         ("X-OTP" = Option<String>, Header, description = "a code of your own, where the policy asks for one")),
     security(("token" = ["admin"])),
     responses((status = 204, description = "it is dead"),
+        (status = 202, description = "another administrator has to approve it", body = PendingApproval),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(super) async fn revoke(
@@ -184,12 +188,21 @@ pub(super) async fn revoke(
     Allowed(caller, ..): Allowed<Govern>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let code = otp(&headers)?;
     let token = admin_tokens::find(api.db()?, &id).await?;
     token.filter(|token| sees(&caller, token)).ok_or_else(|| not_found("token"))?;
     let policies = api.policies().await?;
     let who = caller.who(api.house()?, code.as_ref());
-    key_changes::revoke(api.db()?, &policies, who, &id, None).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let key = key_list::find(api.db()?.conn(), &id).await?.ok_or_else(|| not_found("token"))?;
+    match key_changes::revoke(api.db()?, &policies, who, &id, None).await {
+        Err(KeyError::Second(second)) => {
+            let wanted = Wanted::RevokeKey { key: id, reason: None, seen: key.tag().to_string() };
+            Ok(waits(&caller.file(&api, code.as_ref(), &wanted, second).await?))
+        }
+        done => {
+            done?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+    }
 }

@@ -235,7 +235,9 @@ fn check_hostile(templates: &Templates, digest: &Digest, harmless: &Shape, case:
     assert_eq!(parsed.body_html(0).unwrap().replace("\r\n", "\n"), letter.html, "{case}");
     for part in [&letter.subject, &letter.text, &letter.html] {
         assert!(!part.contains(is_hidden), "{case}");
-        assert!(!part.contains("49 "), "{case}: a template in a name was rendered");
+        // Unless that is what the name says.
+        let is_rendered = part.contains("49 ") && !case.contains("49");
+        assert!(!is_rendered, "{case}: a template in a name was rendered");
     }
     assert!(!letter.subject.contains('\n') && letter.subject.chars().count() <= 120, "{case}");
 }
@@ -335,8 +337,9 @@ proptest! {
         let letter = TEMPLATES.render(&digest, now()).unwrap();
         let plain = build(&letter, &digest, &sender(), now()).unwrap();
         let harmless = shape(&letter, &plain, &parse(&plain));
-        // Nothing to say has words of its own.
-        prop_assume!(!clean_name(&text).is_empty());
+        // Nothing to say has words of its own; and this is what a template in a name would have said.
+        let name = clean_name(&text);
+        prop_assume!(!name.is_empty() && !name.contains("49 "));
         check_hostile(&TEMPLATES, &change(&text), &harmless, &text);
     }
 }

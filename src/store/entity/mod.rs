@@ -2,6 +2,7 @@
 
 pub(crate) mod admin_tokens;
 pub(crate) mod api_keys;
+pub(crate) mod approvals;
 pub(crate) mod audit_events;
 pub(crate) mod environments;
 pub(crate) mod flags;

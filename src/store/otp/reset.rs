@@ -18,7 +18,8 @@ use crate::{
         otp::{self, OtpError},
         owners::{self as owner_rows, Owner},
         policies::{Governed, PolicyBook},
-        row, to_ms,
+        row, second, to_ms,
+        who::{Held, Who},
     },
 };
 
@@ -35,14 +36,33 @@ pub const HOLD: TimeDelta = TimeDelta::hours(24);
 pub async fn reset(
     db: &Db,
     policies: &PolicyBook,
-    actor: &str,
+    who: Who<'_>,
     owner: &Owner,
 ) -> Result<DateTime<Utc>, OtpError> {
+    // No policy asks for a code here, so none is looked at.
+    let shown = who.without_code().show(db).await?;
     let tx = db.begin().await?;
-    if otp::locked(&tx, owner.id).await?.otp_seed.is_none() {
+    let held = shown.hold(&tx).await?;
+    let hold_until = reset_in(&tx, db, policies, &held, owner).await?;
+    tx.commit().await?;
+    Ok(hold_until)
+}
+
+/// Does what [`reset`] promises within `tx`.
+pub(in crate::store) async fn reset_in(
+    tx: &Tx,
+    db: &Db,
+    policies: &PolicyBook,
+    held: &Held<'_>,
+    owner: &Owner,
+) -> Result<DateTime<Utc>, OtpError> {
+    let ids = (owner.tenant_id, owner.id);
+    if otp::locked(tx, owner.id).await?.otp_seed.is_none() {
         return Err(OtpError::NotEnrolled);
     }
-    let now = db.now(&*tx).await?;
+    let now = db.now(&**tx).await?;
+    held.see_second(second::of_owner(&**tx, policies, ids).await?, false)?;
+    let evidence = held.prove(tx, false, now).await?;
     let hold_until = now + HOLD;
     let change = owners::ActiveModel {
         otp_seed: Set(None),
@@ -54,14 +74,14 @@ pub async fn reset(
         otp_hold_until: Set(Some(to_ms(hold_until))),
         ..Default::default()
     };
-    otp::write(&tx, owner.id, change).await?;
-    otp::forget_recovery_codes(&*tx, owner.id).await?;
-    let n_extended = extend_windows(&tx, policies, owner.id, now).await?;
-    announce(&tx, owner, now).await?;
-    let detail = serde_json::json!({ "hold_until": hold_until, "n_windows_extended": n_extended });
-    let ids = (owner.tenant_id, owner.id);
-    owner_rows::record(&*tx, actor, "otp.reset", ids, detail.to_string(), now).await?;
-    tx.commit().await?;
+    otp::write(tx, owner.id, change).await?;
+    otp::forget_recovery_codes(&**tx, owner.id).await?;
+    let n_extended = extend_windows(tx, policies, owner.id, now).await?;
+    announce(tx, owner, now).await?;
+    let detail = serde_json::json!({
+        "hold_until": hold_until, "n_windows_extended": n_extended, "mfa": evidence,
+    });
+    owner_rows::record(&**tx, held.actor(), "otp.reset", ids, detail.to_string(), now).await?;
     Ok(hold_until)
 }
 

@@ -25,9 +25,10 @@ use crate::{
         key_list::KeyView,
         otp::OtpError,
         policies::{Delegated, EffectiveField, Layers, PolicyBook, PolicyProblem, own},
+        second::NeedsSecond,
         seen::Tag,
         tenants::Tenant,
-        who::{Missed, Shown, Who},
+        who::{Held, Missed, Who},
     },
 };
 
@@ -61,6 +62,9 @@ pub enum ChangeError {
     /// The second factor of whoever changes it is missing or not accepted.
     #[error(transparent)]
     Otp(#[from] OtpError),
+    /// Another administrator has to approve it.
+    #[error(transparent)]
+    Second(#[from] NeedsSecond),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -163,7 +167,8 @@ pub async fn set_if(
     let shown = who.show(db).await?;
     let set = async {
         let tx = db.begin().await?;
-        let book = set_in(&tx, db, &shown, base, which, edits).await?;
+        let held = shown.hold(&tx).await?;
+        let book = set_in(&tx, db, &held, base, which, edits).await?;
         tx.commit().await?;
         Ok(book)
     };
@@ -172,15 +177,14 @@ pub async fn set_if(
 }
 
 /// Does what [`set_if`] promises within `tx`.
-async fn set_in(
+pub(in crate::store) async fn set_in(
     tx: &Tx,
     db: &Db,
-    shown: &Shown<'_>,
+    held: &Held<'_>,
     base: &Policies,
     (scope, seen): (&Scope<'_>, Option<&Tag>),
     edits: &[Edit],
 ) -> Result<PolicyBook, ChangeError> {
-    let held = shown.hold(tx).await?;
     let now = db.now(&**tx).await?;
     // The tenant first, of an environment too: its rules are part of what was seen.
     stored(&**tx, &Scope { environment: None, key: None, ..*scope }).await?;
@@ -193,6 +197,7 @@ async fn set_in(
     let (book, after) = preview(&**tx, base, scope, edits).await?;
     // The rules as they are say what a change of them needs, and not the rules that are wanted.
     let must = scope.any(&present, |policy| policy.needs_otp(Deed::Policy));
+    held.see_second(scope.any(&present, Policy::two_person), must)?;
     let evidence = held.prove(tx, must, now).await?;
     let during = || StoreError::during("set a policy");
     match (scope.key, scope.environment) {

@@ -14,6 +14,7 @@ pub(super) const FIELDS: &[&str] = &[
     "review_days",
     "undo_hours",
     "mfa_required_for",
+    "two_person",
     "self_rotate",
     "window_proof",
     "min_ttl_days",
@@ -28,6 +29,9 @@ pub(super) const FIELDS: &[&str] = &[
     "reminder_channels",
     "risk_analysis_ref",
 ];
+
+/// What no tenant waives.
+const HELD: [&str; 2] = ["mfa_required_for", "two_person"];
 
 /// Names of fields, each of them one that there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,10 +56,10 @@ impl From<Delegated> for BTreeSet<String> {
 }
 
 impl Delegated {
-    /// Everything but the second factor: the installation's rules are where a tenant begins, and
-    /// no tenant waives a second factor that the operator asks for.
+    /// Everything but the second factor and the second person: the installation's rules are where a
+    /// tenant begins, and no tenant waives what the operator asks for there.
     pub fn to_tenants() -> Self {
-        let free = FIELDS.iter().filter(|field| **field != "mfa_required_for");
+        let free = FIELDS.iter().filter(|field| !HELD.contains(*field));
         Self(free.map(|field| (*field).to_owned()).collect())
     }
 

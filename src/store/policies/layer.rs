@@ -39,6 +39,9 @@ pub struct PolicyChange {
     /// What needs an OTP of whoever does it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mfa_required_for: Option<Vec<DeedWord>>,
+    /// Whether what ends or weakens needs a second administrator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub two_person: Option<bool>,
     /// Whether a program may rotate the key that it presents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub self_rotate: Option<bool>,
@@ -144,6 +147,12 @@ impl PolicyChange {
                     old.mfa_required_for,
                     |set: Vec<Deed>, above| [set, above].concat(),
                 ),
+                two_person: free.pick(
+                    "two_person",
+                    self.two_person,
+                    old.two_person,
+                    |set, above| set || above,
+                ),
                 self_rotate: free.pick(
                     "self_rotate",
                     self.self_rotate,
@@ -238,6 +247,7 @@ impl PolicyChange {
                 .mfa_required_for
                 .clone()
                 .or_else(|| self.mfa_required_for.clone()),
+            two_person: other.two_person.or(self.two_person),
             self_rotate: other.self_rotate.or(self.self_rotate),
             window_proof: other.window_proof.clone().or_else(|| self.window_proof.clone()),
             min_ttl_days: other.min_ttl_days.or(self.min_ttl_days),

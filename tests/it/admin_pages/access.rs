@@ -20,6 +20,7 @@ fn form(path: &str) -> &'static str {
             "hash=0000000000000000000000000000000000000000000000000000000000000000&n=1"
         }
         "/admin/guards/resume" => "flag=pause.purge",
+        "/admin/approvals/{id}/approve" | "/admin/approvals/{id}/reject" => "reason=test",
         "/admin/guards/clock" | "/admin/notices/{id}/retry" | "/admin/sign-out" => "",
         _ => panic!("say what {path} is to be tried with"),
     }

@@ -70,6 +70,7 @@ fn body(name: &str) -> Option<Value> {
         "PATCH /v1/keys/{id}/policy" | "POST /v1/keys/{id}/policy/simulate" => {
             json!({ "set": { "window_days": 1 } })
         }
+        "POST /v1/approvals/{id}/reject" => json!({ "reason": "test" }),
         "POST /v1/admin-tokens" => json!({ "name": "t", "role": "viewer", "tenant": "acme" }),
         _ => return None,
     })

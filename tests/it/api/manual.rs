@@ -1,10 +1,11 @@
 //! The examples of docs/api.md, carried out as they stand there.
 
 use axum::http::Method;
-use serde_json::Value;
+use lapsed::{domain::identity::Role, store::admin_tokens::Holder};
+use serde_json::{Value, json};
 
 use crate::{
-    api::{Face, text},
+    api::{Face, new_key, text},
     on_each_engine,
 };
 
@@ -53,6 +54,26 @@ fn read(line: &str) -> Example {
     example
 }
 
+/// A token of a second administrator, and two requests that wait for them: about keys of somebody
+/// whom no other example is about.
+async fn two_people(face: &Face<'_>) -> (String, [String; 2]) {
+    let asks = face.token_of(Holder::Mail("grace@acme.example"), Role::Admin, None).await.1;
+    let other = face.token_of(Holder::Mail("heidi@acme.example"), Role::Admin, None).await.1;
+    face.root("POST", "/v1/owners", json!({ "tenant": "acme", "email": "bob@acme.example" })).await;
+    let mut requests = [String::new(), String::new()];
+    for request in &mut requests {
+        let mut new = new_key();
+        new["owner"] = json!("bob@acme.example");
+        let key = text(&face.root("POST", "/v1/keys", new).await["id"]);
+        let rule = json!({ "set": { "two_person": true } });
+        face.root("PATCH", &format!("/v1/keys/{key}/policy"), rule).await;
+        let revoke = format!("/v1/keys/{key}/revoke");
+        let asked = face.call(&asks, "POST", &revoke, json!({})).await;
+        *request = text(&asked.json()["id"]);
+    }
+    (other, requests)
+}
+
 on_each_engine! {
     async fn every_example_of_the_manual_does_what_it_says(app: TestApp) {
         let face = Face::new(&app).await;
@@ -60,13 +81,20 @@ on_each_engine! {
         let (id, _) = face.key().await;
         let (_, own) = face.key().await;
         let ada = face.ada().await;
+        let mut people = None;
         let examples = examples();
         assert!(examples.len() >= 11, "{}", examples.len());
         for example in examples {
             let Example { method, path, headers, body } = &example;
             let path = path.replace("$ID", &id).replace("$OWNER", &ada);
+            if path.contains("$APPROVAL") && people.is_none() {
+                people = Some(two_people(&face).await);
+            }
+            let (other, requests) = people.clone().unwrap_or_default();
+            let path = path.replace("$APPROVAL", &requests[usize::from(path.contains("reject"))]);
             let fill = |(name, value): &(String, String)| {
                 let value = value.replace("$TOKEN", &face.root).replace("$KEY", &own);
+                let value = value.replace("$OTHER", &other);
                 (name.clone(), value.replace("lpu_live_…", &own))
             };
             // A live key of an owner without a second factor needs no code.

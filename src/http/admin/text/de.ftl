@@ -212,6 +212,37 @@ admin-sim-next = { $n } hätten eine andere nächste Aktion
 admin-sim-window = { $n } hätten ein anderes Fenster
 admin-sim-long = { $n } gelten länger als dann erlaubt und behalten ihr Datum
 admin-sim-shortened = { $n } würden früher enden, und ihre Besitzer erführen es; der erste am
+admin-approvals = Freigaben
+admin-approvals-note = Was etwas beendet oder schwächt, wartet hier auf eine zweite Person der Administration, wo die Richtlinie das verlangt. Ausgesetzt werden Schlüssel ohne das.
+admin-alert-approvals =
+    { $n ->
+    [one] Eine Anfrage wartet auf eine zweite Person
+    *[other] { $n } Anfragen warten auf eine zweite Person
+    }
+admin-wanted = Was gewünscht ist
+admin-wanted-revoke-key = Einen Schlüssel widerrufen
+admin-wanted-release-hold = Einen zurückgehaltenen Schlüssel freigeben
+admin-wanted-approve-purge = Einen Schlüssel löschen lassen
+admin-wanted-set-access = Einen Zugang beenden
+admin-wanted-reset-otp = Einen zweiten Faktor zurücksetzen
+admin-wanted-change-policy = Eine Richtlinie ändern
+admin-wanted-release-brake = Einen Plan freigeben
+admin-wanted-damaged = Eine beschädigte Anfrage
+admin-approval-pending = wartet
+admin-approval-approved = genehmigt
+admin-approval-rejected = abgelehnt
+admin-approval-expired = abgelaufen
+admin-approval-void = hinfällig
+admin-approval-until = Kann genehmigt werden bis (UTC)
+admin-approval-own = Das haben Sie angefragt. Jemand anderes aus der Administration muss es genehmigen; Sie können es zurücknehmen.
+admin-decided = Entschieden
+admin-approve-request = Genehmigen
+admin-reject = Ablehnen
+admin-problem-same-person = Was Sie angefragt haben, muss jemand anderes genehmigen. Es wurde nichts geändert.
+admin-problem-owner-required = Ihr Token hat keinen Besitzer, und zwei Personen müssen zu unterscheiden sein: Erstellen Sie eines mit `lapsed admin token create --owner`. Es wurde nichts geändert.
+admin-problem-approval-decided = Über diese Anfrage ist schon entschieden.
+admin-problem-approval-expired = Niemand hat diese Anfrage rechtzeitig genehmigt. Fragen Sie noch einmal.
+admin-problem-approval-void = Diese Anfrage lässt sich nicht mehr so ausführen, wie sie gestellt wurde. Es wurde nichts geändert.
 admin-guards = Was den Dienst aufhält
 admin-guards-none = Nichts hält ihn auf.
 admin-guards-who = Darüber entscheidet ein Administrator aller Mandanten.

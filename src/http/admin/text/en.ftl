@@ -212,6 +212,37 @@ admin-sim-next = { $n } would have another next action
 admin-sim-window = { $n } would have a window of another length
 admin-sim-long = { $n } live longer than would be allowed, and keep their date
 admin-sim-shortened = { $n } would end sooner, and their owners be told; the first at
+admin-approvals = Approvals
+admin-approvals-note = What ends or weakens waits here for a second administrator, where the policy asks for one. Keys are suspended without that.
+admin-alert-approvals =
+    { $n ->
+    [one] One request waits for a second administrator
+    *[other] { $n } requests wait for a second administrator
+    }
+admin-wanted = What is wanted
+admin-wanted-revoke-key = Revoke a key
+admin-wanted-release-hold = Release a key that is held
+admin-wanted-approve-purge = Let a key be purged
+admin-wanted-set-access = End an access
+admin-wanted-reset-otp = Reset a second factor
+admin-wanted-change-policy = Change a policy
+admin-wanted-release-brake = Release a plan
+admin-wanted-damaged = A damaged request
+admin-approval-pending = waits
+admin-approval-approved = approved
+admin-approval-rejected = rejected
+admin-approval-expired = expired
+admin-approval-void = void
+admin-approval-until = Can be approved until (UTC)
+admin-approval-own = You asked for this. Another administrator has to approve it; you can take it back.
+admin-decided = Decided
+admin-approve-request = Approve
+admin-reject = Reject
+admin-problem-same-person = Another administrator has to approve what you asked for. Nothing was changed.
+admin-problem-owner-required = Your token has no owner, and two people have to be told apart: make one with `lapsed admin token create --owner`. Nothing was changed.
+admin-problem-approval-decided = This request has been decided already.
+admin-problem-approval-expired = Nobody approved this request in time. Ask for it again.
+admin-problem-approval-void = This request cannot be carried out any more as it was asked for. Nothing was changed.
 admin-guards = What holds the daemon up
 admin-guards-none = Nothing holds it up.
 admin-guards-who = An administrator of all tenants decides this.

@@ -5,7 +5,7 @@ use axum::{
     Json,
     extract::{Path, State},
     http::HeaderMap,
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use crate::{
         problem::Problem,
         v1::{
             api::Api,
+            approvals::{PendingApproval, waits},
             auth::{Allowed, Operate},
             etag::IfMatch,
             input::{Body, Life, otp, parse, parse_maybe},
@@ -25,7 +26,7 @@ use crate::{
             views::{KeyBody, ProblemView},
         },
     },
-    store::{approval, key_changes, suspension},
+    store::{approval, approvals::Wanted, key_changes, keys::KeyError, suspension},
 };
 
 /// What is to be changed about a key.
@@ -92,6 +93,7 @@ pub(in crate::http::v1) struct RevokedKey {
         ("If-Match" = Option<String>, Header, description = "its `ETag`")),
     security(("token" = ["operator", "admin"])),
     responses((status = 200, body = RevokedKey),
+        (status = 202, description = "another administrator has to approve it", body = PendingApproval),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(in crate::http::v1) async fn revoke(
@@ -100,7 +102,7 @@ pub(in crate::http::v1) async fn revoke(
     Path(id): Path<String>,
     headers: HeaderMap,
     Body(why): Body<Why>,
-) -> Result<Json<RevokedKey>, Problem> {
+) -> Result<Response, Problem> {
     let reason: Option<Label> = parse_maybe("reason", why.reason.as_deref())?;
     let code = otp(&headers)?;
     let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
@@ -110,8 +112,14 @@ pub(in crate::http::v1) async fn revoke(
     );
     let (who, reason) =
         (caller.who(api.house()?, code.as_ref()), reason.as_ref().map(Label::as_str));
-    let purge_at = key_changes::revoke_if(api.db()?, &policies, who, which, reason).await?;
-    Ok(Json(RevokedKey { id, purge_at }))
+    match key_changes::revoke_if(api.db()?, &policies, who, which, reason).await {
+        Err(KeyError::Second(second)) => {
+            let (reason, seen) = (reason.map(str::to_owned), key.tag().to_string());
+            let wanted = Wanted::RevokeKey { key: key.public_id, reason, seen };
+            Ok(waits(&caller.file(&api, code.as_ref(), &wanted, second).await?))
+        }
+        done => Ok(Json(RevokedKey { id, purge_at: done? }).into_response()),
+    }
 }
 
 /// Suspend a key
@@ -203,7 +211,8 @@ pub(in crate::http::v1) async fn hold(
         (key.public_id.as_str(), IfMatch::of(&headers).version(key.version)?),
     );
     let reason = Some(reason.as_str());
-    key_changes::hold(api.db()?, &policies, &caller.actor, which, reason).await?;
+    let who = caller.who(api.house()?, None);
+    key_changes::hold(api.db()?, &policies, who, which, reason).await?;
     let key = caller.key(&api, &id).await?;
     Ok(tagged(KeyBody::new(key, api.now().await?)))
 }
@@ -217,6 +226,7 @@ pub(in crate::http::v1) async fn hold(
         ("If-Match" = Option<String>, Header, description = "its `ETag`")),
     security(("token" = ["operator", "admin"])),
     responses((status = 200, body = KeyBody, headers(("ETag" = String))),
+        (status = 202, description = "another administrator has to approve it", body = PendingApproval),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(in crate::http::v1) async fn approve_purge(
@@ -233,7 +243,15 @@ pub(in crate::http::v1) async fn approve_purge(
         (key.public_id.as_str(), IfMatch::of(&headers).version(key.version)?),
     );
     let reason = reason.as_ref().map(Label::as_str);
-    approval::approve_purge(api.db()?, &policies, &caller.actor, which, reason).await?;
+    let who = caller.who(api.house()?, None);
+    match approval::approve_purge(api.db()?, &policies, who, which, reason).await {
+        Err(KeyError::Second(second)) => {
+            let (reason, seen) = (reason.map(str::to_owned), key.tag().to_string());
+            let wanted = Wanted::ApprovePurge { key: key.public_id, reason, seen };
+            return Ok(waits(&caller.file(&api, None, &wanted, second).await?));
+        }
+        done => done?,
+    }
     let key = caller.key(&api, &id).await?;
     Ok(tagged(KeyBody::new(key, api.now().await?)))
 }
@@ -244,6 +262,7 @@ pub(in crate::http::v1) async fn approve_purge(
         ("If-Match" = Option<String>, Header, description = "its `ETag`")),
     security(("token" = ["operator", "admin"])),
     responses((status = 200, body = KeyBody, headers(("ETag" = String))),
+        (status = 202, description = "another administrator has to approve it", body = PendingApproval),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(in crate::http::v1) async fn release(
@@ -257,7 +276,15 @@ pub(in crate::http::v1) async fn release(
         api.policies().await?,
         (key.public_id.as_str(), IfMatch::of(&headers).version(key.version)?),
     );
-    key_changes::hold(api.db()?, &policies, &caller.actor, which, None).await?;
+    let who = caller.who(api.house()?, None);
+    match key_changes::hold(api.db()?, &policies, who, which, None).await {
+        Err(KeyError::Second(second)) => {
+            let seen = key.tag().to_string();
+            let wanted = Wanted::ReleaseHold { key: key.public_id, seen };
+            return Ok(waits(&caller.file(&api, None, &wanted, second).await?));
+        }
+        done => done?,
+    }
     let key = caller.key(&api, &id).await?;
     Ok(tagged(KeyBody::new(key, api.now().await?)))
 }

@@ -18,6 +18,7 @@ use crate::{
         problem::Problem,
         v1::{
             api::Api,
+            approvals::{PendingApproval, waits},
             auth::{Allowed, Caller, Govern, Read},
             etag::IfMatch,
             input::{Body, otp},
@@ -27,10 +28,11 @@ use crate::{
         },
     },
     store::{
+        approvals::Wanted,
         environments::Environment,
         key_list::KeyView,
         policies::{
-            change::{self, Scope},
+            change::{self, ChangeError, Scope},
             shorten, simulate,
         },
         seen::Tag,
@@ -100,6 +102,7 @@ pub(in crate::http::v1) struct KeyPolicyEdits {
         ("If-Match" = Option<String>, Header, description = "the `ETag` of its policy")),
     security(("token" = ["admin"])),
     responses((status = 200, body = Page<PolicyField>, headers(("ETag" = String))),
+        (status = 202, description = "another administrator has to approve it", body = PendingApproval),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(in crate::http::v1) async fn set(
@@ -115,10 +118,24 @@ pub(in crate::http::v1) async fn set(
     let place = Place::find(&api, &caller, key).await?;
     let (scope, base) = (place.scope(), api.base()?);
     let present = Tag::of(&scope.effective(&api.policies().await?));
-    let seen = IfMatch::of(&headers).tag(present)?;
+    let seen = IfMatch::of(&headers).tag(present.clone())?;
     let which = (&scope, seen.as_ref());
     let who = caller.who(api.house()?, code.as_ref());
-    let book = change::set_if(api.db()?, who, &base, which, &changes).await?;
+    let book = match change::set_if(api.db()?, who, &base, which, &changes).await {
+        Err(ChangeError::Second(second)) => {
+            let wanted = Wanted::ChangePolicy {
+                tenant: place.tenant.slug.clone(),
+                environment: Some(place.environment.slug.clone()),
+                kind: None,
+                key: Some(place.key.public_id.clone()),
+                set: edits.set.clone(),
+                spread: edits.existing.as_ref().map(Existing::days),
+                seen: present.to_string(),
+            };
+            return Ok(waits(&caller.file(&api, code.as_ref(), &wanted, second).await?));
+        }
+        done => done?,
+    };
     simulate::reschedule(api.db()?, &book, &scope).await?;
     if let Some(spread) = spread {
         shorten(api.db()?, &caller.actor, &book, &scope, &spread).await?;

@@ -4,6 +4,7 @@ use axum::{
     Json,
     extract::{Path, State},
     http::HeaderMap,
+    response::{IntoResponse as _, Response},
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,8 @@ use crate::{
         problem::Problem,
         v1::{
             api::Api,
-            auth::{Allowed, Operate},
+            approvals::{PendingApproval, waits},
+            auth::{Allowed, Caller, Operate},
             etag::IfMatch,
             input::{Body, stored},
             owners::{Counts, endless},
@@ -23,7 +25,8 @@ use crate::{
         },
     },
     store::{
-        access,
+        access::{self, AccessError},
+        approvals::{Approval, Wanted},
         key_list::{self, Filter, KeyView},
         owners::Owner,
         seen::Tag,
@@ -49,6 +52,7 @@ pub(in crate::http::v1) struct Access {
         ("If-Match" = Option<String>, Header, description = "their `ETag`")),
     security(("token" = ["operator", "admin"])),
     responses((status = 200, body = Counts),
+        (status = 202, description = "another administrator has to approve it", body = PendingApproval),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(in crate::http::v1) async fn set(
@@ -57,24 +61,44 @@ pub(in crate::http::v1) async fn set(
     Path(id): Path<String>,
     headers: HeaderMap,
     Body(access): Body<Access>,
-) -> Result<Json<Counts>, Problem> {
+) -> Result<Response, Problem> {
     let at = access.ends_at.map(stored).transpose()?;
     let owner = caller.owner_to_change(&api, &id).await?;
     if owner.kind == OwnerKind::Contractor && at.is_none() {
         return Err(endless());
     }
     let seen = IfMatch::of(&headers).tag(Tag::of(&owner))?;
-    end(&api, &caller.actor, (&owner, seen.as_ref()), at).await.map(Json)
+    Ok(match end(&api, &caller, (&owner, seen.as_ref()), at).await? {
+        Ending::Done(counts) => Json(counts).into_response(),
+        Ending::Waits(approval) => waits(&approval),
+    })
+}
+
+/// What came of setting an end.
+enum Ending {
+    Done(Counts),
+    /// Another administrator has to approve it.
+    Waits(Box<Approval>),
 }
 
 async fn end(
     api: &Api,
-    actor: &str,
+    caller: &Caller,
     which: (&Owner, Option<&Tag>),
     at: Option<DateTime<Utc>>,
-) -> Result<Counts, Problem> {
-    let ended = access::set_end_if(api.db()?, &api.policies().await?, actor, which, at).await?;
-    Ok(Counts { n_shortened: ended.n_shortened, n_kept: ended.n_kept, n_damaged: ended.n_corrupt })
+) -> Result<Ending, Problem> {
+    let (policies, who) = (api.policies().await?, caller.who(api.house()?, None));
+    match access::set_end_if(api.db()?, &policies, who, which, at).await {
+        Err(AccessError::Second(second)) => {
+            let (owner, seen) = (which.0.public_id.clone(), Tag::of(which.0).to_string());
+            let wanted = Wanted::SetAccess { owner, ends_at: at, seen };
+            Ok(Ending::Waits(caller.file(api, None, &wanted, second).await?.into()))
+        }
+        done => {
+            let access::Ended { n_shortened, n_kept, n_corrupt } = done?;
+            Ok(Ending::Done(Counts { n_shortened, n_kept, n_damaged: n_corrupt }))
+        }
+    }
 }
 
 /// An offboarding that was undone.
@@ -139,6 +163,7 @@ pub(in crate::http::v1) struct Offboarded {
         ("If-Match" = Option<String>, Header, description = "their `ETag`")),
     security(("token" = ["operator", "admin"])),
     responses((status = 200, body = Offboarded),
+        (status = 202, description = "another administrator has to approve it", body = PendingApproval),
         (status = "default", description = "refused", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(in crate::http::v1) async fn offboard(
@@ -147,7 +172,7 @@ pub(in crate::http::v1) async fn offboard(
     Path(id): Path<String>,
     headers: HeaderMap,
     Body(offboard): Body<Offboard>,
-) -> Result<Json<Offboarded>, Problem> {
+) -> Result<Response, Problem> {
     let owner = caller.owner_to_change(&api, &id).await?;
     let seen = IfMatch::of(&headers).tag(Tag::of(&owner))?;
     let now = api.now().await?;
@@ -162,7 +187,10 @@ pub(in crate::http::v1) async fn offboard(
     let keys = keys.into_iter().filter(outlives).map(|key| KeyBody::new(key, now)).collect();
     let done = match offboard.dry_run {
         true => None,
-        false => Some(end(&api, &caller.actor, (&owner, seen.as_ref()), Some(at)).await?),
+        false => match end(&api, &caller, (&owner, seen.as_ref()), Some(at)).await? {
+            Ending::Done(counts) => Some(counts),
+            Ending::Waits(approval) => return Ok(waits(&approval)),
+        },
     };
-    Ok(Json(Offboarded { access_ends_at: at, keys, done }))
+    Ok(Json(Offboarded { access_ends_at: at, keys, done }).into_response())
 }

@@ -61,6 +61,16 @@ impl Edit {
     pub fn new(field: &str, value: Option<Value>) -> Self {
         Self { field: field.to_owned(), value }
     }
+
+    /// The field.
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// Its value; `None` leaves it to the level above.
+    pub fn value(&self) -> Option<&Value> {
+        self.value.as_ref()
+    }
 }
 
 /// Whether one of `edits` gives `field` a value.
