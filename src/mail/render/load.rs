@@ -13,6 +13,7 @@ use minijinja::{
 use thiserror::Error;
 
 use crate::mail::{
+    digest::Topic,
     preview,
     render::{Letter, RenderError, Templates, wrap},
 };
@@ -37,6 +38,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embedded![
     "layout.html",
     "layout.txt",
     "otp-reset.txt",
+    "otp-reset-alone.txt",
     "purged.txt",
     "review.txt",
     "rotated.txt",
@@ -171,7 +173,10 @@ pub(super) fn check(templates: &Templates, folder: &Path) -> Result<(), Template
     let digests = digests.iter().map(|digest| templates.render(digest, now));
     let alarms = preview::alarms(now);
     let alarms = alarms.iter().map(|alarm| templates.render_alarm(alarm, now));
-    for letter in digests.chain(alarms) {
+    let alone = preview::sample(Topic::OtpReset, 0, now);
+    let resets = [preview::for_contacts(alone.clone()), alone];
+    let resets = resets.iter().map(|digest| templates.render_reset(digest, "acme"));
+    for letter in digests.chain(alarms).chain(resets) {
         match letter {
             Ok(letter) => check_letter(&letter, folder)?,
             Err(RenderError::Template { template, source }) => {

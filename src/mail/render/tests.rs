@@ -44,6 +44,15 @@ fn every_topic_reads_well_for_one_key_and_for_three() {
 }
 
 #[test]
+fn a_reset_is_told_without_a_key_too() {
+    let digest = preview::sample(Topic::OtpReset, 0, now());
+    let templates = Templates::new(&TemplateSettings::default()).unwrap();
+    snapshot_text("otp-reset_0", &templates.render_reset(&digest, "acme").unwrap());
+    let digest = preview::for_contacts(digest);
+    snapshot_text("otp-reset_0_contacts", &templates.render_reset(&digest, "acme").unwrap());
+}
+
+#[test]
 fn a_page_says_the_same_with_a_button() {
     snapshot("expiring_1_html", &render(&preview::sample(Topic::Expiring, 1, now())).html);
 }
