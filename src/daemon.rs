@@ -20,7 +20,11 @@ use crate::{
     config::{Config, ConfigErrors, Loaded, Transport},
     daemon::reload::{Reloader, Working},
     heartbeat::Heartbeat,
-    http::{self, House, Paces, Proxies, Vitals, pages::Pages, v1::Api},
+    http::{
+        self, House, Paces, Proxies, Vitals,
+        pages::Pages,
+        v1::{Api, Guesses},
+    },
     jobs::{
         contact::{Backoff, Contact, Work},
         runner::Runner,
@@ -88,8 +92,11 @@ pub async fn run_until(
     let address = listener.local_addr().context("read the address that is listened on")?;
     let heartbeat = Heartbeat::new();
     let vitals = Vitals::new(heartbeat.clone(), shutdown.clone());
-    let (pages, api) = (Pages::new(shutdown.clone()), Api::new(shutdown.clone()));
-    let paces = Paces::new(Proxies::new(&boot.loaded.config.http.proxies()));
+    let config = &boot.loaded.config.http;
+    let proxies = Proxies::new(&config.proxies());
+    let guesses = Guesses::new(proxies.clone(), config.guesses_per_second);
+    let (pages, api) = (Pages::new(shutdown.clone()), Api::new(shutdown.clone(), guesses));
+    let paces = Paces::new(proxies);
     let router = http::whole(vitals.clone(), pages.clone(), api.clone(), paces);
     shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
     systemd::follow(heartbeat.clone(), shutdown);

@@ -16,7 +16,10 @@ use lapsed::{
         policy::Policies,
         token::{Brand, Token},
     },
-    http::{House, admin, v1::Api},
+    http::{
+        House, admin,
+        v1::{Api, Guesses},
+    },
     keyring::Keyring,
     shutdown::Shutdown,
     store::{
@@ -138,7 +141,7 @@ impl Desk {
         let installation = Installation::new(db.clone(), args.batch())?;
         let keyring = Arc::new(Keyring::throwaway());
         let brand = Brand::new("lp").context("a brand")?;
-        let api = Api::new(Shutdown::new());
+        let api = Api::new(Shutdown::new(), Guesses::default());
         let runner = installation.runner.clone();
         api.reached(Arc::new(House { db: db.clone(), runner, brand, keyring: keyring.clone() }));
         let router = admin::router(api);

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{Context, Exit, Failure},
+    domain::language::Language,
     jobs::deliver::Mailer,
     mail::{
         address::EmailAddress,
@@ -39,6 +40,9 @@ pub(super) enum Command {
         /// How many keys it is about.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]
         keys: u16,
+        /// The language of its reader: en or de.
+        #[arg(long, value_name = "LANG", default_value = "en", value_parser = language)]
+        locale: Language,
         /// Write the HTML part instead of the text.
         #[arg(long, requires = "topic")]
         html: bool,
@@ -48,7 +52,9 @@ pub(super) enum Command {
 pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Test { address } => test(ctx, address).await,
-        Command::Preview { topic, keys, html } => show(ctx, topic, keys.into(), html).await,
+        Command::Preview { topic, keys, locale, html } => {
+            show(ctx, topic, (keys.into(), locale), html).await
+        }
     }
 }
 
@@ -81,14 +87,27 @@ impl FromStr for About {
     }
 }
 
-async fn show(ctx: &Context, about: Option<About>, n: usize, html: bool) -> anyhow::Result<Exit> {
+/// A language that mails are written in.
+fn language(text: &str) -> Result<Language, String> {
+    Language::of_tag(text).ok_or_else(|| format!("mails are written in en and de, not in {text}"))
+}
+
+async fn show(
+    ctx: &Context,
+    about: Option<About>,
+    (n, language): (usize, Language),
+    html: bool,
+) -> anyhow::Result<Exit> {
     let mailer = ctx.app.mailer()?;
     let now = ctx.now().await?;
     let all = || Topic::ALL.into_iter().map(About::Keys).chain([About::Brake]).collect();
     let mut previews = Vec::new();
     for about in about.map_or_else(all, |about| vec![about]) {
         let letter = match about {
-            About::Keys(topic) => mailer.templates.render(&preview::sample(topic, n, now), now)?,
+            About::Keys(topic) => {
+                let digest = Digest { language, ..preview::sample(topic, n, now) };
+                mailer.templates.render(&digest, now)?
+            }
             About::Brake => {
                 let Some(alarm) = preview::alarms(now).into_iter().next() else { continue };
                 mailer.templates.render_alarm(&alarm, now)?

@@ -89,7 +89,7 @@ pub(super) struct AddArgs {
     /// The time zone for times in their mails.
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
     time_zone: String,
-    /// The language of their mails.
+    /// The language of their mails: en or de. Whoever reads another is written to in English
     #[arg(long, value_name = "LANG", default_value = "en", value_parser = locale)]
     locale: String,
 }
@@ -116,7 +116,7 @@ pub(super) struct SetArgs {
     /// The time zone for times in their mails.
     #[arg(long, value_name = "ZONE", value_parser = time_zone)]
     time_zone: Option<String>,
-    /// The language of their mails.
+    /// The language of their mails: en or de. Whoever reads another is written to in English
     #[arg(long, value_name = "LANG", value_parser = locale)]
     locale: Option<String>,
     /// Which early reminders they want: `all`, `last` for none, or such as 14d for none that comes

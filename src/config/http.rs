@@ -20,6 +20,8 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Networks of proxies whose `X-Forwarded-For` is believed, as they are written.
     pub trusted_proxies: Vec<String>,
+    /// Keys that are nobody's that one client may present to the API in each second. 0: no limit.
+    pub guesses_per_second: u32,
 }
 
 impl HttpConfig {
@@ -45,4 +47,5 @@ pub(super) const RULES: Rules = &[
             check: |text| Misfit::unless(text.parse::<Network>().is_ok()),
         },
     ),
+    ("http.guesses_per_second", Rule::Whole(0, 100_000)),
 ];

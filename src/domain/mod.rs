@@ -7,6 +7,7 @@ pub mod digest;
 pub mod doubt;
 pub mod identity;
 pub mod key;
+pub mod language;
 pub mod life;
 pub mod lifecycle;
 pub mod link;

@@ -22,6 +22,7 @@ mod house;
 mod pace;
 pub mod pages;
 mod problem;
+mod purses;
 mod readiness;
 mod scrape;
 mod serve;

@@ -29,13 +29,15 @@ mod open;
 mod shell;
 mod show;
 mod suspend;
+mod usage;
 mod wish;
 pub(super) mod words;
 
 /// The most bytes a form may have.
 const MAX_FORM: usize = 4 * 1024;
-/// What a page may load and do: its own style and script, and its own forms.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+/// What a page may load and do: its own style and script, its own forms, and what its script asks of
+/// the same daemon.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// What the pages work with, once there is a database. Cheap to clone.
@@ -71,6 +73,7 @@ pub fn router(pages: Pages) -> Router {
         .route("/k/{token}", get(open::link))
         .route("/k/{token}/again", post(act::again))
         .route("/k/{token}/{id}", get(open::key))
+        .route("/k/{token}/{id}/use", get(usage::ask))
         .route("/k/{token}/{id}/rotate", post(act::rotate))
         .route("/k/{token}/{id}/stop", post(act::stop))
         .route("/k/{token}/{id}/suspend", get(suspend::ask).post(suspend::suspend))

@@ -21,6 +21,7 @@ mod batches;
 mod braking;
 pub mod contact;
 pub mod deliver;
+mod idle;
 mod patience;
 mod pauses;
 pub mod prune;

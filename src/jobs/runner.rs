@@ -24,6 +24,7 @@ use crate::{
         Context, Deps, JOBS, Job, Outcome,
         alone::alone,
         contact::{Contact, Work, is_passing},
+        idle::Idle,
         pauses::Pauses,
     },
     shutdown::{Shutdown, pause},
@@ -97,6 +98,7 @@ const STUCK: Duration = Duration::from_secs(300);
 struct Slot {
     guard: Mutex<()>,
     state: watch::Sender<JobState>,
+    idle: Idle,
 }
 
 /// Runs jobs, one run of each at a time. Cheap to clone.
@@ -121,7 +123,11 @@ impl fmt::Debug for Runner {
 impl Runner {
     /// A runner whose runs may take `limit` each and stop with `shutdown`.
     pub fn new(deps: Deps, limit: Duration, shutdown: Shutdown) -> Self {
-        let slot = || Slot { guard: Mutex::default(), state: watch::Sender::default() };
+        let slot = || Slot {
+            guard: Mutex::default(),
+            state: watch::Sender::default(),
+            idle: Idle::default(),
+        };
         let slots = JOBS.iter().map(|job| (job.name, slot())).collect();
         let terms = RwLock::new(Terms { deps, limit });
         let (contact, pauses) = (Contact::default(), Pauses::default());
@@ -258,8 +264,8 @@ impl Runner {
         }
     }
 
-    /// One line per run that did something; the rest is for debugging. An outage of the database
-    /// is one line for all runs that meet it.
+    /// One line per run that did something; those that found nothing are one line an hour, and one each
+    /// for debugging. An outage of the database is one line for all runs that meet it.
     fn tell(&self, job: &Job, result: &anyhow::Result<Outcome>, began: Instant) {
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let has_written = result.as_ref().is_ok_and(|outcome| 0 < outcome.n_changed);
@@ -267,6 +273,10 @@ impl Runner {
         match result {
             Ok(Outcome { n_examined: 0, .. }) => {
                 debug!(duration_ms, "Ran job `{}`: nothing was due", job.name);
+                let untold = self.0.slots.get(job.name).and_then(|slot| slot.idle.note(began));
+                if let Some(n_runs) = untold {
+                    info!(n_runs, "Ran job `{}` {n_runs} times: nothing was due", job.name);
+                }
             }
             Ok(Outcome { n_examined, n_changed, n_failed: 0 }) => {
                 info!(duration_ms, n_examined, n_changed, "Ran job `{}`", job.name);

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use crate::mail::{
     address::clean_name,
     digest::{Digest, Item, Topic},
+    words::Words,
 };
 
 /// The most bytes of a line, without its end (RFC 5545, section 3.1).
@@ -35,7 +36,7 @@ pub(super) fn calendar(digest: &Digest, domain: &str, now: DateTime<Utc>) -> Opt
     let mut line = |line: &str| fold(&mut text, line);
     line("BEGIN:VCALENDAR");
     line("VERSION:2.0");
-    line("PRODID:-//lapsed//keys//EN");
+    line(&format!("PRODID:-//lapsed//keys//{}", digest.language.tag().to_uppercase()));
     line("METHOD:PUBLISH");
     for (item, end) in ends {
         line("BEGIN:VEVENT");
@@ -44,9 +45,12 @@ pub(super) fn calendar(digest: &Digest, domain: &str, now: DateTime<Utc>) -> Opt
         line(&format!("SEQUENCE:{}", now.timestamp() / 60));
         line(&format!("DTSTAMP:{}", instant(now)));
         line(&format!("DTSTART:{}", instant(end)));
-        line(&format!("SUMMARY:API key {} expires", escaped(&clean_name(&item.name))));
         let place = format!("{} / {}", clean_name(&item.tenant), clean_name(&item.environment));
-        line(&format!("DESCRIPTION:Key {} of {}", item.public_id, escaped(&place)));
+        let words = Words::of(digest.language);
+        let (summary, description) =
+            words.entry(&clean_name(&item.name), item.public_id.as_str(), &place);
+        line(&format!("SUMMARY:{}", escaped(&summary)));
+        line(&format!("DESCRIPTION:{}", escaped(&description)));
         // It takes no time of the day.
         line("TRANSP:TRANSPARENT");
         line("END:VEVENT");
@@ -91,7 +95,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::mail::preview;
+    use crate::{domain::language::Language, mail::preview};
 
     fn now() -> DateTime<Utc> {
         "2026-11-23T09:00:00Z".parse().unwrap()
@@ -119,6 +123,20 @@ mod tests {
         let sequence = |text: &str| value(text, "SEQUENCE")[0].parse::<u32>().unwrap();
         assert!(sequence(&old) < sequence(&new));
         assert_eq!(value(&new, "DTSTART"), [instant(end)]);
+    }
+
+    #[test]
+    fn an_entry_is_in_its_readers_language() {
+        let digest = preview::sample(Topic::Expiring, 1, now());
+        let digest = Digest { language: Language::German, ..digest };
+        let calendar = calendar(&digest, "acme.example", now()).unwrap();
+        assert_eq!(value(&calendar, "SUMMARY"), ["API-Schlüssel billing-sync läuft ab"]);
+        let what = value(&calendar, "DESCRIPTION")[0];
+        assert!(
+            what.starts_with("Schlüssel ") && what.ends_with("von acme / production"),
+            "{what}"
+        );
+        assert_eq!(value(&calendar, "PRODID"), ["-//lapsed//keys//DE"]);
     }
 
     #[test]

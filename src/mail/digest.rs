@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::{
     domain::{
         identity::{KeyKind, PublicId},
+        language::Language,
         stage::Stage,
     },
     mail::address::EmailAddress,
@@ -30,6 +31,8 @@ pub struct Digest {
     pub audience: Audience,
     /// The reader's time zone.
     pub time_zone: Tz,
+    /// What it is written in.
+    pub language: Language,
     /// Where its owner chooses which early reminders they get. Shown in those alone. Not for logs.
     pub wish_link: Option<String>,
     /// The keys it is about, in any order; at least one, but for an

@@ -7,6 +7,7 @@ use crate::{
     domain::{
         brake::Destruction,
         identity::{KeyKind, PublicId},
+        language::Language,
         stage::Stage,
     },
     mail::{
@@ -23,8 +24,18 @@ const NAMES: [&str; 6] =
 const ENVIRONMENTS: [&str; 3] = ["production", "staging", "development"];
 
 /// Every sample a template has to cope with: all topics for one key, for several, and for more
-/// than are listed; with pages and without; for owners and for contacts; and a mixed one.
+/// than are listed; with pages and without; for owners and for contacts; and a mixed one. In every
+/// language.
 pub fn all(now: DateTime<Utc>) -> Vec<Digest> {
+    Language::ALL
+        .into_iter()
+        .flat_map(|language| {
+            all_in_english(now).into_iter().map(move |digest| Digest { language, ..digest })
+        })
+        .collect()
+}
+
+fn all_in_english(now: DateTime<Utc>) -> Vec<Digest> {
     let mut samples = vec![mixed(now), without_pages(mixed(now)), for_contacts(mixed(now))];
     for topic in Topic::ALL {
         for n in [1, 3, 60] {
@@ -97,6 +108,7 @@ fn digest(items: Vec<Item>) -> Digest {
         to_name: Some("Ada Lovelace".to_owned()),
         audience: Audience::Owner,
         time_zone: Tz::Europe__Berlin,
+        language: Language::English,
         wish_link: Some(
             "https://keys.example.org/reminders/sample-that-changes-nothing".to_owned(),
         ),

@@ -124,13 +124,15 @@ impl Templates {
     pub fn render(&self, digest: &Digest, now: DateTime<Utc>) -> Result<Letter, RenderError> {
         let view = View::new(digest, &self.surroundings, now).ok_or(RenderError::NoKeys)?;
         let context = view.context();
-        let mut common = self.blocks("common.txt", COMMON_BLOCKS, &context)?;
-        let mut lead = self.blocks(&format!("{}.txt", view.topic), TOPIC_BLOCKS, &context)?;
+        let named = |name: &str| load::in_language(digest.language, name);
+        let mut common = self.blocks(&named("common.txt"), COMMON_BLOCKS, &context)?;
+        let lead = named(&format!("{}.txt", view.topic));
+        let mut lead = self.blocks(&lead, TOPIC_BLOCKS, &context)?;
         let subject = match (common.remove("subject_prefix"), lead.remove("subject")) {
             (Some(prefix), Some(subject)) => clean_name(&format!("{prefix} {subject}")),
             _ => String::new(),
         };
-        let (rows, also) = self.rows(&view, &context)?;
+        let (rows, also) = self.rows(&view, &named("row.txt"), &context)?;
         let words = context! { ..Value::from(common), ..Value::from(lead) };
         let page = context! {
             subject => &subject,
@@ -147,13 +149,14 @@ impl Templates {
     fn rows(
         &self,
         view: &View<'_>,
+        template: &str,
         context: &Value,
     ) -> Result<(Vec<Value>, Vec<Value>), RenderError> {
         let (mut rows, mut also) = (Vec::new(), Vec::new());
         for (is_lead, topic, key) in view.rows() {
             let topic = topic.as_str();
             let context = context! { topic, key => &key, ..context.clone() };
-            let status = lines(&self.whole("row.txt", &context)?);
+            let status = lines(&self.whole(template, &context)?);
             let row = context! { status, ..key };
             if is_lead { rows.push(row) } else { also.push(row) }
         }

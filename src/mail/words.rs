@@ -1,74 +1,126 @@
-//! English that needs a calculation: dates, distances in time, and the labels of facts.
+//! Words that need a calculation, or stand alone: dates, distances in time, the labels of facts.
 //!
-//! Sentences are in `text/`. Together the two are all the English in a mail: another language is
-//! another folder and another file like this one.
+//! Sentences are in `text/`. Together the two are all the words in a mail: another language is
+//! another folder there and another file here.
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use crate::domain::identity::KeyKind;
+use crate::domain::{identity::KeyKind, language::Language};
+
+mod english;
+mod german;
 
 /// Days without use from which a mail suggests to let the key go.
 pub const UNUSED_DAYS: i64 = 90;
 
-/// The labels of what is told about a key.
+/// The labels of what is told about a brake, to those who run the installation: in English.
 pub mod label {
-    /// The name its owner gave the key.
-    pub const NAME: &str = "Key";
-    /// What people call the key in commands.
-    pub const ID: &str = "ID";
-    /// Tenant and environment.
-    pub const PLACE: &str = "Where";
-    /// What the key is for.
-    pub const KIND: &str = "Kind";
-    /// When it was made.
-    pub const CREATED: &str = "Created";
-    /// When it was last seen in use.
-    pub const LAST_USED: &str = "Last used";
-    /// A future end.
-    pub const EXPIRES: &str = "Expires";
-    /// A past end.
-    pub const EXPIRED: &str = "Expired";
     /// How many keys the brake holds back.
     pub const HELD_BACK: &str = "Keys held back";
     /// Since when it does.
     pub const SINCE: &str = "Since";
     /// Why it does.
     pub const REASON: &str = "Because";
+}
+
+/// The words of one language.
+#[derive(Debug)]
+pub struct Words {
+    /// The labels of what is told about a key.
+    pub labels: Labels,
+    /// What a key is: a user's, an application's, a service's.
+    kinds: [&'static str; 3],
+    /// What stands before the end of a window.
+    until: &'static str,
+    /// The value of a fact that there is no instant for.
+    pub never: &'static str,
+    /// What stands for an instant that should be known and is not: a mail with this gap is better
+    /// than none.
+    pub unknown_date: &'static str,
+    /// How far ahead such an instant is.
+    pub soon: &'static str,
+    /// A name for a key or an owner that has none.
+    pub no_name: &'static str,
+    /// The reader, whom something was made for.
+    pub you: &'static str,
+    of_owner: (&'static str, &'static str),
+    of_others: (&'static str, &'static str),
+    /// Why an owner cannot be reached whose address is none.
+    pub not_an_address: &'static str,
+    at_any_moment: &'static str,
+    today: &'static str,
+    tomorrow: &'static str,
+    yesterday: &'static str,
+    days_ahead: (&'static str, &'static str),
+    days_ago: (&'static str, &'static str),
+    /// From Monday on.
+    weekdays: [&'static str; 7],
+    /// A date, for chrono.
+    date: &'static str,
+    /// What stands round a key's name as an entry of a calendar.
+    entry: (&'static str, &'static str),
+    /// What stands before its id there, and between that and its place.
+    entry_of: (&'static str, &'static str),
+}
+
+/// The labels of what is told about a key.
+#[derive(Debug)]
+pub struct Labels {
+    /// The name its owner gave the key.
+    pub name: &'static str,
+    /// What people call the key in commands.
+    pub id: &'static str,
+    /// Tenant and environment.
+    pub place: &'static str,
+    /// What the key is for.
+    pub kind: &'static str,
+    /// When it was made.
+    pub created: &'static str,
+    /// When it was last seen in use.
+    pub last_used: &'static str,
+    /// A future end.
+    pub expires: &'static str,
+    /// A past end.
+    pub expired: &'static str,
     /// The end of an open window, or of the one to come.
-    pub const BACK: &str = "Can be brought back";
+    pub back: &'static str,
 }
 
-/// The value of [`label::BACK`], from the words for an instant.
-pub fn until(instant: &str) -> String {
-    format!("until {instant}")
-}
+impl Words {
+    /// The words of `language`.
+    pub fn of(language: Language) -> &'static Self {
+        match language {
+            Language::English => &english::ENGLISH,
+            Language::German => &german::GERMAN,
+        }
+    }
 
-/// The value of a fact that there is no instant for.
-pub const NEVER: &str = "never";
+    /// The value of [`Labels::back`], from the words for an instant.
+    pub fn until(&self, instant: &str) -> String {
+        format!("{} {instant}", self.until)
+    }
 
-/// What stands for an instant that should be known and is not: a mail with this gap is better
-/// than none.
-pub const UNKNOWN_DATE: &str = "a date not known";
+    /// Whose keys they are, at the beginning of a sentence and within one: "Your API key", "3 of
+    /// their API keys".
+    pub const fn whose(&self, is_owner: bool) -> (&'static str, &'static str) {
+        if is_owner { self.of_owner } else { self.of_others }
+    }
 
-/// How far ahead such an instant is.
-pub const SOON: &str = "soon";
+    /// What a key is, in two words.
+    pub const fn kind(&self, kind: KeyKind) -> &'static str {
+        match kind {
+            KeyKind::User => self.kinds[0],
+            KeyKind::Application => self.kinds[1],
+            KeyKind::Service => self.kinds[2],
+        }
+    }
 
-/// A name for a key or an owner that has none.
-pub const NO_NAME: &str = "(no name)";
-
-/// Whose keys they are, at the beginning of a sentence and within one: "Your API key", "3 of their
-/// API keys".
-pub const fn whose(is_owner: bool) -> (&'static str, &'static str) {
-    if is_owner { ("Your", "your") } else { ("The", "their") }
-}
-
-/// What a key is, in two words.
-pub const fn kind(kind: KeyKind) -> &'static str {
-    match kind {
-        KeyKind::User => "user key",
-        KeyKind::Application => "application key",
-        KeyKind::Service => "service token",
+    /// What a calendar says of a key's end: a line, and a second one with its id and its place.
+    pub fn entry(&self, name: &str, id: &str, place: &str) -> (String, String) {
+        let (before, after) = self.entry;
+        let (key, of) = self.entry_of;
+        (format!("{before}{name}{after}"), format!("{key}{id}{of}{place}"))
     }
 }
 
@@ -92,6 +144,8 @@ pub struct Moment {
     pub now: DateTime<Utc>,
     /// Where its reader is.
     pub zone: Tz,
+    /// What its reader reads.
+    pub language: Language,
 }
 
 impl Moment {
@@ -108,29 +162,33 @@ impl Moment {
     /// How far ahead it is: "today" and "tomorrow" by the reader's calendar, else "in 7 days",
     /// counting a day begun as a whole one. An instant just missed comes "at any moment".
     pub fn ahead(self) -> String {
+        let words = self.words();
         if self.is_past() {
-            return "at any moment".to_owned();
+            return words.at_any_moment.to_owned();
         }
+        let (before, after) = words.days_ahead;
         match self.midnights() {
-            0 => "today".to_owned(),
-            1 => "tomorrow".to_owned(),
-            _ => format!("in {} days", days_begun(self.at - self.now)),
+            0 => words.today.to_owned(),
+            1 => words.tomorrow.to_owned(),
+            _ => format!("{before}{}{after}", days_begun(self.at - self.now)),
         }
     }
 
     /// How long ago it was by the reader's calendar: "today", "yesterday", "3 days ago". A clock
     /// that runs ahead does not make the past the future.
     pub fn ago(self) -> String {
+        let words = self.words();
+        let (before, after) = words.days_ago;
         match -self.midnights() {
-            ..=0 => "today".to_owned(),
-            1 => "yesterday".to_owned(),
-            days => format!("{days} days ago"),
+            ..=0 => words.today.to_owned(),
+            1 => words.yesterday.to_owned(),
+            days => format!("{before}{days}{after}"),
         }
     }
 
-    /// The reader's date, like "30 Nov 2026".
+    /// The reader's date, like "30 Nov 2026" or "30.11.2026".
     pub fn day(self) -> String {
-        self.at.with_timezone(&self.zone).format("%-d\u{a0}%b\u{a0}%Y").to_string()
+        self.at.with_timezone(&self.zone).format(self.words().date).to_string()
     }
 
     /// The reader's date and time with the zone's letters, like "Mon 30 Nov 2026, 10:00 CET".
@@ -152,8 +210,9 @@ impl Moment {
             return self.local();
         }
         let is_same_date = self.at.with_timezone(&self.zone).date_naive() == self.at.date_naive();
-        let date = if is_same_date { "" } else { "%-d\u{a0}%b\u{a0}%Y,\u{a0}" };
-        format!("{} ({}{})", self.local(), self.at.format(date), self.clock())
+        let date = if is_same_date { "" } else { self.words().date };
+        let comma = if is_same_date { "" } else { ",\u{a0}" };
+        format!("{} ({}{comma}{})", self.local(), self.at.format(date), self.clock())
     }
 
     /// The exact time of day in UTC. Seconds are shown where there are any.
@@ -165,7 +224,14 @@ impl Moment {
     }
 
     fn weekday(self) -> String {
-        self.at.with_timezone(&self.zone).format("%a\u{a0}%-d\u{a0}%b\u{a0}%Y").to_string()
+        let local = self.at.with_timezone(&self.zone);
+        let weekday = local.weekday().num_days_from_monday();
+        let weekday = usize::try_from(weekday).ok().and_then(|n| self.words().weekdays.get(n));
+        format!("{}\u{a0}{}", weekday.unwrap_or(&""), self.day())
+    }
+
+    fn words(self) -> &'static Words {
+        Words::of(self.language)
     }
 
     fn is_utc(self) -> bool {
@@ -190,7 +256,8 @@ mod tests {
     use super::*;
 
     fn moment(at: &str, now: &str, zone: Tz) -> Moment {
-        Moment { at: at.parse().unwrap(), now: now.parse().unwrap(), zone }
+        let language = Language::English;
+        Moment { at: at.parse().unwrap(), now: now.parse().unwrap(), zone, language }
     }
 
     #[test]
@@ -260,6 +327,26 @@ mod tests {
         ] {
             assert_eq!(moment(at, now, zone).full().replace('\u{a0}', " "), words);
         }
+    }
+
+    #[test]
+    fn a_german_reads_german_dates() {
+        let of = |at: &str, zone| Moment {
+            language: Language::German,
+            ..moment(at, "2026-11-30T08:00:00Z", zone)
+        };
+        let (berlin, utc) = (Tz::Europe__Berlin, Tz::UTC);
+        let plain = |text: String| text.replace('\u{a0}', " ");
+        assert_eq!(plain(of("2026-12-06T09:00:00Z", utc).full()), "So 06.12.2026, 09:00 UTC");
+        assert_eq!(
+            plain(of("2026-11-30T23:30:17Z", berlin).full()),
+            "Di 01.12.2026, 00:30 CET (30.11.2026, 23:30:17 UTC)"
+        );
+        assert_eq!(of("2026-12-07T08:00:00Z", berlin).ahead(), "in 7 Tagen");
+        assert_eq!(of("2026-12-01T08:00:00Z", berlin).ahead(), "morgen");
+        assert_eq!(of("2026-11-30T08:00:00Z", berlin).ahead(), "jeden Augenblick");
+        assert_eq!(of("2026-11-29T08:00:00Z", berlin).ago(), "gestern");
+        assert_eq!(of("2026-11-27T08:00:00Z", berlin).ago(), "vor 3 Tagen");
     }
 
     #[test]

@@ -225,8 +225,9 @@ pub fn list_statement(conn: &impl ConnectionTrait, filter: &Filter, after: i64, 
             .push(" AND (k.public_id = ")
             .bind(search.as_str())
             .containing(" OR ", "k.name", search)
-            .containing(" OR ", "o.email", search)
-            .push(")");
+            // Owners are fewer than keys: they are looked through once, and not for each key.
+            .containing(" OR k.owner_id IN (SELECT s.id FROM owners s WHERE ", "s.email", search)
+            .push("))");
     }
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     sql.push(" ORDER BY k.id LIMIT ").bind(limit)

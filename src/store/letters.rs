@@ -76,6 +76,8 @@ pub struct Addressee {
     pub name: String,
     /// The owner's time zone, as it was entered.
     pub time_zone: String,
+    /// The tag of the owner's language, as it was entered.
+    pub locale: String,
     /// What the owner's server said of the address, if it refused it.
     pub refusal: Option<String>,
 }
@@ -92,7 +94,7 @@ pub async fn addressees(
     let rows = Sql::new(conn, "look up owners")
         .push(
             "SELECT owners.id, owners.email, owners.name, owners.time_zone, \
-             owners.mail_status_reason, owners.public_id FROM ",
+             owners.mail_status_reason, owners.public_id, owners.locale FROM ",
         )
         .batch(&batch)
         .push(" JOIN owners ON owners.id = v.id")
@@ -106,6 +108,7 @@ pub async fn addressees(
             time_zone: row.try_get_by_index(3)?,
             refusal: row.try_get_by_index(4)?,
             public_id: row.try_get_by_index(5)?,
+            locale: row.try_get_by_index(6)?,
         })
     };
     let addressees: Result<_, DbErr> = rows.iter().map(addressee).collect();

@@ -18,6 +18,7 @@ use crate::{
         codes::Coded,
         entity::owners::{ActiveModel, Column, Entity},
         seen::Tag,
+        sql::Sql,
         tenants::Tenant,
         to_ms,
     },
@@ -189,9 +190,18 @@ pub async fn list(
     after: i64,
     limit: u64,
 ) -> Result<Vec<Owner>, StoreError> {
-    let mut sql = select(db.conn()).push(" WHERE o.id > ").bind(after);
+    let rows = list_statement(db.conn(), filter, after, limit).all(db.conn()).await?;
+    rows.iter().map(to_owner).collect()
+}
+
+/// The text of the listing, for those who want to see its plan.
+pub fn list_statement(conn: &impl ConnectionTrait, filter: &Filter, after: i64, limit: u64) -> Sql {
+    let mut sql = select(conn).push(" WHERE o.id > ").bind(after);
     if let Some(tenant) = &filter.tenant {
-        sql = sql.push(" AND t.slug = ").bind(tenant.as_str());
+        sql = sql
+            .push(" AND o.tenant_id = (SELECT id FROM tenants WHERE slug = ")
+            .bind(tenant.as_str())
+            .push(")");
     }
     if let Some(email) = &filter.email {
         sql = sql.push(" AND o.email = ").bind(email.as_str());
@@ -213,8 +223,7 @@ pub async fn list(
             .push(")");
     }
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = sql.push(" ORDER BY o.id LIMIT ").bind(limit).all(db.conn()).await?;
-    rows.iter().map(to_owner).collect()
+    sql.push(" ORDER BY o.id LIMIT ").bind(limit)
 }
 
 /// Changes `owner`, and returns them as they are now.

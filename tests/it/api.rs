@@ -12,7 +12,7 @@ use lapsed::{
     },
     http::{
         House,
-        v1::{self, Api},
+        v1::{self, Api, Guesses},
     },
     keyring::Keyring,
     shutdown::Shutdown,
@@ -78,13 +78,23 @@ impl<'a> Face<'a> {
     }
 
     pub async fn with(app: &'a TestApp, keyring: Arc<Keyring>) -> Self {
+        Self::guarded(app, keyring, Guesses::default()).await
+    }
+
+    /// As [`Face::new`], with a limit for those who guess.
+    pub async fn against(app: &'a TestApp, guesses: Guesses) -> Self {
+        app.people().await;
+        Self::guarded(app, Arc::new(Keyring::throwaway()), guesses).await
+    }
+
+    async fn guarded(app: &'a TestApp, keyring: Arc<Keyring>, guesses: Guesses) -> Self {
         if app.db.engine() == Engine::Postgres {
             // Rows with numbers of their own have not moved its counters on.
             for table in ["tenants", "environments", "owners"] {
                 app.execute(&format!("SELECT setval('{table}_id_seq', 10)")).await;
             }
         }
-        let api = Api::new(Shutdown::new());
+        let api = Api::new(Shutdown::new(), guesses);
         let brand = Brand::new("lp").unwrap();
         let (db, runner) = (app.db.clone(), app.runner.clone());
         api.reached(Arc::new(House { db, runner, brand, keyring: keyring.clone() }));

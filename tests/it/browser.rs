@@ -8,7 +8,12 @@ use chrono::TimeDelta;
 use data_encoding::BASE32_NOPAD;
 use lapsed::{
     domain::{link::LinkKey, otp::Seed},
-    http::{self, House, pages::Pages, v1, v1::Api},
+    http::{
+        self, House,
+        pages::Pages,
+        v1,
+        v1::{Api, Guesses},
+    },
     jobs::deliver::Links,
     mail::transport::Transport,
     shutdown::Shutdown,
@@ -46,7 +51,8 @@ impl<'a> Site<'a> {
     async fn open(app: &'a TestApp, relay: &'a SmtpServer, listener: TcpListener) -> Self {
         let secrets = Secrets::new(app).await;
         let shutdown = Shutdown::new();
-        let (pages, api) = (Pages::new(shutdown.clone()), Api::new(shutdown.clone()));
+        let (pages, api) =
+            (Pages::new(shutdown.clone()), Api::new(shutdown.clone(), Guesses::default()));
         let house = Arc::new(House {
             db: app.db.clone(),
             runner: app.runner.clone(),
@@ -122,18 +128,43 @@ async fn from_the_mail_to_a_secret_that_verifies() {
         browser.is_accessible().await;
         browser.click("button[data-copy]").await;
         assert_eq!(browser.text("button[data-copy]").await, "Copied");
-        browser.click("a").await;
-        browser.shows("Waiting for first use").await;
-        browser.is_accessible().await;
+        assert_eq!(browser.text("[role=status]").await, "Waiting for first use");
 
         assert!(site.takes(&secret).await);
         assert!(site.takes(old.expose()).await, "it overlaps for an hour");
         site.api.flush().await;
+        browser.shows("The new secret is in use").await;
+        assert_eq!(browser.value("#secret").await, secret, "the page says so by itself");
+        browser.is_accessible().await;
         browser.go(&link).await;
         browser.shows("The new secret is in use").await;
         browser.shows("This link has been used").await;
         site.secrets.app.clock.advance(TimeDelta::hours(1));
         assert!(!site.takes(old.expose()).await);
+        assert_eq!(browser.complaints().await, [""; 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_page_of_a_used_link_turns_by_itself_too() {
+    at_site(|site| async move {
+        site.secrets.create().await;
+        site.secrets.app.clock.advance(days(83));
+        let (link, browser) = (site.link().await, Browser::german().await);
+        browser.go(&link).await;
+        browser.click("form[action$='/rotate'] button").await;
+        let secret = browser.value("#secret").await;
+        browser.click("[data-unwatched] a").await;
+        browser.shows("Dieser Link ist verbraucht").await;
+        browser.shows("Noch nicht benutzt").await;
+        browser.is_accessible().await;
+        assert!(site.takes(&secret).await);
+        site.api.flush().await;
+        browser.shows("Das neue Geheimnis wird benutzt").await;
+        let is_left = "return document.querySelector('[data-unwatched]').hidden";
+        assert_eq!(browser.script(is_left, serde_json::json!([])).await, true);
+        browser.is_accessible().await;
         assert_eq!(browser.complaints().await, [""; 0]);
     })
     .await;
@@ -152,7 +183,7 @@ async fn a_second_factor_is_set_up_and_used_by_keyboard_alone() {
         browser.press(&[ENTER]).await;
         browser.is_accessible().await;
         let digits = browser.text("pre code").await;
-        let seed = BASE32_NOPAD.decode(digits.as_bytes()).unwrap();
+        let seed = BASE32_NOPAD.decode(digits.replace(' ', "").as_bytes()).unwrap();
         let seed = Seed::new(seed.try_into().unwrap());
         browser.tab_to("#otp").await;
         let code = seed.code_at(app.now()).unwrap();
@@ -202,8 +233,12 @@ async fn an_expired_key_is_brought_back_with_a_pasted_code_and_no_script() {
         browser.fill("#otp", &format!("{one} {two}")).await;
         browser.click("form[action$='/rotate'] button").await;
         let secret = browser.value("#secret").await;
+        browser.shows("Waiting for first use").await;
         assert!(site.takes(&secret).await);
         assert!(!site.takes(old.expose()).await, "what is dead stays dead");
+        site.api.flush().await;
+        browser.click("[data-unwatched] a").await;
+        browser.shows("The new secret is in use").await;
 
         // The link has done its work; it offers another, and says no more.
         browser.go(&link).await;

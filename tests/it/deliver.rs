@@ -46,6 +46,28 @@ on_each_engine! {
 }
 
 on_each_engine! {
+    async fn a_mail_is_in_its_owners_language(app: TestApp) {
+        app.people().await;
+        for (id, locale) in [(2, "de-AT"), (3, "fr"), (4, "de")] {
+            app.owner(id, &format!("owner{id}@acme.example")).await;
+            app.execute(&format!("UPDATE owners SET locale = '{locale}' WHERE id = {id}")).await;
+            app.key_of(id, id, days(7)).await;
+        }
+        app.sweep().await;
+        // Whoever is told in the place of an owner can pass on what they get.
+        app.execute("UPDATE owners SET email = 'nobody' WHERE id = 4").await;
+        app.execute("UPDATE owners SET mail_status = 2 WHERE id = 4").await;
+        app.job("deliver").await;
+        let mut subjects = app.subjects();
+        subjects.sort();
+        assert!(subjects[0].starts_with("ops@acme.example: Für "), "{subjects:?}");
+        assert!(subjects[1].starts_with("owner2@acme.example: API-Schlüssel "), "{subjects:?}");
+        assert!(subjects[2].starts_with("owner3@acme.example: API key "), "{subjects:?}");
+        assert_eq!(subjects.len(), 3);
+    }
+}
+
+on_each_engine! {
     async fn a_key_that_changed_before_the_mail_left_is_left_out(app: TestApp) {
         app.people().await;
         app.key(1, days(7)).await;

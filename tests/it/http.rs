@@ -9,7 +9,11 @@ use std::{
 use chrono::TimeDelta;
 use lapsed::{
     heartbeat::Heartbeat,
-    http::{self, Paces, Proxies, Vitals, pages::Pages, v1::Api},
+    http::{
+        self, Paces, Proxies, Vitals,
+        pages::Pages,
+        v1::{Api, Guesses},
+    },
     shutdown::Shutdown,
     store::{Engine, channel, flags, leases},
 };
@@ -34,7 +38,8 @@ impl Face {
         let vitals = Vitals::new(Heartbeat::new(), shutdown.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (pages, api) = (Pages::new(shutdown.clone()), Api::new(shutdown.clone()));
+        let (pages, api) =
+            (Pages::new(shutdown.clone()), Api::new(shutdown.clone(), Guesses::default()));
         // The proxy is this machine.
         let paces = Paces::new(Proxies::new(&["127.0.0.1".parse().unwrap()]));
         let router = http::whole(vitals.clone(), pages, api, paces);

@@ -106,6 +106,8 @@ on_each_engine! {
         let link = newest_link(&app).await;
         let site = Site::open(&secrets).await;
         let path = format!("/k/{}/{}", link.expose(), old.id);
+        let unused = site.get(&format!("{path}/use")).await;
+        assert_eq!((unused.status, unused.body.as_str()), (410, ""), "there is no new secret yet");
         for _ in 0..3 {
             let page = site.get(&format!("/k/{}", link.expose())).await;
             assert_eq!(page.status, 200, "{}", page.body);
@@ -130,8 +132,16 @@ on_each_engine! {
         assert!(again.body.contains("This link has been used"), "{}", again.body);
         assert!(secret_in(&again.body).is_none());
         assert!(again.body.contains("Waiting for first use"));
+        let asked = format!("{path}/use");
+        assert!(again.body.contains(&asked), "the script is told where to ask");
+        let answer = site.get(&asked).await;
+        assert_eq!((answer.status, answer.body.as_str()), (204, ""));
         secrets.uses.flush(&app.db).await.unwrap();
-        assert!(site.get(&path).await.body.contains("is in use"));
+        let answer = site.get(&asked).await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.body.starts_with("The new secret is in use, first seen 2"), "{}", answer.body);
+        let page = site.get(&path).await.body;
+        assert!(page.contains(&answer.body) && !page.contains(&asked), "nothing is left to ask: {page}");
         site.close().await;
     }
 }
@@ -209,7 +219,7 @@ async fn set_up(site: &Site, path: &str, app: &TestApp) -> Seed {
 
 /// The seed that these letters stand for (RFC 4648 section 6).
 fn seed_of(base32: &str) -> Seed {
-    let bytes = BASE32_NOPAD.decode(base32.as_bytes()).unwrap();
+    let bytes = BASE32_NOPAD.decode(base32.replace(' ', "").as_bytes()).unwrap();
     Seed::new(bytes.try_into().unwrap())
 }
 
@@ -351,7 +361,7 @@ on_each_engine! {
         let site = Site::open(&secrets).await;
         let lapse = format!("/k/{}/{}/lapse", link.expose(), key.id);
         let done = site.post(&lapse, "").await;
-        assert!(done.status == 200 && done.body.contains("You are reminded no more"), "{}", done.body);
+        assert!(done.status == 200 && done.body.contains("You are reminded of deploy no more"), "{}", done.body);
         assert_eq!(secrets.finding(&key).await, "valid", "it goes on to its end");
         let n_mails = app.subjects().len();
         app.clock.advance(days(6));
@@ -402,7 +412,7 @@ async fn pages_tell_nobody_where_they_are_and_load_nothing_foreign() {
         let page = site.get(&format!("/k/{}", "0".repeat(64))).await;
         for header in [
             "content-security-policy: default-src 'none'; style-src 'self'; script-src 'self'; \
-             form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+             connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
             "strict-transport-security: max-age=31536000",
             "referrer-policy: no-referrer",
             "x-content-type-options: nosniff",

@@ -43,7 +43,7 @@ on_each_engine! {
         let n_mails = app.subjects().len();
         for _ in 0..2 {
             let done = site.post(&path, "").await;
-            assert!(done.status == 200 && done.body.contains("The key is suspended"), "{}", done.body);
+            assert!(done.status == 200 && done.body.contains("deploy is suspended"), "{}", done.body);
         }
         assert_eq!((finding(&new).await, secrets.finding(&key).await), ("suspended", "suspended"));
         let refused = secrets.rotate(&key).await.unwrap_err();

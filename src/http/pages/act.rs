@@ -125,7 +125,7 @@ pub(super) async fn stop(visit: Visit, sent: Result<Form<StopForm>, FormRejectio
         });
         let (policies, reason) = (&opened.policies, Some("its owner stopped it"));
         key_changes::revoke(&house.db, policies, who, &opened.linked.public_id, reason).await?;
-        Ok(show::stopped(visit.language))
+        Ok(show::stopped(&visit))
     };
     let done = done.await;
     visit.answer(done).await

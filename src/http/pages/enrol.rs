@@ -34,12 +34,18 @@ pub(super) async fn begin(visit: Visit) -> Response {
             p { (say("otp-scan")) }
             svg.qr role="img" aria-label="QR" viewBox={ "0 0 " (side) " " (side) }
                 shape-rendering="crispEdges" { path d=(path) fill="#000" {} }
-            pre { code { (seed.base32().expose_secret()) } }
+            pre { code { (in_fours(seed.base32().expose_secret())) } }
         };
         Ok(code_page(&visit, Some(picture), None))
     };
     let done = done.await;
     visit.answer(done).await
+}
+
+/// Letters as they are typed without losing one's place. Authenticators take them with the blanks.
+fn in_fours(letters: &str) -> String {
+    let letters: Vec<char> = letters.chars().collect();
+    letters.chunks(4).map(String::from_iter).collect::<Vec<_>>().join(" ")
 }
 
 #[derive(Deserialize)]

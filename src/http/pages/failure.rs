@@ -108,7 +108,7 @@ impl Failure {
         matches!(self, Self::Said(_) | Self::SaidUntil(..))
     }
 
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Away => StatusCode::SERVICE_UNAVAILABLE,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,

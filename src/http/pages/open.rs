@@ -139,7 +139,7 @@ pub(super) fn form<T>(form: Result<Form<T>, FormRejection>) -> Result<T, Failure
 }
 
 /// The keys a token opens: those of its mail that no newer mail has told of.
-async fn keys(
+pub(super) async fn keys(
     house: &House,
     token: &LinkToken,
     is_alarm: bool,
@@ -160,7 +160,7 @@ async fn keys(
 }
 
 /// Opens the key called `public_id`.
-async fn open(
+pub(super) async fn open(
     house: &House,
     token: &str,
     public_id: &str,

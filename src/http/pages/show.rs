@@ -11,7 +11,7 @@ use crate::{
         pages::{
             failure::Failure,
             open::{Opened, Visit},
-            shell, suspend, wish,
+            shell, suspend, usage, wish,
             words::Language,
         },
     },
@@ -23,7 +23,7 @@ const OVERLAPS: [(i64, &str); 4] =
     [(0, "overlap-0"), (1, "overlap-1"), (24, "overlap-24"), (168, "overlap-168")];
 
 /// An instant in the owner's time zone.
-fn at(opened: &Opened, at: DateTime<Utc>) -> String {
+pub(super) fn at(opened: &Opened, at: DateTime<Utc>) -> String {
     at.with_timezone(&opened.zone()).format("%Y-%m-%d %H:%M %Z").to_string()
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn key(visit: &Visit, failure: Option<&Failure>) -> Result<Resp
         @if opened.linked.is_used {
             section {
                 h2 { (say("used-title")) }
-                p { (used_since(language, opened, first_use)) }
+                (usage::line(language, opened, first_use, "look-again"))
                 p { (say("used-note")) }
                 form method="post" action={ "/k/" (opened.token.expose()) "/again" } {
                     button { (say("again")) }
@@ -215,7 +215,13 @@ pub(super) fn lapsing(visit: &Visit) -> Response {
             p { a href=(opened.path()) { (language.say("to-key")) } }
         }
     };
-    shell::page(language, StatusCode::OK, &language.say("lapsing-title"), &body)
+    done(visit, "lapsing-title", &body)
+}
+
+/// The page of what was done to a key, which its title names: there may be several.
+pub(super) fn done(visit: &Visit, title: &str, body: &Markup) -> Response {
+    let title = visit.language.say_with(title, "name", &visit.opened.view.name);
+    shell::page(visit.language, StatusCode::OK, &title, body)
 }
 
 fn stop(language: Language, opened: &Opened) -> Markup {
@@ -243,17 +249,6 @@ fn stop(language: Language, opened: &Opened) -> Markup {
                     }
                     button.bad { (say("stop")) }
                 }
-            }
-        }
-    }
-}
-
-fn used_since(language: Language, opened: &Opened, first_use: Option<DateTime<Utc>>) -> Markup {
-    html! {
-        span.good role="status" {
-            @match first_use {
-                Some(used) => { (language.say("in-use")) " " (at(opened, used)) }
-                None => (language.say("waiting")),
             }
         }
     }
@@ -287,16 +282,22 @@ pub(super) fn secret(visit: &Visit, done: &Done, secret: &str) -> Response {
                 }
             }
             @if done.old_valid_until <= done.rotated_at { p { (say("old-dead")) } }
-            p { a href=(opened.path()) { (say("see-use")) } }
+            (usage::line(language, opened, None, "see-use"))
         }
     };
     shell::page(language, StatusCode::OK, &say("secret-title"), &body)
 }
 
 /// The page of a key that has been stopped.
-pub(super) fn stopped(language: Language) -> Response {
-    let body = html! { section { p { (language.say("stopped")) } } };
-    shell::page(language, StatusCode::OK, &language.say("stopped-title"), &body)
+pub(super) fn stopped(visit: &Visit) -> Response {
+    let say = |id: &str| visit.language.say(id);
+    let body = html! {
+        section {
+            p { (say("stopped")) }
+            p { a href=(visit.opened.path()) { (say("to-key")) } }
+        }
+    };
+    done(visit, "stopped-title", &body)
 }
 
 /// The page of a link that is good for nothing, whatever the reason.

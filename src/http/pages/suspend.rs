@@ -14,7 +14,7 @@ use crate::{
     http::pages::{
         failure::Failure,
         open::{Alarmed, Opened, Visit},
-        shell,
+        shell, show,
     },
     store::{keys::KeyError, suspension},
 };
@@ -103,5 +103,5 @@ fn page(visit: &Visit, status: StatusCode) -> Response {
 fn suspended(visit: &Visit) -> Response {
     let say = |id: &str| visit.language.say(id);
     let body = html! { section { p { (say("suspended-note")) } } };
-    shell::page(visit.language, StatusCode::OK, &say("suspended-title"), &body)
+    show::done(visit, "suspended-title", &body)
 }

@@ -7,12 +7,7 @@ use axum::http::{HeaderMap, header};
 use fluent_bundle::{FluentArgs, FluentResource, concurrent::FluentBundle};
 use unic_langid::LanguageIdentifier;
 
-/// A language the pages are written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::http) enum Language {
-    English,
-    German,
-}
+pub(in crate::http) use crate::domain::language::Language;
 
 static ENGLISH: LazyLock<FluentBundle<FluentResource>> = LazyLock::new(|| {
     bundle("en", concat!(include_str!("text/en.ftl"), include_str!("../admin/text/en.ftl")))
@@ -26,23 +21,8 @@ impl Language {
     /// Browsers name them in the order of preference, so weights need not be read.
     pub(in crate::http) fn of(headers: &HeaderMap) -> Self {
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        let known = |range: &str| {
-            let primary = range.split([';', '-']).next().unwrap_or_default().trim();
-            match primary.to_ascii_lowercase().as_str() {
-                "en" => Some(Self::English),
-                "de" => Some(Self::German),
-                _ => None,
-            }
-        };
+        let known = |range: &str| Self::of_tag(range.split(';').next().unwrap_or_default().trim());
         accepted.and_then(|text| text.split(',').find_map(known)).unwrap_or(Self::English)
-    }
-
-    /// Its tag, for `lang`.
-    pub(in crate::http) fn tag(self) -> &'static str {
-        match self {
-            Self::English => "en",
-            Self::German => "de",
-        }
     }
 
     /// The message called `id`.

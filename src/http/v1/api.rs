@@ -1,14 +1,21 @@
 //! What the API works with: nothing before the database is reached, everything after.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use tracing::warn;
 
 use crate::{
-    domain::{policy::Policies, verdict::Verdict},
-    http::{House, problem::Problem},
+    domain::{policy::Policies, token::Token, verdict::Verdict},
+    http::{
+        House,
+        problem::Problem,
+        v1::guesses::{Asker, Guesses, too_many},
+    },
     shutdown::{Shutdown, pause},
     store::{
         Db,
@@ -28,12 +35,15 @@ struct Inner {
     shutdown: Shutdown,
     house: OnceLock<Arc<House>>,
     uses: LastUse,
+    guesses: Guesses,
 }
 
 impl Api {
-    /// An API without a database: it answers 503.
-    pub fn new(shutdown: Shutdown) -> Self {
-        Self(Arc::new(Inner { shutdown, house: OnceLock::new(), uses: LastUse::default() }))
+    /// An API without a database: it answers 503. Clients may present as many keys that are nobody's
+    /// as `guesses` allows.
+    pub fn new(shutdown: Shutdown, guesses: Guesses) -> Self {
+        let (house, uses) = (OnceLock::new(), LastUse::default());
+        Self(Arc::new(Inner { shutdown, house, uses, guesses }))
     }
 
     /// From now on there is a database. Last uses are written down from now on too, every ten
@@ -94,7 +104,34 @@ impl Api {
         &self.0.shutdown
     }
 
-    /// What `text` is, if anybody's; `by` is what presented it, if that is known.
+    pub(super) fn guesses(&self) -> &Guesses {
+        &self.0.guesses
+    }
+
+    /// What `text` is, if anybody's.
+    ///
+    /// # Errors
+    /// 429 if nothing is known of it and its client has presented too much that was nobody's. What is
+    /// no key at all costs no look at the database, and is no guess.
+    pub(super) async fn judge(&self, text: &str, asker: Asker) -> Result<Verdict, Problem> {
+        let Asker { address, by } = asker;
+        let Ok(Token { id, .. }) = Token::parse(self.house()?.brand, text) else {
+            return Ok(Verdict::INVALID);
+        };
+        let (guesses, now) = (self.guesses(), Instant::now());
+        if !guesses.admits(address, &id, now) {
+            return Err(too_many());
+        }
+        let verdict = self.verify(text, by).await?;
+        match verdict.key {
+            Some(known) => guesses.right(known.id, now),
+            None => guesses.wrong(address, now),
+        }
+        Ok(verdict)
+    }
+
+    /// As [`Api::judge`], for those who count wrong secrets themselves. `by` is what presented it, if
+    /// that is known.
     pub(in crate::http) async fn verify(
         &self,
         text: &str,

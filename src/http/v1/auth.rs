@@ -11,7 +11,7 @@ use crate::{
     http::{
         House,
         problem::Problem,
-        v1::{api::Api, input::client, refusal::not_found},
+        v1::{api::Api, guesses::Asker, refusal::not_found},
     },
     store::{
         admin_tokens::{self, AdminToken},
@@ -75,7 +75,7 @@ impl<D: Demand> FromRequestParts<Api> for Allowed<D> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let caller = Caller::of(&parts.headers, api).await?;
+        let caller = Caller::of(parts, api).await?;
         caller.has_one_of(D::ROLES)?;
         Ok(Self(caller, std::marker::PhantomData))
     }
@@ -100,9 +100,9 @@ pub(in crate::http) fn forbidden(detail: &str) -> Problem {
 }
 
 impl Caller {
-    async fn of(headers: &HeaderMap, api: &Api) -> Result<Self, Problem> {
-        let verdict = match bearer(headers) {
-            Some(text) => api.verify(text, client(headers)).await?,
+    async fn of(parts: &Parts, api: &Api) -> Result<Self, Problem> {
+        let verdict = match bearer(&parts.headers) {
+            Some(text) => api.judge(text, Asker::of(parts, api)).await?,
             None => Verdict::INVALID,
         };
         let known = verdict.key.filter(|_| verdict.is_valid()).ok_or_else(unauthorized)?;

@@ -26,6 +26,7 @@ mod audit;
 pub(super) mod auth;
 mod docs;
 mod etag;
+mod guesses;
 mod input;
 mod jobs;
 mod keys;
@@ -40,7 +41,7 @@ mod tokens;
 mod verify;
 mod views;
 
-pub use api::Api;
+pub use self::{api::Api, guesses::Guesses};
 
 /// The most bytes a request may carry.
 const MAX_BODY: usize = 64 * 1024;

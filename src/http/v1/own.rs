@@ -16,7 +16,8 @@ use crate::{
         v1::{
             api::Api,
             auth::{bearer, forbidden, unauthorized},
-            input::{Body, client, idempotency_key, otp},
+            guesses::Asker,
+            input::{Body, idempotency_key, otp},
             keys::secret::{HowToRotate, RotatedKey},
             refusal::not_found,
             verify::VerdictBody,
@@ -41,9 +42,10 @@ use crate::{
             content_type = "application/problem+json")))]
 pub(super) async fn show(
     State(api): State<Api>,
+    asker: Asker,
     headers: HeaderMap,
 ) -> Result<Json<VerdictBody>, Problem> {
-    let verdict = api.verify(bearer(&headers).ok_or_else(unauthorized)?, client(&headers)).await?;
+    let verdict = api.judge(bearer(&headers).ok_or_else(unauthorized)?, asker).await?;
     if verdict.key.is_none() {
         return Err(unauthorized());
     }
@@ -63,11 +65,12 @@ pub(super) async fn show(
             content_type = "application/problem+json")))]
 pub(super) async fn rotate(
     State(api): State<Api>,
+    asker: Asker,
     headers: HeaderMap,
     Body(how): Body<HowToRotate>,
 ) -> Result<Json<RotatedKey>, Problem> {
     let (overlap, code) = (how.overlap()?, otp(&headers)?);
-    let verdict = api.verify(bearer(&headers).ok_or_else(unauthorized)?, client(&headers)).await?;
+    let verdict = api.judge(bearer(&headers).ok_or_else(unauthorized)?, asker).await?;
     let known = verdict.key.ok_or_else(unauthorized)?;
     let view = key_list::find(api.db()?.conn(), known.id.as_str()).await?;
     let view = view.ok_or_else(|| not_found("key"))?;

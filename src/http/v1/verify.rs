@@ -17,7 +17,8 @@ use crate::{
         v1::{
             api::Api,
             auth::bearer,
-            input::{Body, client, plain},
+            guesses::Asker,
+            input::{Body, plain},
             views::ProblemView,
         },
     },
@@ -75,7 +76,8 @@ impl From<Verdict> for VerdictBody {
 /// Verify a key
 ///
 /// Always 200, whatever the key is: look at `valid`. Needs no token, since a key tells only of
-/// itself.
+/// itself. 429 for a key that nobody has presented lately, where too many that are nobody's came from
+/// the same address.
 #[utoipa::path(post, path = "/v1/keys/verify", tag = "verification", request_body = Presented,
     responses(
         (status = 200, body = VerdictBody),
@@ -85,10 +87,11 @@ impl From<Verdict> for VerdictBody {
             content_type = "application/problem+json")))]
 pub(super) async fn verify(
     State(api): State<Api>,
+    asker: Asker,
     Body(presented): Body<Presented>,
 ) -> Result<Json<VerdictBody>, Problem> {
     let by = presented.used_by.as_deref().map(plain);
-    Ok(Json(api.verify(&presented.key, by).await?.into()))
+    Ok(Json(api.judge(&presented.key, Asker { by, ..asker }).await?.into()))
 }
 
 /// Verify a request for a gateway
@@ -100,15 +103,18 @@ pub(super) async fn verify(
         (status = 204, description = "let in"),
         (status = 401, description = "nobody's key, or none"),
         (status = 403, description = "a key that is over: `X-Key-Code` says how"),
+        (status = 429, description = "too many keys that are nobody's came from this address",
+            body = ProblemView, content_type = "application/problem+json"),
         (status = 503, description = "the database is away: let nobody in", body = ProblemView,
             content_type = "application/problem+json")))]
 pub(super) async fn forward_auth(
     State(api): State<Api>,
+    asker: Asker,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let of_header = headers.get("x-api-key").and_then(|value| value.to_str().ok());
     let verdict = match bearer(&headers).or(of_header) {
-        Some(text) => api.verify(text, client(&headers)).await?,
+        Some(text) => api.judge(text, asker).await?,
         None => Verdict::INVALID,
     };
     let status = match verdict.finding {

@@ -8,7 +8,10 @@ use chrono::{DateTime, Utc};
 use tracing::warn;
 
 use crate::{
-    domain::brake::{Destruction, Toll},
+    domain::{
+        brake::{Destruction, Toll},
+        language::Language,
+    },
     jobs::{
         Deps,
         braking::PUT_OFF,
@@ -137,6 +140,7 @@ fn mail(
         to_name: None,
         audience: Reader::Operators,
         time_zone: chrono_tz::Tz::UTC,
+        language: Language::English,
         wish_link: None,
         items: Vec::new(),
     };

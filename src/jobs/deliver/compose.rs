@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use tracing::warn;
 
 use crate::{
-    domain::{digest::Digest as Digest256, stage::Stage, wish::is_early},
+    domain::{digest::Digest as Digest256, language::Language, stage::Stage, wish::is_early},
     jobs::{
         Context, Deps,
         deliver::{
@@ -23,6 +23,7 @@ use crate::{
         digest::{self, Digest, Item, Why},
         render::Letter,
         transport::Outgoing,
+        words::Words,
     },
     random,
     store::{
@@ -185,6 +186,7 @@ pub async fn preview(
             true => contacts(Some(&owner), why(Some(&owner), &texts)),
         },
         time_zone: owner.time_zone.parse().unwrap_or(Tz::UTC),
+        language: language(Some(&owner)),
         wish_link: None,
         items: texts.into_iter().map(|text| item(book, text, None)).collect(),
     };
@@ -208,6 +210,7 @@ fn word(
         to_name: owner.map(|owner| owner.name.clone()).filter(|name| !name.trim().is_empty()),
         audience: audience(message, owner, &texts),
         time_zone: owner.and_then(|owner| owner.time_zone.parse().ok()).unwrap_or(Tz::UTC),
+        language: language(owner),
         wish_link: owner
             .zip(mailer.links.as_ref())
             .map(|(owner, links)| links.wish_url(&owner.public_id, &owner.email)),
@@ -222,6 +225,11 @@ fn word(
         bytes: built.bytes,
         not_after: None,
     })
+}
+
+/// The owner's language. Contacts who are told instead get it too: the mail is to be passed on.
+pub(super) fn language(owner: Option<&Addressee>) -> Language {
+    owner.and_then(|owner| Language::of_tag(&owner.locale)).unwrap_or_default()
 }
 
 fn audience(
@@ -251,7 +259,7 @@ fn why(owner: Option<&Addressee>, texts: &[NoticeText]) -> Why {
     match owner {
         Some(Addressee { refusal: Some(refusal), .. }) => Why::Unreachable(refusal.clone()),
         Some(owner) if owner.email.parse::<EmailAddress>().is_ok() => Why::Instead,
-        _ => Why::Unreachable("the address is not valid".to_owned()),
+        _ => Why::Unreachable(Words::of(language(owner)).not_an_address.to_owned()),
     }
 }
 

@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use crate::{
-    jobs::deliver::{Mailer, compose::why_instead},
+    jobs::deliver::{
+        Mailer,
+        compose::{language, why_instead},
+    },
     mail::{
         build::build,
         digest::{Audience as Reader, Digest},
@@ -30,6 +33,7 @@ pub(super) fn word(
             _ => why_instead(owner),
         },
         time_zone: owner.and_then(|owner| owner.time_zone.parse().ok()).unwrap_or(Tz::UTC),
+        language: language(owner),
         wish_link: None,
         items: Vec::new(),
     };

@@ -6,7 +6,7 @@ use minijinja::{Value, context};
 
 use super::{Letter, RenderError, Shape, Templates, wrap};
 use crate::{
-    domain::brake::Destruction,
+    domain::{brake::Destruction, language::Language},
     mail::{
         address::clean_name,
         alarm::Alarm,
@@ -29,7 +29,8 @@ const BLOCKS: &[(&str, Shape)] = &[
 impl Templates {
     /// Writes the mail that says that the brake is on.
     pub fn render_alarm(&self, alarm: &Alarm, now: DateTime<Utc>) -> Result<Letter, RenderError> {
-        let since = Moment { at: alarm.since, now, zone: Tz::UTC }.full();
+        let since =
+            Moment { at: alarm.since, now, zone: Tz::UTC, language: Language::English }.full();
         let context = context! {
             n => alarm.n,
             one => alarm.n == 1,
@@ -39,7 +40,8 @@ impl Templates {
             hash => &alarm.hash,
             since => &since,
         };
-        self.about_no_key("brake.txt", &context, ("urgent", facts(alarm, &since)))
+        let look = (Language::English, "urgent", facts(alarm, &since));
+        self.about_no_key("brake.txt", &context, look)
     }
 
     /// Writes a mail that is about no owner's keys, in the layout of those that are.
@@ -47,14 +49,14 @@ impl Templates {
         &self,
         template: &str,
         context: &Value,
-        (tone, facts): (&str, Vec<Value>),
+        (language, tone, facts): (Language, &str, Vec<Value>),
     ) -> Result<Letter, RenderError> {
         let mut words = self.blocks(template, BLOCKS, context)?;
         let subject = words.remove("subject").map(|text| clean_name(&text.to_string()));
         let subject = subject.unwrap_or_default();
         let page = context! {
             subject => &subject,
-            lang => "en",
+            lang => language.tag(),
             dir => "ltr",
             tone,
             facts,

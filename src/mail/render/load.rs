@@ -12,10 +12,13 @@ use minijinja::{
 };
 use thiserror::Error;
 
-use crate::mail::{
-    digest::Topic,
-    preview,
-    render::{Letter, RenderError, Templates, wrap},
+use crate::{
+    domain::language::Language,
+    mail::{
+        digest::{Digest, Topic},
+        preview,
+        render::{Letter, RenderError, Templates, wrap},
+    },
 };
 
 /// Lists the embedded templates: their names are their files' names.
@@ -47,7 +50,32 @@ const EMBEDDED: &[(&str, &str, &str)] = embedded![
     "row.txt",
     "shortened.txt",
     "unused.txt",
+    "de/ask.txt",
+    "de/closing.txt",
+    "de/common.txt",
+    "de/created.txt",
+    "de/ending.txt",
+    "de/expired.txt",
+    "de/expiring.txt",
+    "de/otp-reset.txt",
+    "de/otp-reset-alone.txt",
+    "de/purged.txt",
+    "de/review.txt",
+    "de/rotated.txt",
+    "de/row.txt",
+    "de/shortened.txt",
+    "de/suspended.txt",
+    "de/suspended-unused.txt",
+    "de/unused.txt",
 ];
+
+/// The name of a template in `language`: those of English have none before them.
+pub(super) fn in_language(language: Language, name: &str) -> String {
+    match language {
+        Language::English => name.to_owned(),
+        other => format!("{}/{name}", other.tag()),
+    }
+}
 
 /// Why the templates cannot be used. Names the file, and the line where there is one.
 #[derive(Debug, Error)]
@@ -101,8 +129,10 @@ pub(super) fn environment(folder: Option<&Path>) -> Result<Environment<'static>,
             environment.add_template(name, source).map_err(ours)?;
         }
     }
-    for path in folder.map_or(Ok(Vec::new()), files_in)? {
-        add_override(&mut environment, &path)?;
+    if let Some(folder) = folder {
+        for path in files_in(folder)? {
+            add_override(&mut environment, folder, &path)?;
+        }
     }
     Ok(environment)
 }
@@ -133,23 +163,33 @@ fn write_value(
     Ok(())
 }
 
-/// The files of a folder, in the order of their names. Hidden ones are left out: editors leave
-/// them, and a Kubernetes volume keeps its data in one.
+/// The files of a folder and of its folders for languages, in the order of their names. Hidden ones
+/// are left out: editors leave them, and a Kubernetes volume keeps its data in one.
 fn files_in(folder: &Path) -> Result<Vec<PathBuf>, TemplateError> {
     let unreadable = |source| TemplateError::Unreadable { path: folder.to_owned(), source };
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
-            files.push(entry.path());
+        let (name, path) = (entry.file_name(), entry.path());
+        let is_language = name.to_str().is_some_and(|name| {
+            Language::ALL.into_iter().any(|language| name == language.tag()) && path.is_dir()
+        });
+        if is_language {
+            files.extend(files_in(&path)?);
+        } else if !name.as_encoded_bytes().starts_with(b".") {
+            files.push(path);
         }
     }
     files.sort();
     Ok(files)
 }
 
-fn add_override(environment: &mut Environment<'static>, path: &Path) -> Result<(), TemplateError> {
-    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+fn add_override(
+    environment: &mut Environment<'static>,
+    folder: &Path,
+    path: &Path,
+) -> Result<(), TemplateError> {
+    let file_name = path.strip_prefix(folder).unwrap_or(path).to_string_lossy();
     let Some((name, ..)) = EMBEDDED.iter().find(|(name, ..)| *name == file_name) else {
         let nearest = EMBEDDED
             .iter()
@@ -160,7 +200,6 @@ fn add_override(environment: &mut Environment<'static>, path: &Path) -> Result<(
     };
     let source = fs::read_to_string(path)
         .map_err(|source| TemplateError::Unreadable { path: path.to_owned(), source })?;
-    let folder = path.parent().unwrap_or(path);
     environment.add_template_owned(*name, source).map_err(|error| broken(&error, folder, name))
 }
 
@@ -174,7 +213,11 @@ pub(super) fn check(templates: &Templates, folder: &Path) -> Result<(), Template
     let alarms = preview::alarms(now);
     let alarms = alarms.iter().map(|alarm| templates.render_alarm(alarm, now));
     let alone = preview::sample(Topic::OtpReset, 0, now);
-    let resets = [preview::for_contacts(alone.clone()), alone];
+    let resets = Language::ALL.into_iter().flat_map(|language| {
+        [preview::for_contacts(alone.clone()), alone.clone()]
+            .map(|digest| Digest { language, ..digest })
+    });
+    let resets: Vec<Digest> = resets.collect();
     let resets = resets.iter().map(|digest| templates.render_reset(digest, "acme"));
     for letter in digests.chain(alarms).chain(resets) {
         match letter {

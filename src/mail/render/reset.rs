@@ -6,7 +6,8 @@ use super::{Letter, RenderError, Templates};
 use crate::mail::{
     address::clean_name,
     digest::{Audience, Digest, Why},
-    words,
+    render::load::in_language,
+    words::Words,
 };
 
 impl Templates {
@@ -28,10 +29,11 @@ impl Templates {
             is_owner,
             to_name => if is_owner { to_name } else { String::new() },
             tenant => clean_name(tenant),
-            owner => if owner.is_empty() { words::NO_NAME.to_owned() } else { owner },
+            owner => if owner.is_empty() { Words::of(digest.language).no_name.to_owned() } else { owner },
             owner_mail,
             reason,
         };
-        self.about_no_key("otp-reset-alone.txt", &context, ("warn", Vec::new()))
+        let template = in_language(digest.language, "otp-reset-alone.txt");
+        self.about_no_key(&template, &context, (digest.language, "warn", Vec::new()))
     }
 }

@@ -3,9 +3,12 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::mail::{
-    digest::{Audience, Topic, Why},
-    preview,
+use crate::{
+    domain::language::Language,
+    mail::{
+        digest::{Audience, Topic, Why},
+        preview, words,
+    },
 };
 
 fn now() -> DateTime<Utc> {
@@ -48,8 +51,37 @@ fn a_reset_is_told_without_a_key_too() {
     let digest = preview::sample(Topic::OtpReset, 0, now());
     let templates = Templates::new(&TemplateSettings::default()).unwrap();
     snapshot_text("otp-reset_0", &templates.render_reset(&digest, "acme").unwrap());
-    let digest = preview::for_contacts(digest);
-    snapshot_text("otp-reset_0_contacts", &templates.render_reset(&digest, "acme").unwrap());
+    let contacts = preview::for_contacts(digest.clone());
+    snapshot_text("otp-reset_0_contacts", &templates.render_reset(&contacts, "acme").unwrap());
+    for (name, digest) in [("de_otp-reset_0", digest), ("de_otp-reset_0_contacts", contacts)] {
+        let german = Digest { language: Language::German, ..digest };
+        snapshot_text(name, &templates.render_reset(&german, "acme").unwrap());
+    }
+}
+
+#[test]
+fn every_topic_reads_well_in_german() {
+    let german = |digest: Digest| Digest { language: Language::German, ..digest };
+    for topic in Topic::ALL {
+        for n in [1, 3] {
+            let letter = render(&german(preview::sample(topic, n, now())));
+            snapshot_text(&format!("de_{topic}_{n}"), &letter);
+        }
+    }
+    let expired = preview::for_contacts(preview::sample(Topic::Expired, 1, now()));
+    snapshot_text("de_contacts", &render(&german(expired)));
+    let suspended = preview::for_contacts(preview::sample(Topic::Suspended, 3, now()));
+    let suspended = preview::without_pages(suspended);
+    snapshot_text("de_contacts_3", &render(&german(suspended)));
+    for (name, why) in [("de_contacts_copy", Why::Copy), ("de_contacts_instead", Why::Instead)] {
+        let mut digest = preview::for_contacts(preview::sample(Topic::Expiring, 1, now()));
+        let Audience::Contacts { why: told, .. } = &mut digest.audience else { unreachable!() };
+        *told = why;
+        snapshot_text(name, &render(&german(digest)));
+    }
+    let closing = preview::without_pages(preview::sample(Topic::Closing, 3, now()));
+    snapshot_text("de_without_pages", &render(&german(closing)));
+    snapshot_text("de_mixed", &render(&german(preview::mixed(now()))));
 }
 
 #[test]
@@ -128,7 +160,9 @@ fn a_page_is_small_and_loads_nothing() {
         }
         let html = render(&digest).html;
         assert!(html.len() < 75_000, "{} bytes", html.len());
-        assert!(html.starts_with("<!DOCTYPE html>\n<html lang=\"en\" dir=\"ltr\">"), "{html}");
+        let start =
+            format!("<!DOCTYPE html>\n<html lang=\"{}\" dir=\"ltr\">", digest.language.tag());
+        assert!(html.starts_with(&start), "{html}");
         for loading in ["<img", "<link", "<script", "src=", "url(", "@import", "@font-face"] {
             assert!(!html.contains(loading), "{loading}");
         }
@@ -221,7 +255,8 @@ fn a_key_without_the_usual_dates_stops_no_mail() {
         }
         digest.to_name = Some(String::new());
         let letter = render(&digest);
-        assert!(letter.text.contains("(no name)"), "{}", letter.text);
+        let no_name = words::Words::of(digest.language).no_name;
+        assert!(letter.text.contains(no_name), "{}", letter.text);
     }
 }
 

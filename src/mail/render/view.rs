@@ -6,7 +6,7 @@ use minijinja::{Value, context};
 use crate::mail::{
     address::{clean_name, shorten},
     digest::{Audience, Digest, Item, Topic, Why},
-    words::{self, Moment, label},
+    words::{self, Moment, Words},
 };
 
 /// Keys that one mail lists. More would be clipped by mail programs, and read by nobody.
@@ -56,7 +56,7 @@ impl<'a> View<'a> {
     /// What the sentences are made of: counts, who reads, and the most urgent key.
     pub(super) fn context(&self) -> Value {
         let is_owner = matches!(self.digest.audience, Audience::Owner);
-        let (whose_upper, whose_lower) = words::whose(is_owner);
+        let (whose_upper, whose_lower) = self.words().whose(is_owner);
         let n_unused = self.lead.iter().filter(|item| self.unused_days(item).is_some()).count();
         context! {
             n => self.lead.len(),
@@ -95,7 +95,7 @@ impl<'a> View<'a> {
             Topic::Rotated | Topic::Created | Topic::Purged => "calm",
         };
         context! {
-            lang => "en",
+            lang => self.digest.language.tag(),
             dir => "ltr",
             tone,
             button_url => self.button_url(),
@@ -118,7 +118,7 @@ impl<'a> View<'a> {
 
     /// One key's variables.
     fn key(&self, topic: Topic, item: &Item) -> Value {
-        let name = display_name(item);
+        let name = self.display_name(item);
         let needs_dates = matches!(
             topic,
             Topic::Closing | Topic::Expired | Topic::Expiring | Topic::Ending | Topic::Shortened
@@ -131,7 +131,7 @@ impl<'a> View<'a> {
             name,
             tenant => clean_place(&item.tenant),
             place => place(item),
-            kind => words::kind(item.kind),
+            kind => self.words().kind(item.kind),
             expires => self.moment_or(item.expires_at, needs_dates),
             window_ends => self.moment_or(window, topic == Topic::Closing),
             last_used => self.last_used(item),
@@ -146,25 +146,29 @@ impl<'a> View<'a> {
 
     /// What is told about a single key, as pairs of label and value.
     fn facts(&self, item: &Item) -> Vec<Value> {
-        let fact = |label: &str, value: String| context! { label, value, is_code => false };
+        let (words, fact) = (
+            self.words(),
+            |label: &str, value: String| context! { label, value, is_code => false },
+        );
+        let label = &words.labels;
         let mut facts = vec![
-            fact(label::NAME, display_name(item)),
-            context! { label => label::ID, value => item.public_id.as_str(), is_code => true },
-            fact(label::PLACE, place(item)),
-            fact(label::KIND, words::kind(item.kind).to_owned()),
-            fact(label::CREATED, self.at(item.created_at).full()),
+            fact(label.name, self.display_name(item)),
+            context! { label => label.id, value => item.public_id.as_str(), is_code => true },
+            fact(label.place, place(item)),
+            fact(label.kind, words.kind(item.kind).to_owned()),
+            fact(label.created, self.at(item.created_at).full()),
         ];
         facts.push(match item.expires_at.map(|at| self.at(at)) {
-            Some(expiry) if expiry.is_past() => fact(label::EXPIRED, expiry.full()),
-            Some(expiry) => fact(label::EXPIRES, format!("{}: {}", expiry.ahead(), expiry.full())),
-            None => fact(label::EXPIRES, words::NEVER.to_owned()),
+            Some(expiry) if expiry.is_past() => fact(label.expired, expiry.full()),
+            Some(expiry) => fact(label.expires, format!("{}: {}", expiry.ahead(), expiry.full())),
+            None => fact(label.expires, words.never.to_owned()),
         });
         // The end of a window that is months away is no news.
         if let Some(window) = item.window_ends_at.filter(|at| *at > self.now && self.may_be_left())
         {
-            facts.push(fact(label::BACK, words::until(&self.at(window).full())));
+            facts.push(fact(label.back, words.until(&self.at(window).full())));
         }
-        facts.push(fact(label::LAST_USED, self.last_used(item)));
+        facts.push(fact(label.last_used, self.last_used(item)));
         facts
     }
 
@@ -173,16 +177,16 @@ impl<'a> View<'a> {
         match &self.digest.audience {
             Audience::Owner => {
                 let name = self.digest.to_name.as_deref().map(clean_name).unwrap_or_default();
-                context! { to_name => name, owner => "you" }
+                context! { to_name => name, owner => self.words().you }
             }
             // Their letters are written without a view: see `alarm.rs`.
-            Audience::Operators => context! { to_name => "", owner => words::NO_NAME },
+            Audience::Operators => context! { to_name => "", owner => self.words().no_name },
             Audience::Contacts { owner_name, owner_mail_masked, why } => {
                 let reason = match why {
                     Why::Unreachable(reason) => Some(clean_name(reason)),
                     Why::Beside | Why::Copy | Why::Instead => None,
                 };
-                let owner = or_no_name(clean_name(owner_name));
+                let owner = self.or_no_name(clean_name(owner_name));
                 context! {
                     to_name => "",
                     short_owner_name => shorten(&owner, MAX_OWNER_IN_SUBJECT),
@@ -229,11 +233,12 @@ impl<'a> View<'a> {
     }
 
     fn last_used(&self, item: &Item) -> String {
-        item.last_used_at.map_or_else(|| words::NEVER.to_owned(), |at| self.at(at).ago())
+        item.last_used_at.map_or_else(|| self.words().never.to_owned(), |at| self.at(at).ago())
     }
 
     fn at(&self, at: DateTime<Utc>) -> Moment {
-        Moment { at, now: self.now, zone: self.digest.time_zone }
+        let Digest { time_zone: zone, language, .. } = *self.digest;
+        Moment { at, now: self.now, zone, language }
     }
 
     /// An instant's words; for one that is missing nothing, or a stopgap if sentences need one.
@@ -248,9 +253,9 @@ impl<'a> View<'a> {
                 is_near => moment.is_near(),
             }),
             None if is_needed => {
-                let unknown = words::UNKNOWN_DATE;
+                let &Words { unknown_date: unknown, soon, .. } = self.words();
                 Some(context! {
-                    ahead => words::SOON,
+                    ahead => soon,
                     ago => unknown,
                     day => unknown,
                     local => unknown,
@@ -261,14 +266,18 @@ impl<'a> View<'a> {
             None => None,
         }
     }
-}
 
-fn display_name(item: &Item) -> String {
-    or_no_name(clean_name(&item.name))
-}
+    fn words(&self) -> &'static Words {
+        Words::of(self.digest.language)
+    }
 
-fn or_no_name(name: String) -> String {
-    if name.is_empty() { words::NO_NAME.to_owned() } else { name }
+    fn display_name(&self, item: &Item) -> String {
+        self.or_no_name(clean_name(&item.name))
+    }
+
+    fn or_no_name(&self, name: String) -> String {
+        if name.is_empty() { self.words().no_name.to_owned() } else { name }
+    }
 }
 
 fn clean_place(name: &str) -> String {

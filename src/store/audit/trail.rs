@@ -107,11 +107,9 @@ pub async fn events_of(
     if let Some(tenant_id) = tenant_id {
         sql = sql.push(" AND e.tenant_id = ").bind(tenant_id);
     }
-    let rows = sql
-        .push(" ORDER BY e.id LIMIT ")
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .all(conn)
-        .await?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let sql = sql.push(" ORDER BY e.id LIMIT ").bind(limit).push(NAMES).push(" ORDER BY e.id");
+    let rows = sql.all(conn).await?;
     let events: Result<_, DbErr> = rows.iter().map(to_event).collect();
     events.map_err(StoreError::during(op))
 }
@@ -136,6 +134,13 @@ pub async fn latest(
     which: Latest<'_>,
     limit: usize,
 ) -> Result<Vec<Event>, StoreError> {
+    let rows = latest_statement(conn, which, limit).all(conn).await?;
+    let events: Result<_, DbErr> = rows.iter().map(to_event).collect();
+    events.map_err(StoreError::during("read the audit trail"))
+}
+
+/// The text of that query, for those who want to see its plan.
+pub fn latest_statement(conn: &impl ConnectionTrait, which: Latest<'_>, limit: usize) -> Sql {
     let op = "read the audit trail";
     let mut sql = named(conn, op).push(" WHERE e.id < ").bind(which.before.unwrap_or(i64::MAX));
     if let Some(tenant_id) = which.tenant_id {
@@ -145,21 +150,24 @@ pub async fn latest(
         sql = sql.containing(" AND ", "e.action", action);
     }
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = sql.push(" ORDER BY e.id DESC LIMIT ").bind(limit).all(conn).await?;
-    let events: Result<_, DbErr> = rows.iter().map(to_event).collect();
-    events.map_err(StoreError::during(op))
+    let sql = sql.push(" ORDER BY e.id DESC LIMIT ").bind(limit).push(NAMES);
+    sql.push(" ORDER BY e.id DESC")
 }
 
-/// Events with what people call the things in them.
+/// Events with what people call the things in them: the events are chosen first, and [`NAMES`] ends
+/// that.
 fn named(conn: &impl ConnectionTrait, op: &'static str) -> Sql {
     Sql::new(conn, op).push(
         "SELECT e.id, e.at, e.actor, e.action, t.slug, COALESCE(k.public_id, b.public_id), \
-         o.public_id, e.detail FROM audit_events e \
-         LEFT JOIN tenants t ON t.id = e.tenant_id LEFT JOIN api_keys k ON k.id = e.key_id \
-         LEFT JOIN tombstones b ON b.key_id = e.key_id AND k.id IS NULL \
-         LEFT JOIN owners o ON o.id = e.owner_id",
+         o.public_id, e.detail FROM (SELECT e.* FROM audit_events e",
     )
 }
+
+/// The names of what was chosen. MariaDB, asked for both at once, sorts all events with their names.
+const NAMES: &str = ") e \
+     LEFT JOIN tenants t ON t.id = e.tenant_id LEFT JOIN api_keys k ON k.id = e.key_id \
+     LEFT JOIN tombstones b ON b.key_id = e.key_id AND k.id IS NULL \
+     LEFT JOIN owners o ON o.id = e.owner_id";
 
 fn to_event(row: &QueryResult) -> Result<Event, DbErr> {
     Ok(Event {

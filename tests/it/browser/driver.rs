@@ -241,7 +241,7 @@ impl Browser {
 
     /// The page from the element `css` on as a PNG picture, at most so high.
     pub async fn picture(&self, css: &str, most: i64) -> Vec<u8> {
-        let top = "return Math.floor(document.querySelector(arguments[0]).getBoundingClientRect().top + scrollY)";
+        let top = "return Math.max(0, Math.floor(document.querySelector(arguments[0]).getBoundingClientRect().top + scrollY) - 16)";
         let top = self.script(top, json!([css])).await.as_i64().unwrap();
         let size = "return [innerWidth, Math.ceil(document.documentElement.getBoundingClientRect().height)]";
         let size = self.script(size, json!([])).await;

@@ -18,7 +18,7 @@ async fn of_several_keys_one_is_let_go_and_one_is_stopped() {
         browser.is_accessible().await;
         browser.click(&format!("a[href$='/{}']", keys[0].id)).await;
         browser.click("form[action$='/lapse'] button").await;
-        browser.shows("You are reminded no more").await;
+        browser.shows("You are reminded of deploy no more").await;
         browser.is_accessible().await;
         assert!(site.takes(keys[0].expose()).await, "it goes on to its end");
 
@@ -29,7 +29,7 @@ async fn of_several_keys_one_is_let_go_and_one_is_stopped() {
         browser.is_accessible().await;
         browser.fill("#name", "deploy").await;
         browser.click("form[action$='/stop'] button").await;
-        browser.shows("The key has been stopped").await;
+        browser.shows("deploy has been stopped").await;
         browser.is_accessible().await;
         assert!(!site.takes(keys[1].expose()).await);
         browser.go(&format!("{link}/{}", keys[1].id)).await;
@@ -135,7 +135,7 @@ async fn whoever_did_not_rotate_a_key_has_it_suspended() {
         browser.go(link.trim_end_matches("/suspend")).await;
         browser.is_accessible().await;
         browser.click("form[action$='/suspend'] button").await;
-        browser.shows("The key is suspended").await;
+        browser.shows("deploy is suspended").await;
         browser.is_accessible().await;
         assert!(!site.takes(stolen.expose()).await);
         browser.go(link.trim_end_matches("/suspend")).await;

@@ -5,11 +5,11 @@
 use std::{cmp::Reverse, collections::BTreeMap, fs, io::Cursor, path::Path, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use data_encoding::BASE64;
+use data_encoding::{BASE32_NOPAD, BASE64};
 use lapsed::{
-    domain::identity::Role,
+    domain::{identity::Role, language::Language, otp::Seed},
     mail::{
-        digest::Topic,
+        digest::{Digest, Topic},
         preview,
         render::{TemplateSettings, Templates},
     },
@@ -89,28 +89,32 @@ async fn pictures_of_mails() {
     };
     let templates = Templates::new(&settings).unwrap();
     let browser = Browser::open().await;
-    for topic in Topic::ALL {
-        for n in [1, 3] {
-            let html = templates.render(&preview::sample(topic, n, now), now).unwrap().html;
-            browser.go(&format!("data:text/html;base64,{}", BASE64.encode(html.as_bytes()))).await;
-            for (look, width, scheme) in
-                [("light", 720, "light"), ("dark", 720, "dark"), ("narrow", 390, "light")]
-            {
-                browser.look(width, scheme).await;
-                let out = "return document.documentElement.scrollWidth - innerWidth";
-                let out = browser.script(out, serde_json::json!([])).await.as_i64().unwrap();
-                assert!(out <= 0, "{out} pixels of {topic} stick out at {width}");
-                let name = format!("mail-{topic}-{n}-{look}");
-                take(&browser, "target/pictures", &name, 2_000).await;
-            }
+    let samples = Topic::ALL.iter().flat_map(|topic| {
+        [(1, Language::English), (3, Language::English), (1, Language::German)]
+            .map(|(n, language)| (topic, n, language))
+    });
+    for (topic, n, language) in samples {
+        let digest = Digest { language, ..preview::sample(*topic, n, now) };
+        let html = templates.render(&digest, now).unwrap().html;
+        browser.go(&format!("data:text/html;base64,{}", BASE64.encode(html.as_bytes()))).await;
+        for (look, width, scheme) in
+            [("light", 720, "light"), ("dark", 720, "dark"), ("narrow", 390, "light")]
+        {
+            browser.look(width, scheme).await;
+            let out = "return document.documentElement.scrollWidth - innerWidth";
+            let out = browser.script(out, serde_json::json!([])).await.as_i64().unwrap();
+            assert!(out <= 0, "{out} pixels of {topic} stick out at {width}");
+            let name = format!("mail-{topic}-{n}-{}-{look}", language.tag());
+            take(&browser, "target/pictures", &name, 2_000).await;
         }
     }
     // Those that the documents show.
     for (made, kept) in [
-        ("mail-expiring-1-light", "mail-expiring"),
-        ("mail-expired-1-dark", "mail-expired-dark"),
-        ("mail-rotated-1-narrow", "mail-rotated-narrow"),
-        ("mail-closing-3-light", "mail-closing"),
+        ("mail-expiring-1-en-light", "mail-expiring"),
+        ("mail-expired-1-en-dark", "mail-expired-dark"),
+        ("mail-rotated-1-en-narrow", "mail-rotated-narrow"),
+        ("mail-closing-3-en-light", "mail-closing"),
+        ("mail-expiring-1-de-light", "mail-expiring-german"),
     ] {
         let from = Path::new("target/pictures").join(format!("{made}.png"));
         fs::copy(from, Path::new("docs/pictures").join(format!("{kept}.png"))).unwrap();
@@ -137,8 +141,14 @@ async fn pictures_of_owners_pages() {
         browser.value("#secret").await;
         take(&browser, "docs/pictures", "secret", 1_200).await;
         app.clock.advance(TimeDelta::seconds(1));
-        browser.go(&site.link().await).await;
+        let not_me = site.link().await;
+        browser.go(&not_me).await;
         take(&browser, "docs/pictures", "not-me", 1_200).await;
+        browser.go(&format!("{}/k/{}", site.url, "0".repeat(64))).await;
+        take(&browser, "docs/pictures", "dead-link", 1_200).await;
+        browser.click("form[action$='/again'] button").await;
+        browser.shows("Look into your mail").await;
+        take(&browser, "docs/pictures", "asked-again", 1_200).await;
         browser.look(390, "dark").await;
         browser.go(&link).await;
         take(&browser, "docs/pictures", "used-link", 1_200).await;
@@ -148,8 +158,60 @@ async fn pictures_of_owners_pages() {
                 .await;
         }
         app.clock.advance(days(83));
-        browser.go(&site.link().await).await;
+        let link = site.link().await;
+        browser.go(&link).await;
         take(&browser, "docs/pictures", "list", 1_200).await;
+        browser.look(720, "light").await;
+        let key = async |name: &str| -> String {
+            app.column(&format!("SELECT public_id FROM api_keys WHERE name = '{name}'"))
+                .await
+                .remove(0)
+        };
+        browser.go(&format!("{link}/{}", key("export-0").await)).await;
+        browser.click("form[action$='/lapse'] button").await;
+        browser.shows("You are reminded of export-0 no more").await;
+        take(&browser, "docs/pictures", "lapsing", 1_200).await;
+        browser.go(&format!("{link}/{}", key("export-1").await)).await;
+        browser.fill("#name", "export-1").await;
+        browser.click("form[action$='/stop'] button").await;
+        browser.shows("export-1 has been stopped").await;
+        take(&browser, "docs/pictures", "stopped", 1_200).await;
+        browser.go(&not_me).await;
+        browser.click("form[action$='/suspend'] button").await;
+        browser.shows("billing-sync is suspended").await;
+        take(&browser, "docs/pictures", "suspended", 1_200).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "writes docs/pictures"]
+async fn pictures_of_a_second_factor() {
+    at_site(|site| async move {
+        let app = site.secrets.app;
+        site.secrets.require_mfa().await;
+        site.secrets.create().await;
+        app.execute("UPDATE api_keys SET name = 'billing-sync'").await;
+        app.clock.advance(days(83));
+        let (link, browser) = (site.link().await, Browser::open().await);
+        browser.look(720, "light").await;
+        browser.go(&link).await;
+        browser.click("form[action$='/otp'] button").await;
+        let digits = browser.text("pre code").await;
+        take(&browser, "docs/pictures", "otp-set-up", 1_200).await;
+        let seed = BASE32_NOPAD.decode(digits.replace(' ', "").as_bytes()).unwrap();
+        let seed = Seed::new(seed.try_into().unwrap());
+        let code = seed.code_at(app.now()).unwrap();
+        browser.fill("#otp", code.expose()).await;
+        browser.press(&[ENTER]).await;
+        browser.shows("recovery codes").await;
+        take(&browser, "docs/pictures", "otp-codes", 1_200).await;
+        browser.look(390, "light").await;
+        browser.go(&link).await;
+        browser.fill("#otp", "000000").await;
+        browser.press(&[ENTER]).await;
+        browser.shows("The code is wrong").await;
+        take(&browser, "docs/pictures", "otp-wrong", 1_400).await;
     })
     .await;
 }
@@ -183,9 +245,13 @@ async fn pictures_of_administrators_pages() {
             browser.go(&format!("{}{path}", site.url)).await;
             take(&browser, "docs/pictures", name, most).await;
         }
+        for (name, path) in [("policies", "/admin/policies"), ("rules", "/admin/policies/acme")] {
+            browser.go(&format!("{}{path}", site.url)).await;
+            take(&browser, "docs/pictures", name, 900).await;
+        }
         let tried = "/admin/policies/acme?field=max_ttl_days&value=20&notice=10&spread=5";
         browser.go(&format!("{}{tried}", site.url)).await;
-        take_from(&browser, "form.filters", "docs/pictures", "policy", 900).await;
+        take_from(&browser, "section:has(form.filters)", "docs/pictures", "policy", 900).await;
         let preview = app.rows("SELECT public_id FROM owners WHERE id = 60").await.remove(0);
         let preview: String = preview.try_get_by_index(0).unwrap();
         browser.go(&format!("{}/admin/owners/{preview}?end=", site.url)).await;

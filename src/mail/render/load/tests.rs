@@ -1,5 +1,8 @@
 use super::*;
-use crate::mail::{digest::Topic, render::TemplateSettings};
+use crate::mail::{
+    digest::{Digest, Topic},
+    render::TemplateSettings,
+};
 
 fn now() -> chrono::DateTime<chrono::Utc> {
     "2026-11-23T09:00:00Z".parse().unwrap()
@@ -12,6 +15,7 @@ fn in_folder(folder: &Path) -> Result<Templates, TemplateError> {
 
 fn with_override(file: &str, text: &str) -> Result<Templates, String> {
     let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("de")).unwrap();
     fs::write(folder.path().join(file), text).unwrap();
     let result = in_folder(folder.path());
     let root = format!("{}{}", folder.path().display(), std::path::MAIN_SEPARATOR);
@@ -41,6 +45,35 @@ fn an_operator_replaces_a_file() {
 }
 
 #[test]
+fn each_language_is_replaced_by_its_own_files() {
+    let templates = with_override(
+        "de/expiring.txt",
+        "{% extends \"default/de/expiring.txt\" %}\n\
+         {% block subject %}Hallo, {{ key.name }} endet {{ key.expires.ahead }}{% endblock %}",
+    );
+    let templates = templates.unwrap();
+    let english = preview::sample(Topic::Expiring, 1, now());
+    let german = Digest { language: Language::German, ..english.clone() };
+    let letter = templates.render(&german, now()).unwrap();
+    assert_eq!(letter.subject, "Hallo, billing-sync endet in 7 Tagen");
+    assert!(letter.text.contains("Erneuern Sie ihn vorher"), "the other blocks are ours");
+    assert!(templates.render(&english, now()).unwrap().subject.starts_with("API key"));
+}
+
+#[test]
+fn every_language_says_everything() {
+    for language in Language::ALL {
+        for (name, ..) in EMBEDDED.iter().filter(|(name, ..)| !name.contains('/')) {
+            // The frames are the same for all, and the brake is told to those who run lapsed.
+            if !name.starts_with("layout.") && *name != "brake.txt" {
+                let wanted = in_language(language, name);
+                assert!(EMBEDDED.iter().any(|(name, ..)| *name == wanted), "{wanted}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_broken_template_is_named_with_its_line() {
     for (file, text, error) in [
         (
@@ -49,6 +82,7 @@ fn a_broken_template_is_named_with_its_line() {
             "`expired.txt:3`: undefined value",
         ),
         ("ask.txt", "a\n{{ key.nmae }}", "`ask.txt:2`: undefined value"),
+        ("de/ask.txt", "a\n{{ key.nmae }}", "`de/ask.txt:2`: undefined value"),
         ("row.txt", "a\n\n{% if %}", "`row.txt:3`: syntax error: unexpected end of block"),
         ("layout.html", "{{ subject | wrpa }}", "`layout.html:1`: unknown filter: "),
         ("purged.txt", "nothing", "`purged.txt`: unknown block: block 'subject' not found"),
