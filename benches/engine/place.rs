@@ -66,9 +66,17 @@ impl Place {
         Ok(Self { engine, url, conn, server, _folder: folder })
     }
 
-    /// Connects to it as the daemon does.
+    /// Connects to it as the daemon does, which has been there for a while: its connections are
+    /// open, like the one of the reference.
     pub(crate) async fn open(&self) -> anyhow::Result<Db> {
-        open(&self.url).await
+        let db = open(&self.url).await?;
+        if !db.has_one_writer() {
+            let (first, second, third) = tokio::try_join!(db.begin(), db.begin(), db.begin())?;
+            for tx in [first, second, third] {
+                tx.undo().await?;
+            }
+        }
+        Ok(db)
     }
 
     /// Another connection to it, which makes and drops nothing.

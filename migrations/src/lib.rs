@@ -22,6 +22,7 @@ mod m20261129_000015_end_reason;
 mod m20261129_000016_key_policies;
 mod m20261129_000017_wishes;
 mod m20261129_000018_policy_fields;
+mod m20261129_000021_lost;
 
 /// All migrations, in the order in which they are applied.
 pub struct Migrator;
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000016_key_policies::Migration),
             Box::new(m20261129_000017_wishes::Migration),
             Box::new(m20261129_000018_policy_fields::Migration),
+            Box::new(m20261129_000021_lost::Migration),
         ]
     }
 }

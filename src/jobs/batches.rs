@@ -9,29 +9,26 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 
 use crate::{
-    domain::key::KeyId,
     jobs::{Context, Outcome, braking::Brake, patience::Patience},
-    store::{StoreError, Tx},
+    store::{StoreError, Tx, due::Place},
 };
-
-/// Where a look goes on: after the row that became due then, with that number.
-pub(super) type Place = (DateTime<Utc>, KeyId);
 
 /// A kind of work on keys whose turn has come.
 pub(super) trait Batches {
     /// What was decided about a batch.
     type Plan;
 
-    /// Claims the earliest keys whose turn has come at `now`, and decides about them; `None` if
-    /// no more may be done now.
+    /// Claims the earliest keys whose turn has come at `now`, after `after` if it is given, and
+    /// decides about them; `None` if no more may be done now.
     async fn claim(
         &self,
         tx: &Tx,
+        after: Option<Place>,
         now: DateTime<Utc>,
         brake: &Brake<'_>,
     ) -> Result<Option<Taken<Self::Plan>>, StoreError>;
 
-    /// The same for the keys after `after`, without a lock.
+    /// The same without a lock.
     async fn look(
         &self,
         after: Option<Place>,
@@ -84,16 +81,18 @@ pub(super) struct Done {
 
 /// A batch that is decided, and not yet written.
 struct Ready<P> {
+    /// How it was taken.
+    turn: Turn,
     /// The transaction that holds its rows; `None` if they were only looked at.
     claim: Option<Tx>,
     now: DateTime<Utc>,
     taken: Taken<P>,
 }
 
-/// How the next batch is taken.
+/// How the next batch is taken: from the earliest key on, or from a place that was reached.
 #[derive(Clone, Copy)]
 enum Turn {
-    Claim,
+    Claim(Option<Place>),
     Look(Option<Place>),
 }
 
@@ -155,7 +154,7 @@ pub(super) async fn run<B: Batches>(
             // What is prepared was decided before this was known.
             Ok(None) => {
                 give_back(prepared).await.context("give a batch back")?;
-                run.prepare(Turn::Claim, brake).await
+                run.prepare(Turn::Claim(None), brake).await
             }
             Err(error) => {
                 let given_back = give_back(prepared).await;
@@ -176,18 +175,19 @@ struct Run<'a, B> {
 impl<B: Batches> Run<'_, B> {
     /// How the first batch is taken.
     fn first(&self) -> Turn {
-        if self.ctx.deps.db.has_one_writer() { Turn::Look(None) } else { Turn::Claim }
+        if self.ctx.deps.db.has_one_writer() { Turn::Look(None) } else { Turn::Claim(None) }
     }
 
     /// How the batch after this one is taken; `None` if there is none.
     fn following(&self, ready: &Ready<B::Plan>) -> Option<Turn> {
-        let is_full = ready.taken.n_rows >= self.ctx.deps.limits.batch;
-        match ready.claim {
-            Some(_) => is_full.then(|| self.first()),
-            None if is_full => Some(Turn::Look(ready.taken.last)),
-            // A key may have become due behind the place that was reached.
-            None => Some(Turn::Claim),
+        let last = ready.taken.last;
+        if ready.taken.n_rows >= self.ctx.deps.limits.batch {
+            let is_looked = self.ctx.deps.db.has_one_writer();
+            return Some(if is_looked { Turn::Look(last) } else { Turn::Claim(last) });
         }
+        // A key may have become due behind the place that was reached, or another daemon may have
+        // let go of one.
+        (!matches!(ready.turn, Turn::Claim(None))).then_some(Turn::Claim(None))
     }
 
     async fn prepare(
@@ -196,24 +196,30 @@ impl<B: Batches> Run<'_, B> {
         brake: &Brake<'_>,
     ) -> Result<Option<Ready<B::Plan>>, StoreError> {
         let db = &self.ctx.deps.db;
-        if let Turn::Look(after) = turn {
-            let now = db.now(db.conn()).await?;
-            let Some(taken) = self.work.look(after, now, brake).await? else { return Ok(None) };
-            if taken.is_sound && taken.n_rows > 0 {
-                return Ok(Some(Ready { claim: None, now, taken }));
+        let after = match turn {
+            Turn::Claim(after) => after,
+            Turn::Look(after) => {
+                let now = db.now(db.conn()).await?;
+                let Some(taken) = self.work.look(after, now, brake).await? else { return Ok(None) };
+                if taken.is_sound && taken.n_rows > 0 {
+                    return Ok(Some(Ready { turn, claim: None, now, taken }));
+                }
+                None
             }
-        }
+        };
         let tx = db.begin().await?;
         let now = db.now(&*tx).await?;
-        match self.work.claim(&tx, now, brake).await? {
-            Some(taken) => Ok(Some(Ready { claim: Some(tx), now, taken })),
+        match self.work.claim(&tx, after, now, brake).await? {
+            Some(taken) => {
+                Ok(Some(Ready { turn: Turn::Claim(after), claim: Some(tx), now, taken }))
+            }
             None => tx.undo().await.map(|()| None),
         }
     }
 
     /// `None` if a row that had only been looked at is another by now: then nothing was written.
     async fn write(&self, ready: Ready<B::Plan>) -> Result<Option<Outcome>, StoreError> {
-        let Ready { claim, now, taken } = ready;
+        let Ready { claim, now, taken, .. } = ready;
         let is_claimed = claim.is_some();
         let tx = match claim {
             Some(tx) if taken.n_rows == 0 => {

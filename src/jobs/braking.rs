@@ -20,6 +20,7 @@ use crate::{
     store::{
         StoreError,
         brake::{self, BrakeOn},
+        due,
         policies::PolicyBook,
         purge::{self as ended_keys, EndReason, EndedKey, Terms},
     },
@@ -250,7 +251,7 @@ async fn toll(deps: &Deps, what: Destruction, now: DateTime<Utc>) -> Result<Toll
     let (conn, until) = (deps.db.conn(), now + PUT_OFF);
     let book = PolicyBook::load(&deps.db, (*deps.policies).clone()).await?;
     let mut toll = Toll::default();
-    let mut place = Some((DateTime::UNIX_EPOCH, KeyId(0)));
+    let mut place = Some(due::BEGINNING);
     while let Some(after) = place {
         match what {
             Destruction::Expire => {

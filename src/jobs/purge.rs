@@ -14,13 +14,15 @@ use crate::{
     },
     jobs::{
         Context, Deps, Outcome,
-        batches::{self, Batches, Place, Taken, Written},
+        batches::{self, Batches, Taken, Written},
         braking::{Brake, PUT_OFF, ended, notice, terms},
     },
     store::{
         CorruptKey, NoticeStatus, StoreError, Tx,
         audit::{self, NewEvent},
-        brake, due, flags,
+        brake, due,
+        due::Place,
+        flags,
         notices::{self, NewNotice},
         policies::PolicyBook,
         purge::{self, Claim, EndedKey},
@@ -75,13 +77,15 @@ impl Batches for Purge<'_> {
     async fn claim(
         &self,
         tx: &Tx,
+        after: Option<Place>,
         now: DateTime<Utc>,
         brake: &Brake<'_>,
     ) -> Result<Option<Taken<Plan>>, StoreError> {
         if self.is_paused().await? {
             return Ok(None);
         }
-        let claim = purge::claim(&**tx, now, self.deps.limits.batch).await?;
+        let after = after.unwrap_or(due::BEGINNING);
+        let claim = purge::claim(&**tx, after, now, self.deps.limits.batch).await?;
         Ok(Some(self.taken(claim, now, brake)))
     }
 
@@ -94,7 +98,7 @@ impl Batches for Purge<'_> {
         if self.is_paused().await? {
             return Ok(None);
         }
-        let after = after.unwrap_or((DateTime::UNIX_EPOCH, KeyId(0)));
+        let after = after.unwrap_or(due::BEGINNING);
         let seen = purge::look(self.deps.db.conn(), after, now, self.deps.limits.batch).await?;
         Ok(Some(self.taken(seen, now, brake)))
     }

@@ -21,17 +21,18 @@ use crate::{
     },
     jobs::{
         Context, Deps, Outcome,
-        batches::{self, Batches, Place, Taken, Written},
+        batches::{self, Batches, Taken, Written},
         braking::{Brake, PUT_OFF},
     },
     store::{
         CorruptKey, Db, NoticeStatus, StoreError, Tx,
         audit::{self, NewEvent},
         brake,
-        due::{self, Claim, DueKey, KeyChange},
+        due::{self, Claim, DueKey, KeyChange, Place},
         notices::{self, NewNotice},
         policies::PolicyBook,
         purge,
+        sql::Sql,
         unused::{self, UnusedKey},
     },
 };
@@ -87,15 +88,17 @@ struct Sweep<'a> {
 }
 
 impl Batches for Sweep<'_> {
-    type Plan = Writes;
+    type Plan = Plan;
 
     async fn claim(
         &self,
         tx: &Tx,
+        after: Option<Place>,
         now: DateTime<Utc>,
         brake: &Brake<'_>,
-    ) -> Result<Option<Taken<Writes>>, StoreError> {
-        let mut claim = due::claim(&**tx, self.from, now, self.deps.limits.batch).await?;
+    ) -> Result<Option<Taken<Plan>>, StoreError> {
+        let after = after.unwrap_or((self.from, KeyId(0)));
+        let mut claim = due::claim(&**tx, after, now, self.deps.limits.batch).await?;
         unused::look_up(&**tx, &mut claim, &self.book).await?;
         Ok(Some(self.taken(claim, now, brake)))
     }
@@ -105,7 +108,7 @@ impl Batches for Sweep<'_> {
         after: Option<Place>,
         now: DateTime<Utc>,
         brake: &Brake<'_>,
-    ) -> Result<Option<Taken<Writes>>, StoreError> {
+    ) -> Result<Option<Taken<Plan>>, StoreError> {
         let after = after.unwrap_or((self.from, KeyId(0)));
         let conn = self.deps.db.conn();
         let mut seen = due::look(conn, after, now, self.deps.limits.batch).await?;
@@ -113,44 +116,63 @@ impl Batches for Sweep<'_> {
         Ok(Some(self.taken(seen, now, brake)))
     }
 
-    fn doomed<'p>(&self, plan: &'p Writes) -> &'p [i64] {
-        &plan.expired
+    fn doomed<'p>(&self, plan: &'p Plan) -> &'p [i64] {
+        &plan.writes.expired
     }
 
-    async fn write(
-        &self,
-        tx: &Tx,
-        plan: &Writes,
-        now: DateTime<Utc>,
-    ) -> Result<Written, StoreError> {
-        let tx = &**tx;
-        let n_changed = due::write(tx, &plan.changes).await?;
-        let n_marked = unused::mark(tx, &plan.unused, now).await?;
-        notices::insert(tx, &plan.notices, now).await?;
-        audit::insert(tx, "daemon", &plan.events, now).await?;
-        due::park(tx, &plan.corrupt).await?;
-        brake::set_turn(tx, plan.held.iter().copied(), now + PUT_OFF).await?;
-        let n_failed = plan.corrupt.len() as u64;
-        let n_examined = (plan.changes.len() + plan.held.len()) as u64 + n_failed;
+    async fn write(&self, tx: &Tx, plan: &Plan, now: DateTime<Utc>) -> Result<Written, StoreError> {
+        let (tx, writes) = (&**tx, &plan.writes);
+        let n_changed = plan.keys.clone().execute(tx).await?;
+        let n_marked = unused::mark(tx, &writes.unused, now).await?;
+        for sql in [&plan.notices, &plan.events].into_iter().flatten() {
+            sql.clone().execute(tx).await?;
+        }
+        due::park(tx, &writes.corrupt).await?;
+        brake::set_turn(tx, writes.held.iter().copied(), now + PUT_OFF).await?;
+        let n_failed = writes.corrupt.len() as u64;
+        let n_examined = (writes.changes.len() + writes.held.len()) as u64 + n_failed;
         let outcome = Outcome { n_examined, n_changed, n_failed };
         let is_whole =
-            n_changed == plan.changes.len() as u64 && n_marked == plan.unused.len() as u64;
+            n_changed == writes.changes.len() as u64 && n_marked == writes.unused.len() as u64;
         Ok(Written { outcome, is_whole })
     }
 
-    fn tell(&self, plan: &Writes) {
-        for key in &plan.corrupt {
+    fn tell(&self, plan: &Plan) {
+        for key in &plan.writes.corrupt {
             warn!(key.id = key.id.0, "Put a key aside: {}", key.what);
         }
     }
 }
 
 impl Sweep<'_> {
-    fn taken(&self, claim: Claim, now: DateTime<Utc>, brake: &Brake<'_>) -> Taken<Writes> {
+    fn taken(&self, claim: Claim, now: DateTime<Utc>, brake: &Brake<'_>) -> Taken<Plan> {
         let (n_rows, last) = (claim.len(), claim.last);
-        let mut plan = decide(&claim, &self.book, now, |due| brake.holds(due.id, due.version));
-        plan.corrupt = claim.corrupt;
-        Taken { n_rows, last, is_sound: plan.corrupt.is_empty(), plan }
+        let mut writes = decide(&claim, &self.book, now, |due| brake.holds(due.id, due.version));
+        writes.corrupt = claim.corrupt;
+        let is_sound = writes.corrupt.is_empty();
+        Taken { n_rows, last, is_sound, plan: Plan::new(&self.deps.db, writes, now) }
+    }
+}
+
+/// What is written about a batch, and the statements that do it: a thousand rows take their time
+/// to be put into words, which is better done while another batch is written.
+struct Plan {
+    writes: Writes,
+    keys: Sql,
+    notices: Option<Sql>,
+    events: Option<Sql>,
+}
+
+impl Plan {
+    fn new(db: &Db, writes: Writes, now: DateTime<Utc>) -> Self {
+        let conn = db.conn();
+        let Writes { changes, notices, events, .. } = &writes;
+        Self {
+            keys: due::update(conn, changes),
+            notices: (!notices.is_empty()).then(|| notices::insertion(conn, notices, now)),
+            events: (!events.is_empty()).then(|| audit::insertion(conn, "daemon", events, now)),
+            writes,
+        }
     }
 }
 
@@ -164,7 +186,7 @@ pub async fn foretell(db: &Db, book: &PolicyBook) -> Result<Day, StoreError> {
 
     let now = db.now(db.conn()).await?;
     let mut due = Day { n_purged: purge::count_due(db.conn(), now).await?, ..Day::default() };
-    let mut after = (DateTime::UNIX_EPOCH, KeyId(0));
+    let mut after = due::BEGINNING;
     loop {
         let mut claim = due::look(db.conn(), after, now, CHUNK).await?;
         unused::look_up(db.conn(), &mut claim, book).await?;

@@ -47,6 +47,16 @@ pub async fn insert(
     if events.is_empty() {
         return Ok(0);
     }
+    insertion(conn, actor, events, now).execute(conn).await
+}
+
+/// The statement of [`insert`], to be run later by a connection to the same engine.
+pub fn insertion(
+    conn: &impl ConnectionTrait,
+    actor: &str,
+    events: &[NewEvent],
+    now: DateTime<Utc>,
+) -> Sql {
     let batch = Batch::new()
         .texts("action", events.iter().map(|event| event.action.to_owned()))
         .maybe_numbers("tenant_id", events.iter().map(|event| event.tenant_id))
@@ -61,6 +71,4 @@ pub async fn insert(
         .push(", v.action, v.tenant_id, v.key_id, v.owner_id, v.detail FROM ")
         .batch(&batch)
         .push(" WHERE true")
-        .execute(conn)
-        .await
 }

@@ -12,6 +12,7 @@ use crate::{
     store::{
         Db, StoreError,
         codes::{Coded, JobCode, StateCode},
+        lines::{self, Cells, Lines},
         policies::Governed,
         purge::EndReason,
         row::{CorruptKey, KeyColumns, key_of},
@@ -77,31 +78,58 @@ impl Claim {
     }
 }
 
+/// Where a claim goes on: after the key that became due then, with that number.
+pub type Place = (DateTime<Utc>, KeyId);
+
+/// Before every key.
+pub const BEGINNING: Place = (DateTime::UNIX_EPOCH, KeyId(0));
+
 /// The columns of a claim, in the order in which [`to_due`] reads them. The owner's wish is asked
 /// for in a query of its own, so that a claim locks no owner.
-const COLUMNS: &str = "id, version, tenant_id, environment_id, owner_id, next_action_at, state, \
-     kind, issued_at, expires_at, access_ends_at, review_at, window_ends_at, last_stage, \
-     CASE WHEN hold IS NULL THEN 0 ELSE 1 END, \
-     (SELECT o.reminder_wish FROM owners o WHERE o.id = api_keys.owner_id), policy";
+const COLUMNS: [&str; 17] = [
+    "k.id",
+    "k.next_action_at",
+    "k.version",
+    "k.tenant_id",
+    "k.environment_id",
+    "k.owner_id",
+    "k.state",
+    "k.kind",
+    "k.issued_at",
+    "k.expires_at",
+    "k.access_ends_at",
+    "k.review_at",
+    "k.window_ends_at",
+    "k.last_stage",
+    "CASE WHEN k.hold IS NULL THEN 0 ELSE 1 END",
+    "SELECT o.reminder_wish FROM owners o WHERE o.id = k.owner_id",
+    "k.policy",
+];
 
 /// The text of the claim, for those who want to see its plan.
 pub fn claim_statement(
     conn: &impl ConnectionTrait,
-    from: DateTime<Utc>,
+    after: Place,
     now: DateTime<Utc>,
     limit: usize,
 ) -> Sql {
-    Sql::new(conn, "claim due keys")
-        .push("SELECT ")
-        .push(COLUMNS)
+    lines::end(statement(conn, after, now, limit).skip_locked())
+}
+
+fn statement(conn: &impl ConnectionTrait, after: Place, now: DateTime<Utc>, limit: usize) -> Sql {
+    let (at, id) = (to_ms(after.0), after.1.0);
+    lines::select(conn, "read due keys", &COLUMNS)
         // The literal lets the planner see that the partial index applies.
-        .push(" FROM api_keys WHERE next_job = 1 AND next_action_at >= ")
-        .bind(to_ms(from))
-        .push(" AND next_action_at <= ")
+        .push(" FROM api_keys k WHERE k.next_job = 1 AND k.next_action_at >= ")
+        .bind(at)
+        .push(" AND (k.next_action_at > ")
+        .bind(at)
+        .push(" OR k.id > ")
+        .bind(id)
+        .push(") AND k.next_action_at <= ")
         .bind(to_ms(now))
-        .push(" ORDER BY next_action_at, id LIMIT ")
+        .push(" ORDER BY k.next_action_at, k.id LIMIT ")
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .skip_locked()
 }
 
 /// What [`glance`] saw.
@@ -152,101 +180,74 @@ pub fn glance_statement(db: &Db, from: DateTime<Utc>) -> Result<Sql, StoreError>
     Ok(now(sql)?.push(brake))
 }
 
-/// Claims up to `limit` keys the sweep has to look at: due at `now`, earliest first, and not held
-/// by another replica. They stay locked until the transaction ends.
+/// Claims up to `limit` keys the sweep has to look at: due at `now`, not held by another replica,
+/// earliest first from the one after `after` on. They stay locked until the transaction ends.
 ///
-/// `from` is a lower bound on the due time: right after a big sweep the index is full of dead
-/// entries below it, and reading them again each minute would cost more than the work.
+/// Right after a big sweep the index is full of dead entries below the place that it reached, and
+/// of rows that the transaction before has not let go of yet. Reading them again for each batch
+/// would cost more than the work.
 ///
 /// # Errors
 /// As the database answers.
 pub async fn claim(
     conn: &impl ConnectionTrait,
-    from: DateTime<Utc>,
+    after: Place,
     now: DateTime<Utc>,
     limit: usize,
 ) -> Result<Claim, StoreError> {
-    let rows = claim_statement(conn, from, now, limit).all(conn).await?;
-    to_claim(&rows).map_err(StoreError::during("claim due keys"))
+    Ok(to_claim(&Lines::read(claim_statement(conn, after, now, limit), conn).await?))
 }
 
-/// Reads up to `limit` keys that are due at `now`, without a lock, in the order of a claim, from
-/// the one after `after` on.
+/// Reads the same keys without a lock.
 ///
 /// # Errors
 /// As the database answers.
 pub async fn look(
     conn: &impl ConnectionTrait,
-    after: (DateTime<Utc>, KeyId),
+    after: Place,
     now: DateTime<Utc>,
     limit: usize,
 ) -> Result<Claim, StoreError> {
-    let (at, id) = (to_ms(after.0), after.1.0);
-    let rows = Sql::new(conn, "look at due keys")
-        .push("SELECT ")
-        .push(COLUMNS)
-        .push(" FROM api_keys WHERE next_job = 1 AND next_action_at >= ")
-        .bind(at)
-        .push(" AND (next_action_at > ")
-        .bind(at)
-        .push(" OR id > ")
-        .bind(id)
-        .push(") AND next_action_at <= ")
-        .bind(to_ms(now))
-        .push(" ORDER BY next_action_at, id LIMIT ")
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .all(conn)
-        .await?;
-    to_claim(&rows).map_err(StoreError::during("look at due keys"))
+    let sql = lines::end(statement(conn, after, now, limit));
+    Ok(to_claim(&Lines::read(sql, conn).await?))
 }
 
-fn to_claim(rows: &[QueryResult]) -> Result<Claim, DbErr> {
-    let mut claim = Claim { keys: Vec::with_capacity(rows.len()), ..Claim::default() };
-    for row in rows {
-        let id = KeyId(row.try_get_by_index(0)?);
-        match to_due(row) {
+fn to_claim(lines: &Lines) -> Claim {
+    let mut claim = Claim::default();
+    for (id, mut cells) in lines.rows() {
+        let id = KeyId(id);
+        let at = cells.number("next_action_at").map(DateTime::from_timestamp_millis);
+        claim.last = at.as_ref().ok().copied().flatten().zip(Some(id));
+        match at.and_then(|at| to_due(id, at.unwrap_or_default(), cells)) {
             Ok(key) => claim.keys.push(key),
             Err(what) => claim.corrupt.push(CorruptKey { id, what }),
         }
     }
-    if let Some(row) = rows.last() {
-        let at = DateTime::from_timestamp_millis(row.try_get_by_index(5)?);
-        claim.last = at.zip(Some(KeyId(row.try_get_by_index(0)?)));
-    }
-    Ok(claim)
+    claim
 }
 
-fn to_due(row: &QueryResult) -> Result<DueKey, String> {
-    let unreadable = |error: DbErr| error.to_string();
-    let number = |index| row.try_get_by_index::<i64>(index).map_err(unreadable);
-    let maybe = |index| row.try_get_by_index::<Option<i64>>(index).map_err(unreadable);
-    let code = |index| row.try_get_by_index::<i16>(index).map_err(unreadable);
+/// Reads the cells from `version` on.
+fn to_due(id: KeyId, due_at: DateTime<Utc>, mut cells: Cells<'_>) -> Result<DueKey, String> {
+    let (version, tenant_id) = (cells.number("version")?, cells.number("tenant_id")?);
+    let (environment_id, owner_id) = (cells.number("environment_id")?, cells.number("owner_id")?);
     let key = key_of(KeyColumns {
-        state: code(6)?,
-        kind: code(7)?,
-        issued_at: number(8)?,
-        expires_at: maybe(9)?,
-        access_ends_at: maybe(10)?,
-        review_at: maybe(11)?,
-        window_ends_at: maybe(12)?,
-        last_stage: row.try_get_by_index::<Option<i16>>(13).map_err(unreadable)?,
+        state: cells.number("state")?,
+        kind: cells.number("kind")?,
+        issued_at: cells.number("issued_at")?,
+        expires_at: cells.maybe("expires_at")?,
+        access_ends_at: cells.maybe("access_ends_at")?,
+        review_at: cells.maybe("review_at")?,
+        window_ends_at: cells.maybe("window_ends_at")?,
+        last_stage: cells.maybe("last_stage")?,
         // A suspended key lives on and ends like any other.
         is_suspended: false,
-        is_held: row.try_get_by_index::<i32>(14).map_err(unreadable)? != 0,
-        wish: row.try_get_by_index::<Option<i16>>(15).map_err(unreadable)?,
+        is_held: cells.number::<i16>("hold")? != 0,
+        wish: cells.maybe("reminder_wish")?,
         // Looked up where the policy asks for it: see `unused::look_up`.
         uses: None,
     })?;
-    Ok(DueKey {
-        id: KeyId(number(0)?),
-        version: number(1)?,
-        tenant_id: number(2)?,
-        environment_id: number(3)?,
-        owner_id: number(4)?,
-        due_at: DateTime::from_timestamp_millis(number(5)?).unwrap_or_default(),
-        key,
-        own_policy: row.try_get_by_index(16).map_err(unreadable)?,
-    })
+    let own_policy = cells.text().map(str::to_owned);
+    Ok(DueKey { id, version, tenant_id, environment_id, owner_id, due_at, key, own_policy })
 }
 
 /// How a key is left.
@@ -271,6 +272,11 @@ pub struct KeyChange {
 /// # Errors
 /// As the database answers.
 pub async fn write(conn: &impl ConnectionTrait, changes: &[KeyChange]) -> Result<u64, StoreError> {
+    update(conn, changes).execute(conn).await
+}
+
+/// The statement of [`write()`], to be run later by a connection to the same engine.
+pub fn update(conn: &impl ConnectionTrait, changes: &[KeyChange]) -> Sql {
     let batch = Batch::new()
         .numbers("id", changes.iter().map(|change| change.id.0))
         .numbers("version", changes.iter().map(|change| change.version))
@@ -301,7 +307,7 @@ pub async fn write(conn: &impl ConnectionTrait, changes: &[KeyChange]) -> Result
         on: "api_keys.id = v.id",
         guard: "api_keys.version = v.version",
     };
-    Sql::new(conn, "write swept keys").update_from(&update, &batch).execute(conn).await
+    Sql::new(conn, "write swept keys").update_from(&update, &batch)
 }
 
 /// Puts rows aside that are no keys: they leave the due set, and wait for an operator.

@@ -95,7 +95,7 @@ pub fn claim_statement(conn: &impl ConnectionTrait, now: DateTime<Utc>, limit: u
     Sql::new(conn, "claim messages")
         .push(
             "SELECT id, header_id, owner_id, audience, recipients, created_at, attempts, tenant_id, \
-             ambiguous - crashes \
+             lost \
              FROM messages WHERE status = 1 AND next_attempt_at <= ",
         )
         .bind(to_ms(now))
@@ -191,6 +191,7 @@ pub async fn mark(
             ("next_attempt_at", "v.next"),
             ("attempts", "v.attempts"),
             ("ambiguous", "messages.ambiguous + v.ambiguous"),
+            ("lost", "messages.lost + v.ambiguous"),
             ("last_reply", "v.reply"),
             ("sent_at", "v.sent"),
             // The trace by which the notices below know that the mark was made.

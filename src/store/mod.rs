@@ -34,6 +34,7 @@ pub mod keys;
 pub mod last_use;
 pub mod leases;
 pub mod letters;
+mod lines;
 pub mod links;
 pub mod messages;
 pub mod notices;

@@ -56,6 +56,11 @@ pub async fn insert(
     if notices.is_empty() {
         return Ok(0);
     }
+    insertion(conn, notices, now).execute(conn).await
+}
+
+/// The statement of [`insert`], to be run later by a connection to the same engine.
+pub fn insertion(conn: &impl ConnectionTrait, notices: &[NewNotice], now: DateTime<Utc>) -> Sql {
     let batch = Batch::new()
         .numbers("key_id", notices.iter().map(|notice| notice.key_id.0))
         .numbers("tenant_id", notices.iter().map(|notice| notice.tenant_id))
@@ -75,6 +80,4 @@ pub async fn insert(
         .batch(&batch)
         .push(" WHERE true")
         .or_ignore("notices", "key_id, expires_at, stage")
-        .execute(conn)
-        .await
 }

@@ -2,54 +2,19 @@
 //! right, so that a rotation at the same instant wins whole or loses whole.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use sea_orm::ConnectionTrait;
 
-use crate::{
-    domain::{
-        identity::KeyKind,
-        key::{KeyId, KeyState},
-    },
-    store::{
-        StoreError, from_ms,
-        policies::Governed,
-        row::{CorruptKey, KeyColumns, key_of},
-        sql::{Batch, Sql, Update},
-        to_ms,
-    },
+use crate::store::{
+    StoreError,
+    sql::{Batch, Sql, Update},
+    to_ms,
 };
 
+mod ended;
 mod reason;
 
+pub use ended::{Claim, EndedKey, claim, claim_statement, look};
 pub use reason::EndReason;
-
-/// A key that may be purged, locked by the transaction that claimed it.
-#[derive(Clone, Debug)]
-pub struct EndedKey {
-    /// The key's number.
-    pub id: KeyId,
-    /// The version the purge is guarded by.
-    pub version: i64,
-    /// Its tenant's number.
-    pub tenant_id: i64,
-    /// Its environment's number.
-    pub environment_id: i64,
-    /// Its owner's number.
-    pub owner_id: i64,
-    /// What it is for.
-    pub kind: KeyKind,
-    /// Why it ended.
-    pub reason: EndReason,
-    /// When its window closed, or its time for an undo was over.
-    pub ends_at: Option<DateTime<Utc>>,
-    /// When somebody's mail server took over the notice that it had expired.
-    pub told_at: Option<DateTime<Utc>>,
-    /// Whether it must be kept.
-    pub is_held: bool,
-    /// For which end somebody has let it be purged.
-    pub approved_for: Option<DateTime<Utc>>,
-    /// What the key itself sets of its rules, as it is stored.
-    pub own_policy: Option<String>,
-}
 
 /// On which terms a key goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,166 +25,6 @@ pub struct Terms {
     pub needs_approval: bool,
     /// Until when its record is kept.
     pub keep_until: DateTime<Utc>,
-}
-
-impl EndedKey {
-    /// The key, as far as its rules go.
-    pub fn governed(&self) -> Governed<'_> {
-        Governed {
-            id: self.id.0,
-            tenant_id: self.tenant_id,
-            environment_id: self.environment_id,
-            kind: self.kind,
-            own: self.own_policy.as_deref(),
-        }
-    }
-}
-
-/// What a claim brought: at most as many rows as were asked for, earliest first.
-#[derive(Debug, Default)]
-pub struct Claim {
-    /// The keys to decide about.
-    pub keys: Vec<EndedKey>,
-    /// The rows to put aside.
-    pub corrupt: Vec<CorruptKey>,
-    /// When the last row became due, and its number.
-    pub last: Option<(DateTime<Utc>, KeyId)>,
-}
-
-impl Claim {
-    /// How many rows were claimed.
-    pub fn len(&self) -> usize {
-        self.keys.len() + self.corrupt.len()
-    }
-
-    /// Whether nothing is due.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// The columns of an ended key, in the order in which [`to_ended`] reads them.
-const SELECT: &str = "SELECT k.id, k.next_action_at, k.version, k.tenant_id, k.owner_id, k.state, \
-     k.kind, k.issued_at, k.expires_at, k.access_ends_at, k.window_ends_at, \
-     k.environment_id, k.end_reason, CASE WHEN k.hold IS NULL THEN 0 ELSE 1 END, (SELECT MAX(n.told_at) FROM notices n \
-     WHERE n.key_id = k.id AND n.expires_at = k.expires_at AND n.stage = 0), k.policy, k.purge_approved_for \
-     FROM api_keys k WHERE k.next_job = 2 AND ";
-
-/// Claims up to `limit` keys whose turn to be purged has come at `now`, earliest first.
-///
-/// # Errors
-/// As the database answers.
-pub async fn claim(
-    conn: &impl ConnectionTrait,
-    now: DateTime<Utc>,
-    limit: usize,
-) -> Result<Claim, StoreError> {
-    let rows = claim_statement(conn, now, limit).all(conn).await?;
-    to_claim(&rows).map_err(StoreError::during("claim ended keys"))
-}
-
-/// The text of the claim, for those who want to see its plan.
-pub fn claim_statement(conn: &impl ConnectionTrait, now: DateTime<Utc>, limit: usize) -> Sql {
-    Sql::new(conn, "claim ended keys")
-        .push(SELECT)
-        .push("k.next_action_at <= ")
-        .bind(to_ms(now))
-        .push(" ORDER BY k.next_action_at, k.id LIMIT ")
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .skip_locked()
-}
-
-/// Reads up to `limit` keys whose turn is at `until` or before, without a lock, in the order of a
-/// claim, from the one after `after` on.
-///
-/// # Errors
-/// As the database answers.
-pub async fn look(
-    conn: &impl ConnectionTrait,
-    after: (DateTime<Utc>, KeyId),
-    until: DateTime<Utc>,
-    limit: usize,
-) -> Result<Claim, StoreError> {
-    let op = "look at ended keys";
-    let (at, id) = (to_ms(after.0), after.1.0);
-    let rows = Sql::new(conn, op)
-        .push(SELECT)
-        .push("k.next_action_at >= ")
-        .bind(at)
-        .push(" AND (k.next_action_at > ")
-        .bind(at)
-        .push(" OR k.id > ")
-        .bind(id)
-        .push(") AND k.next_action_at <= ")
-        .bind(to_ms(until))
-        .push(" ORDER BY k.next_action_at, k.id LIMIT ")
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .all(conn)
-        .await?;
-    to_claim(&rows).map_err(StoreError::during(op))
-}
-
-/// One row that makes no sense stops no other.
-fn to_claim(rows: &[QueryResult]) -> Result<Claim, DbErr> {
-    let mut claim = Claim { keys: Vec::with_capacity(rows.len()), ..Claim::default() };
-    for row in rows {
-        let id = KeyId(row.try_get_by_index(0)?);
-        match to_ended(row, id) {
-            Ok(key) => claim.keys.push(key),
-            Err(what) => claim.corrupt.push(CorruptKey { id, what }),
-        }
-    }
-    if let Some(row) = rows.last() {
-        let at = from_ms(row.try_get_by_index(1)?);
-        claim.last = at.zip(Some(KeyId(row.try_get_by_index(0)?)));
-    }
-    Ok(claim)
-}
-
-fn to_ended(row: &QueryResult, id: KeyId) -> Result<EndedKey, String> {
-    let unreadable = |error: DbErr| error.to_string();
-    let number = |index| row.try_get_by_index::<i64>(index).map_err(unreadable);
-    let maybe = |index| row.try_get_by_index::<Option<i64>>(index).map_err(unreadable);
-    let code = |index| row.try_get_by_index::<i16>(index).map_err(unreadable);
-    let key = key_of(KeyColumns {
-        state: code(5)?,
-        kind: code(6)?,
-        issued_at: number(7)?,
-        expires_at: maybe(8)?,
-        access_ends_at: maybe(9)?,
-        review_at: None,
-        window_ends_at: maybe(10)?,
-        last_stage: None,
-        is_suspended: false,
-        is_held: row.try_get_by_index::<i32>(13).map_err(unreadable)? != 0,
-        wish: None,
-        uses: None,
-    })?;
-    // A key of which nobody has written why it ended goes only after somebody was told.
-    let is_revoked = row.try_get_by_index::<Option<i16>>(12).map_err(unreadable)?
-        == Some(EndReason::Revoked.code());
-    let (reason, ends_at) = match key.state {
-        KeyState::Window { window_ends_at, .. } => (EndReason::WindowClosed, window_ends_at),
-        KeyState::Revoked { purge_at } if is_revoked => (EndReason::Revoked, purge_at),
-        KeyState::Revoked { purge_at } => (EndReason::AccessEnded, purge_at),
-        KeyState::Active { .. } => {
-            return Err("next_job is the purge, though the key is active".to_owned());
-        }
-    };
-    Ok(EndedKey {
-        id,
-        version: number(2)?,
-        tenant_id: number(3)?,
-        environment_id: number(11)?,
-        owner_id: number(4)?,
-        kind: key.kind,
-        reason,
-        ends_at: Some(ends_at),
-        told_at: maybe(14)?.and_then(from_ms),
-        is_held: key.is_held,
-        own_policy: row.try_get_by_index(15).map_err(unreadable)?,
-        approved_for: maybe(16)?.and_then(from_ms),
-    })
 }
 
 /// What must hold of a row for it to be purged: nothing in it is a negation, so that a NULL

@@ -90,7 +90,10 @@ async fn messages(
     now: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
     let sql = Sql::new(conn, "retry messages")
-        .push("UPDATE messages SET status = 1, attempts = 0, crashes = 0, created_at = ")
+        .push(
+            "UPDATE messages SET status = 1, attempts = 0, crashes = 0, lost = 0, \
+             created_at = ",
+        )
         // Patience is counted from when a message was formed.
         .bind(to_ms(now))
         .push(", next_attempt_at = ")

@@ -130,7 +130,7 @@ pub struct Update<'a> {
 }
 
 /// A statement under construction: text and values, in order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sql {
     op: &'static str,
     backend: DbBackend,
@@ -293,6 +293,11 @@ impl Sql {
             Engine::Sqlite => self,
             _ => self.push(" FOR UPDATE SKIP LOCKED"),
         }
+    }
+
+    /// What is being done, for an error.
+    pub(super) fn op(&self) -> &'static str {
+        self.op
     }
 
     /// The statement's text, for `EXPLAIN` tests.

@@ -282,6 +282,15 @@ on_each_engine! {
         let reply: String = row.try_get_by_index(2).unwrap();
         assert_eq!(reply, "may have been delivered: the connection broke, as it may have been before");
         assert_eq!(app.notices(1).await[1], "expiring-7d queued", "nobody is said to have been told");
+        // Whoever has it sent again has looked: it is in doubt twice more before it is put aside.
+        retry::retry(&app.db, "operator", retry::Which::All).await.unwrap();
+        for _ in 0..4 {
+            app.job("deliver").await;
+            app.clock.advance(TimeDelta::minutes(30));
+        }
+        assert_eq!(app.outbox.attempts().len(), 4);
+        let ambiguous: Vec<i64> = app.column("SELECT ambiguous FROM messages WHERE status = 6").await;
+        assert_eq!(ambiguous, [4], "and the count of doubts is for good");
         app.outbox.decide_with(|_| MemoryOutbox::accepted());
         retry::retry(&app.db, "operator", retry::Which::All).await.unwrap();
         app.job("deliver").await;
