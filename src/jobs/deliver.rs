@@ -24,6 +24,7 @@ mod breaker;
 mod compose;
 mod gather;
 mod mark;
+mod reset;
 mod send;
 mod streak;
 mod verdict;

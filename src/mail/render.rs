@@ -6,6 +6,7 @@
 
 mod alarm;
 mod load;
+mod reset;
 mod view;
 mod wrap;
 

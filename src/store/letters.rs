@@ -232,6 +232,32 @@ pub async fn copied(
     Ok(rows.iter().filter_map(copy).collect())
 }
 
+/// Of these messages those that tell an owner something about no key, with the tenant's name.
+///
+/// # Errors
+/// As the database answers.
+pub async fn of_no_key(
+    conn: &impl ConnectionTrait,
+    message_ids: &[i64],
+) -> Result<Vec<(i64, String)>, StoreError> {
+    if message_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let op = "look up notices about no key";
+    let rows = Sql::new(conn, op)
+        .push("SELECT v.id, tenants.name FROM ")
+        .batch(&Batch::new().numbers("id", message_ids.iter().copied()))
+        .push(
+            " JOIN notices n ON n.message_id = v.id AND n.status = 2 AND n.key_id < 0 \
+             JOIN tenants ON tenants.id = n.tenant_id",
+        )
+        .all(conn)
+        .await?;
+    let found = |row: &QueryResult| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
+    let found: Result<_, DbErr> = rows.iter().map(found).collect();
+    found.map_err(StoreError::during(op))
+}
+
 fn to_text(row: &QueryResult, now: DateTime<Utc>) -> Result<Option<NoticeText>, DbErr> {
     let time = |index| {
         let ms = row.try_get_by_index::<Option<i64>>(index)?;

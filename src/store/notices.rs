@@ -13,6 +13,17 @@ use crate::{
     },
 };
 
+/// What stands for a key in a notice to an owner that is about none: no key has such a number, and
+/// each owner has their own.
+pub fn of_no_key(owner_id: i64) -> KeyId {
+    KeyId(-owner_id)
+}
+
+/// Whether this number stands for no key.
+pub fn is_of_no_key(key_id: i64) -> bool {
+    key_id < 0
+}
+
 /// A notice to be written.
 #[derive(Clone, Copy, Debug)]
 pub struct NewNotice {

@@ -23,6 +23,8 @@ pub struct PendingNotice {
     pub owner_id: i64,
     /// What is told.
     pub stage: i16,
+    /// About which key; see [`crate::store::notices::of_no_key`].
+    pub key_id: i64,
 }
 
 /// Whom a mail can go to, for one owner.
@@ -105,7 +107,7 @@ pub struct NewMessage {
 pub fn claim_statement(conn: &impl ConnectionTrait, limit: usize) -> Sql {
     Sql::new(conn, "claim pending notices")
         .push(
-            "SELECT id, owner_id, stage FROM notices WHERE status = 1 ORDER BY owner_id, id LIMIT ",
+            "SELECT id, owner_id, stage, key_id FROM notices WHERE status = 1 ORDER BY owner_id, id LIMIT ",
         )
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .skip_locked()
@@ -125,6 +127,7 @@ pub async fn claim_pending(
             id: row.try_get_by_index(0)?,
             owner_id: row.try_get_by_index(1)?,
             stage: row.try_get_by_index(2)?,
+            key_id: row.try_get_by_index(3)?,
         })
     };
     let notices: Result<_, DbErr> = rows.iter().map(notice).collect();

@@ -271,6 +271,34 @@ on_each_engine! {
 }
 
 on_each_engine! {
+    async fn an_owner_who_never_had_a_key_is_told_of_a_reset_all_the_same(app: TestApp) {
+        let secrets = Secrets::new(&app).await;
+        let (owner, policies) = (secrets.owner().await, secrets.policies().await);
+        secrets.enrol(&[]).await;
+        otp::reset(&app.db, &policies, "operator", &owner).await.unwrap();
+        // A key that comes meanwhile is told of by another mail.
+        secrets.create().await;
+        app.job("deliver").await;
+        let told = || app.subjects().iter().filter(|one| one.ends_with("econd factor was reset")).count();
+        assert_eq!((told(), app.subjects().len()), (1, 2), "{:?}", app.subjects());
+        assert!(app.subjects().iter().any(|one| one == "ada@acme.example: Your second factor was reset"));
+        let status: Vec<i16> = app.column("SELECT status FROM notices ORDER BY id").await;
+        assert_eq!(status, [3, 3]);
+
+        // Where they cannot be reached, the contacts are.
+        app.execute("DELETE FROM key_secrets").await;
+        app.execute("DELETE FROM api_keys").await;
+        app.clock.advance(days(2));
+        secrets.enrol(&[]).await;
+        app.execute("UPDATE owners SET mail_status = 2, mail_status_reason = 'no such user'").await;
+        otp::reset(&app.db, &policies, "operator", &owner).await.unwrap();
+        app.job("deliver").await;
+        assert_eq!(told(), 2);
+        assert!(app.subjects().last().unwrap().starts_with("ops@acme.example: For Ada 1:"), "{:?}", app.subjects());
+    }
+}
+
+on_each_engine! {
     async fn an_operator_goes_without_only_with_a_reason_in_the_trail(app: TestApp) {
         let secrets = Secrets::new(&app).await;
         secrets.require_mfa().await;

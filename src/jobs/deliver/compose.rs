@@ -14,6 +14,7 @@ use crate::{
         deliver::{
             Mailer,
             alarm::{self, Worded},
+            reset,
         },
     },
     mail::{
@@ -45,6 +46,17 @@ pub(super) struct Composed {
 }
 
 impl Composed {
+    /// Adds a mail that is about no key.
+    fn add_worded(&mut self, message: ClaimedMessage, worded: Result<Outgoing, String>) {
+        match worded {
+            Ok(mail) => self.mails.push((message, mail)),
+            Err(reason) => {
+                let (status, notices) = (MessageStatus::Parked, NoticeStatus::Queued);
+                self.marks.push(Mark::over(&message, status, reason, notices));
+            }
+        }
+    }
+
     fn add_alarm(&mut self, message: ClaimedMessage, worded: Worded) {
         let (status, reason, notices) = match worded {
             Worded::Mail(mail) => return self.mails.push((message, mail)),
@@ -86,11 +98,24 @@ pub(super) async fn compose(
         by_message.entry(text.message_id).or_default().push(text);
     }
     let links = links(ctx, tx, &messages, now).await?;
+    let silent = |message: &&ClaimedMessage| {
+        let is_of_owner = matches!(message.audience, Audience::Owner | Audience::Contacts);
+        is_of_owner && !by_message.contains_key(&message.id)
+    };
+    let silent: Vec<i64> = messages.iter().filter(silent).map(|message| message.id).collect();
+    let of_no_key: HashMap<i64, String> =
+        letters::of_no_key(&**tx, &silent).await?.into_iter().collect();
     let mut composed = Composed::default();
     for mut message in messages {
         if let Audience::Operators(what) = message.audience {
             let worded = alarm::word(&ctx.deps, tx, &message, what, now).await?;
             composed.add_alarm(message, worded);
+            continue;
+        }
+        let owner = owners.get(&message.owner_id);
+        if let Some(tenant) = of_no_key.get(&message.id) {
+            let worded = reset::word(&ctx.deps.mailer, &message, owner, tenant, now);
+            composed.add_worded(message, worded);
             continue;
         }
         let Some(texts) = by_message.remove(&message.id) else {
@@ -100,15 +125,9 @@ pub(super) async fn compose(
             continue;
         };
         message.due = texts.iter().filter_map(|text| text.due_at).collect();
-        let owner = owners.get(&message.owner_id);
         let link = links.get(&message.id).map(String::as_str);
-        match word(&ctx.deps.mailer, book, &message, (owner, link), texts, now) {
-            Ok(mail) => composed.mails.push((message, mail)),
-            Err(reason) => {
-                let (status, notices) = (MessageStatus::Parked, NoticeStatus::Queued);
-                composed.marks.push(Mark::over(&message, status, reason, notices));
-            }
-        }
+        let worded = word(&ctx.deps.mailer, book, &message, (owner, link), texts, now);
+        composed.add_worded(message, worded);
     }
     Ok(composed)
 }
@@ -209,7 +228,7 @@ fn word(
 }
 
 /// The owner's language. Contacts who are told instead get it too: the mail is to be passed on.
-fn language(owner: Option<&Addressee>) -> Language {
+pub(super) fn language(owner: Option<&Addressee>) -> Language {
     owner.and_then(|owner| Language::of_tag(&owner.locale)).unwrap_or_default()
 }
 
@@ -226,9 +245,15 @@ fn audience(
     }
 }
 
+/// Why contacts are told what is about no key.
+pub(super) fn why_instead(owner: Option<&Addressee>) -> digest::Audience {
+    contacts(owner, why(owner, &[]))
+}
+
 /// Why contacts get these notices, of which none is a copy.
 fn why(owner: Option<&Addressee>, texts: &[NoticeText]) -> Why {
-    if texts.iter().all(|text| text.stage == Stage::SuspendedContacts) {
+    let is_beside = |text: &NoticeText| text.stage == Stage::SuspendedContacts;
+    if !texts.is_empty() && texts.iter().all(is_beside) {
         return Why::Beside;
     }
     match owner {

@@ -199,7 +199,9 @@ mod tests {
 
     fn notices(owners: &[i64]) -> Vec<PendingNotice> {
         let numbered = (1..).zip(owners);
-        numbered.map(|(id, &owner_id)| PendingNotice { id, owner_id, stage: 0 }).collect()
+        numbered
+            .map(|(id, &owner_id)| PendingNotice { id, owner_id, stage: 0, key_id: 1 })
+            .collect()
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::{
         stage::Stage,
     },
     store::{
+        notices::is_of_no_key,
         outbox::{PendingNotice, Recipient, Subject, read_list},
         policies::{Governed, PolicyBook},
     },
@@ -44,7 +45,9 @@ impl Way {
     pub(super) fn usual(notice: &PendingNotice, now: DateTime<Utc>) -> Self {
         let is_beside = notice.stage == Stage::SuspendedContacts.code();
         let meant = if is_beside { Meant::Contacts } else { Meant::Owner };
-        Self { meant, at: now, only: None }
+        // What is about no key has a mail of its own, which is worded apart.
+        let only = is_of_no_key(notice.key_id).then_some(notice.key_id);
+        Self { meant, at: now, only }
     }
 
     /// How a notice about `subject` travels by the rules in `book`. `contacts` are told where a
@@ -149,7 +152,7 @@ mod tests {
     }
 
     fn way(book: &PolicyBook, stage: Stage, contacts: Option<&str>) -> Way {
-        let notice = PendingNotice { id: 1, owner_id: 7, stage: stage.code() };
+        let notice = PendingNotice { id: 1, owner_id: 7, stage: stage.code(), key_id: 5 };
         let subject = Subject {
             notice_id: 1,
             key_id: 5,
@@ -205,6 +208,12 @@ mod tests {
         assert_eq!(way(&quiet, Stage::Expiring { days: 1 }, None).at, now(), "the last one");
         assert_eq!(way(&quiet, Stage::Rotated, None).at, now());
         assert_eq!(way(&quiet, Stage::Expired, None).at, now(), "there is no window");
+    }
+
+    #[test]
+    fn what_is_about_no_key_travels_alone() {
+        let notice = |key_id| PendingNotice { id: 1, owner_id: 7, stage: -14, key_id };
+        assert_ne!(Way::usual(&notice(-7), now()), Way::usual(&notice(7), now()));
     }
 
     #[test]

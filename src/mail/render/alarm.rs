@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// What `brake.txt` says, block by block.
+/// What such a template says, block by block.
 const BLOCKS: &[(&str, Shape)] = &[
     ("subject", Shape::Line),
     ("headline", Shape::Line),
@@ -40,15 +40,26 @@ impl Templates {
             hash => &alarm.hash,
             since => &since,
         };
-        let mut words = self.blocks("brake.txt", BLOCKS, &context)?;
+        let look = (Language::English, "urgent", facts(alarm, &since));
+        self.about_no_key("brake.txt", &context, look)
+    }
+
+    /// Writes a mail that is about no owner's keys, in the layout of those that are.
+    pub(super) fn about_no_key(
+        &self,
+        template: &str,
+        context: &Value,
+        (language, tone, facts): (Language, &str, Vec<Value>),
+    ) -> Result<Letter, RenderError> {
+        let mut words = self.blocks(template, BLOCKS, context)?;
         let subject = words.remove("subject").map(|text| clean_name(&text.to_string()));
         let subject = subject.unwrap_or_default();
         let page = context! {
             subject => &subject,
-            lang => Language::English.tag(),
+            lang => language.tag(),
             dir => "ltr",
-            tone => "urgent",
-            facts => facts(alarm, &since),
+            tone,
+            facts,
             // What a mail about keys has besides.
             preface => none(),
             hint => none(),

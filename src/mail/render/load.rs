@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::{
     domain::language::Language,
     mail::{
+        digest::{Digest, Topic},
         preview,
         render::{Letter, RenderError, Templates, wrap},
     },
@@ -40,6 +41,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embedded![
     "layout.html",
     "layout.txt",
     "otp-reset.txt",
+    "otp-reset-alone.txt",
     "purged.txt",
     "review.txt",
     "rotated.txt",
@@ -56,6 +58,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embedded![
     "de/expired.txt",
     "de/expiring.txt",
     "de/otp-reset.txt",
+    "de/otp-reset-alone.txt",
     "de/purged.txt",
     "de/review.txt",
     "de/rotated.txt",
@@ -209,7 +212,14 @@ pub(super) fn check(templates: &Templates, folder: &Path) -> Result<(), Template
     let digests = digests.iter().map(|digest| templates.render(digest, now));
     let alarms = preview::alarms(now);
     let alarms = alarms.iter().map(|alarm| templates.render_alarm(alarm, now));
-    for letter in digests.chain(alarms) {
+    let alone = preview::sample(Topic::OtpReset, 0, now);
+    let resets = Language::ALL.into_iter().flat_map(|language| {
+        [preview::for_contacts(alone.clone()), alone.clone()]
+            .map(|digest| Digest { language, ..digest })
+    });
+    let resets: Vec<Digest> = resets.collect();
+    let resets = resets.iter().map(|digest| templates.render_reset(digest, "acme"));
+    for letter in digests.chain(alarms).chain(resets) {
         match letter {
             Ok(letter) => check_letter(&letter, folder)?,
             Err(RenderError::Template { template, source }) => {

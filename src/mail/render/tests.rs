@@ -47,6 +47,19 @@ fn every_topic_reads_well_for_one_key_and_for_three() {
 }
 
 #[test]
+fn a_reset_is_told_without_a_key_too() {
+    let digest = preview::sample(Topic::OtpReset, 0, now());
+    let templates = Templates::new(&TemplateSettings::default()).unwrap();
+    snapshot_text("otp-reset_0", &templates.render_reset(&digest, "acme").unwrap());
+    let contacts = preview::for_contacts(digest.clone());
+    snapshot_text("otp-reset_0_contacts", &templates.render_reset(&contacts, "acme").unwrap());
+    for (name, digest) in [("de_otp-reset_0", digest), ("de_otp-reset_0_contacts", contacts)] {
+        let german = Digest { language: Language::German, ..digest };
+        snapshot_text(name, &templates.render_reset(&german, "acme").unwrap());
+    }
+}
+
+#[test]
 fn every_topic_reads_well_in_german() {
     let german = |digest: Digest| Digest { language: Language::German, ..digest };
     for topic in Topic::ALL {

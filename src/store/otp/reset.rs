@@ -86,7 +86,8 @@ pub(in crate::store) async fn reset_in(
 }
 
 /// Has the owner told, as often as it is done: on account of each live key or, where none is left,
-/// of the last one there was. Somebody may be taking over an owner whose keys are to come.
+/// of the last one there was, or of none where there never was one. Somebody may be taking over an
+/// owner whose keys are to come.
 async fn announce(tx: &Tx, owner: &Owner, now: DateTime<Utc>) -> Result<(), StoreError> {
     let op = "read an owner's keys";
     let live = [StateCode::Active.code(), StateCode::Window.code()];
@@ -110,6 +111,9 @@ async fn announce(tx: &Tx, owner: &Owner, now: DateTime<Utc>) -> Result<(), Stor
             .order_by_desc(tombstones::Column::KeyId)
             .into_tuple::<i64>();
         ids.extend(query.one(&**tx).await.map_err(StoreError::during(op))?);
+    }
+    if ids.is_empty() {
+        ids.push(notices::of_no_key(owner.id).0);
     }
     let notice = |id: &i64| NewNotice {
         key_id: KeyId(*id),
