@@ -275,7 +275,7 @@ on_each_engine! {
         let secrets = Secrets::new(&app).await;
         let (owner, policies) = (secrets.owner().await, secrets.policies().await);
         secrets.enrol(&[]).await;
-        otp::reset(&app.db, &policies, "operator", &owner).await.unwrap();
+        otp::reset(&app.db, &policies, OPERATOR, &owner).await.unwrap();
         // A key that comes meanwhile is told of by another mail.
         secrets.create().await;
         app.job("deliver").await;
@@ -291,7 +291,7 @@ on_each_engine! {
         app.clock.advance(days(2));
         secrets.enrol(&[]).await;
         app.execute("UPDATE owners SET mail_status = 2, mail_status_reason = 'no such user'").await;
-        otp::reset(&app.db, &policies, "operator", &owner).await.unwrap();
+        otp::reset(&app.db, &policies, OPERATOR, &owner).await.unwrap();
         app.job("deliver").await;
         assert_eq!(told(), 2);
         assert!(app.subjects().last().unwrap().starts_with("ops@acme.example: For Ada 1:"), "{:?}", app.subjects());
