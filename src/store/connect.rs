@@ -60,9 +60,6 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Db {
     conn: DatabaseConnection,
-    /// The one connection of SQLite's writer, whose cache no other's writes spoil. A database in
-    /// memory has none: there, another connection would see another database.
-    writer_conn: Option<DatabaseConnection>,
     engine: Engine,
     /// The clock that decides where the engine has none, or where a test wants its own.
     clock: Option<Arc<dyn Clock>>,
@@ -91,15 +88,23 @@ impl Db {
         is_forced: bool,
     ) -> Result<Self, StoreError> {
         let engine = Engine::of_url(&settings.url)?;
+        let mut options = ConnectOptions::new(full_url(settings)?);
+        options
+            .max_connections(settings.max_connections.max(1))
+            .min_connections(1)
+            .acquire_timeout(settings.acquire_timeout)
+            .max_lifetime(Duration::from_secs(1800))
+            .test_before_acquire_if_idle_for(Duration::from_secs(5))
+            .sqlx_logging(false);
+        tune(&mut options, server_port(&settings.url, engine));
+        let mut conn = Database::connect(options).await.map_err(StoreError::during("connect"))?;
         let meter = Arc::new(Meter::new());
-        let conn = pool(settings, engine, settings.max_connections.max(1), &meter).await?;
-        let is_file = engine == Engine::Sqlite && !settings.url.contains(":memory:");
-        let writer_conn = match is_file {
-            true => Some(pool(settings, engine, 1, &meter).await?),
-            false => None,
-        };
+        let counted = meter.clone();
+        conn.set_metric_callback(move |info| {
+            counted.statement(&info.statement.sql, info.elapsed, info.failed);
+        });
         let clock = (is_forced || engine == Engine::Sqlite).then_some(clock);
-        Ok(Self { conn, writer_conn, engine, clock, writer: Arc::default(), meter })
+        Ok(Self { conn, engine, clock, writer: Arc::default(), meter })
     }
 
     /// For reads, and for single statements that need no transaction.
@@ -145,8 +150,7 @@ impl Db {
             // else has written meanwhile; this one takes the write lock first, and waits for it.
             options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
         }
-        let conn = self.writer_conn.as_ref().unwrap_or(&self.conn);
-        let tx = conn.begin_with_options(options).await;
+        let tx = self.conn.begin_with_options(options).await;
         let tx = tx.map_err(StoreError::during("begin a transaction"))?;
         Ok(Tx { tx, meter: self.meter.clone(), _turn: turn })
     }
@@ -156,12 +160,7 @@ impl Db {
     /// # Errors
     /// As the database answers.
     pub async fn close(&self) -> Result<(), StoreError> {
-        // The last to close a file of SQLite tidies it up.
-        for conn in [Some(&self.conn), self.writer_conn.as_ref()].into_iter().flatten() {
-            let closed = conn.clone().close().await;
-            closed.map_err(StoreError::during("close the database"))?;
-        }
-        Ok(())
+        self.conn.clone().close().await.map_err(StoreError::during("close the database"))
     }
 }
 
@@ -205,30 +204,6 @@ impl Deref for Tx {
     fn deref(&self) -> &DatabaseTransaction {
         &self.tx
     }
-}
-
-/// A pool of at most `n` connections.
-async fn pool(
-    settings: &Settings,
-    engine: Engine,
-    n: u32,
-    meter: &Arc<Meter>,
-) -> Result<DatabaseConnection, StoreError> {
-    let mut options = ConnectOptions::new(full_url(settings)?);
-    options
-        .max_connections(n)
-        .min_connections(1)
-        .acquire_timeout(settings.acquire_timeout)
-        .max_lifetime(Duration::from_secs(1800))
-        .test_before_acquire_if_idle_for(Duration::from_secs(5))
-        .sqlx_logging(false);
-    tune(&mut options, server_port(&settings.url, engine));
-    let mut conn = Database::connect(options).await.map_err(StoreError::during("connect"))?;
-    let counted = meter.clone();
-    conn.set_metric_callback(move |info| {
-        counted.statement(&info.statement.sql, info.elapsed, info.failed);
-    });
-    Ok(conn)
 }
 
 /// The engine of a connection, for statements.

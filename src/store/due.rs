@@ -10,7 +10,7 @@ use crate::{
         stage::Stage,
     },
     store::{
-        Db, StoreError,
+        Db, Engine, StoreError,
         codes::{Coded, JobCode, StateCode},
         lines::{self, Cells, Lines},
         policies::Governed,
@@ -113,23 +113,48 @@ pub fn claim_statement(
     now: DateTime<Utc>,
     limit: usize,
 ) -> Sql {
-    lines::end(statement(conn, after, now, limit).skip_locked())
+    statement(conn, (after, now, limit), Lock::SkipLocked)
 }
 
-fn statement(conn: &impl ConnectionTrait, after: Place, now: DateTime<Utc>, limit: usize) -> Sql {
-    let (at, id) = (to_ms(after.0), after.1.0);
-    lines::select(conn, "read due keys", &COLUMNS)
-        // The literal lets the planner see that the partial index applies.
-        .push(" FROM api_keys k WHERE k.next_job = 1 AND k.next_action_at >= ")
-        .bind(at)
-        .push(" AND (k.next_action_at > ")
-        .bind(at)
-        .push(" OR k.id > ")
-        .bind(id)
-        .push(") AND k.next_action_at <= ")
+fn statement(conn: &impl ConnectionTrait, which: Turn, lock: Lock) -> Sql {
+    // The literal lets the planner see that the partial index applies.
+    let sql = lines::select(conn, "read due keys", &COLUMNS)
+        .push(" FROM api_keys k WHERE k.next_job = 1");
+    in_turn(sql, which, lock)
+}
+
+/// After which key, until when, and how many.
+pub(super) type Turn = (Place, DateTime<Utc>, usize);
+
+/// Whether the rows that are read are locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lock {
+    /// They are, but for those that somebody else holds, which are passed over.
+    SkipLocked,
+    /// They are not.
+    None,
+}
+
+/// Ends a query of keys `k` that [`lines::select`] began: those whose turn it is, in order.
+pub(super) fn in_turn(sql: Sql, ((at, id), now, limit): Turn, lock: Lock) -> Sql {
+    let sql = sql.push(" AND k.next_action_at >= ").bind(to_ms(at));
+    // MariaDB would read the whole table for that `OR`. A claim can do without: what was claimed at
+    // the very instant of the place that was reached is held still, or has another turn by now.
+    let sql = match (sql.engine(), lock) {
+        (Engine::MariaDb, Lock::SkipLocked) => sql,
+        _ => sql
+            .push(" AND (k.next_action_at > ")
+            .bind(to_ms(at))
+            .push(" OR k.id > ")
+            .bind(id.0)
+            .push(")"),
+    };
+    let sql = sql
+        .push(" AND k.next_action_at <= ")
         .bind(to_ms(now))
         .push(" ORDER BY k.next_action_at, k.id LIMIT ")
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    lines::end(if lock == Lock::SkipLocked { sql.skip_locked() } else { sql })
 }
 
 /// What [`glance`] saw.
@@ -208,7 +233,7 @@ pub async fn look(
     now: DateTime<Utc>,
     limit: usize,
 ) -> Result<Claim, StoreError> {
-    let sql = lines::end(statement(conn, after, now, limit));
+    let sql = statement(conn, (after, now, limit), Lock::None);
     Ok(to_claim(&Lines::read(sql, conn).await?))
 }
 

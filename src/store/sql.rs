@@ -295,6 +295,11 @@ impl Sql {
         }
     }
 
+    /// For which engine it is.
+    pub(super) fn engine(&self) -> Engine {
+        self.engine
+    }
+
     /// What is being done, for an error.
     pub(super) fn op(&self) -> &'static str {
         self.op

@@ -11,13 +11,12 @@ use crate::{
     },
     store::{
         StoreError,
-        due::Place,
+        due::{self, Lock, Place, Turn},
         from_ms,
         lines::{self, Cells, Lines},
         policies::Governed,
         row::{CorruptKey, KeyColumns, key_of},
         sql::Sql,
-        to_ms,
     },
 };
 
@@ -129,7 +128,7 @@ pub fn claim_statement(
     now: DateTime<Utc>,
     limit: usize,
 ) -> Sql {
-    lines::end(statement(conn, after, now, limit).skip_locked())
+    statement(conn, (after, now, limit), Lock::SkipLocked)
 }
 
 /// Reads the same keys, whose turn is at `until` or before, without a lock.
@@ -142,23 +141,14 @@ pub async fn look(
     until: DateTime<Utc>,
     limit: usize,
 ) -> Result<Claim, StoreError> {
-    let sql = lines::end(statement(conn, after, until, limit));
+    let sql = statement(conn, (after, until, limit), Lock::None);
     Ok(to_claim(&Lines::read(sql, conn).await?))
 }
 
-fn statement(conn: &impl ConnectionTrait, after: Place, now: DateTime<Utc>, limit: usize) -> Sql {
-    let (at, id) = (to_ms(after.0), after.1.0);
-    lines::select(conn, "read ended keys", &COLUMNS)
-        .push(" FROM api_keys k WHERE k.next_job = 2 AND k.next_action_at >= ")
-        .bind(at)
-        .push(" AND (k.next_action_at > ")
-        .bind(at)
-        .push(" OR k.id > ")
-        .bind(id)
-        .push(") AND k.next_action_at <= ")
-        .bind(to_ms(now))
-        .push(" ORDER BY k.next_action_at, k.id LIMIT ")
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+fn statement(conn: &impl ConnectionTrait, which: Turn, lock: Lock) -> Sql {
+    let sql = lines::select(conn, "read ended keys", &COLUMNS)
+        .push(" FROM api_keys k WHERE k.next_job = 2");
+    due::in_turn(sql, which, lock)
 }
 
 /// One row that makes no sense stops no other.
