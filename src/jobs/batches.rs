@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     jobs::{Context, Outcome, braking::Brake, patience::Patience},
-    store::{StoreError, Tx, due::Place},
+    store::{StoreError, Tx, turn::Place},
 };
 
 /// A kind of work on keys whose turn has come.

@@ -20,9 +20,9 @@ use crate::{
     store::{
         StoreError,
         brake::{self, BrakeOn},
-        due,
         policies::PolicyBook,
         purge::{self as ended_keys, EndReason, EndedKey, Terms},
+        turn,
     },
 };
 
@@ -251,7 +251,7 @@ async fn toll(deps: &Deps, what: Destruction, now: DateTime<Utc>) -> Result<Toll
     let (conn, until) = (deps.db.conn(), now + PUT_OFF);
     let book = PolicyBook::load(&deps.db, (*deps.policies).clone()).await?;
     let mut toll = Toll::default();
-    let mut place = Some(due::BEGINNING);
+    let mut place = Some(turn::BEGINNING);
     while let Some(after) = place {
         match what {
             Destruction::Expire => {

@@ -20,12 +20,11 @@ use crate::{
     store::{
         CorruptKey, NoticeStatus, StoreError, Tx,
         audit::{self, NewEvent},
-        brake, due,
-        due::Place,
-        flags,
+        brake, due, flags,
         notices::{self, NewNotice},
         policies::PolicyBook,
-        purge::{self, Claim, EndedKey},
+        purge::{self, EndedKey},
+        turn::{self, Claim, Place},
     },
 };
 
@@ -84,7 +83,7 @@ impl Batches for Purge<'_> {
         if self.is_paused().await? {
             return Ok(None);
         }
-        let after = after.unwrap_or(due::BEGINNING);
+        let after = after.unwrap_or(turn::BEGINNING);
         let claim = purge::claim(&**tx, after, now, self.deps.limits.batch).await?;
         Ok(Some(self.taken(claim, now, brake)))
     }
@@ -98,7 +97,7 @@ impl Batches for Purge<'_> {
         if self.is_paused().await? {
             return Ok(None);
         }
-        let after = after.unwrap_or(due::BEGINNING);
+        let after = after.unwrap_or(turn::BEGINNING);
         let seen = purge::look(self.deps.db.conn(), after, now, self.deps.limits.batch).await?;
         Ok(Some(self.taken(seen, now, brake)))
     }
@@ -146,7 +145,7 @@ impl Purge<'_> {
         flags::get(&self.deps.db, flags::PAUSE_PURGE).await.map(|paused| paused.is_some())
     }
 
-    fn taken(&self, claim: Claim, now: DateTime<Utc>, brake: &Brake<'_>) -> Taken<Plan> {
+    fn taken(&self, claim: Claim<EndedKey>, now: DateTime<Utc>, brake: &Brake<'_>) -> Taken<Plan> {
         let (n_rows, last) = (claim.len(), claim.last);
         let mut plan = Plan { corrupt: claim.corrupt, ..Plan::default() };
         for key in claim.keys {

@@ -28,11 +28,12 @@ use crate::{
         CorruptKey, Db, NoticeStatus, StoreError, Tx,
         audit::{self, NewEvent},
         brake,
-        due::{self, Claim, DueKey, KeyChange, Place},
+        due::{self, DueKey, KeyChange},
         notices::{self, NewNotice},
         policies::PolicyBook,
         purge,
         sql::Sql,
+        turn::{self, Claim, Place},
         unused::{self, UnusedKey},
     },
 };
@@ -145,7 +146,7 @@ impl Batches for Sweep<'_> {
 }
 
 impl Sweep<'_> {
-    fn taken(&self, claim: Claim, now: DateTime<Utc>, brake: &Brake<'_>) -> Taken<Plan> {
+    fn taken(&self, claim: Claim<DueKey>, now: DateTime<Utc>, brake: &Brake<'_>) -> Taken<Plan> {
         let (n_rows, last) = (claim.len(), claim.last);
         let mut writes = decide(&claim, &self.book, now, |due| brake.holds(due.id, due.version));
         writes.corrupt = claim.corrupt;
@@ -186,7 +187,7 @@ pub async fn foretell(db: &Db, book: &PolicyBook) -> Result<Day, StoreError> {
 
     let now = db.now(db.conn()).await?;
     let mut due = Day { n_purged: purge::count_due(db.conn(), now).await?, ..Day::default() };
-    let mut after = due::BEGINNING;
+    let mut after = turn::BEGINNING;
     loop {
         let mut claim = due::look(db.conn(), after, now, CHUNK).await?;
         unused::look_up(db.conn(), &mut claim, book).await?;
@@ -221,7 +222,7 @@ struct Writes {
 
 /// Asks the domain about each key. Nothing here waits or fails.
 fn decide(
-    claim: &Claim,
+    claim: &Claim<DueKey>,
     book: &PolicyBook,
     now: DateTime<Utc>,
     is_held: impl Fn(&DueKey) -> bool,

@@ -10,7 +10,7 @@ use crate::{
         stage::Stage,
     },
     store::{
-        Db, Engine, StoreError,
+        Db, StoreError,
         codes::{Coded, JobCode, StateCode},
         lines::{self, Cells, Lines},
         policies::Governed,
@@ -18,6 +18,7 @@ use crate::{
         row::{CorruptKey, KeyColumns, key_of},
         sql::{Batch, Sql, Update},
         to_ms,
+        turn::{self, Claim, Lock, Place, Turn},
     },
 };
 
@@ -55,35 +56,6 @@ impl DueKey {
     }
 }
 
-/// What a claim brought: at most as many rows as were asked for, earliest first.
-#[derive(Debug, Default)]
-pub struct Claim {
-    /// The keys to decide about.
-    pub keys: Vec<DueKey>,
-    /// The rows to put aside.
-    pub corrupt: Vec<CorruptKey>,
-    /// When the last row became due, and its number.
-    pub last: Option<(DateTime<Utc>, KeyId)>,
-}
-
-impl Claim {
-    /// How many rows were claimed.
-    pub fn len(&self) -> usize {
-        self.keys.len() + self.corrupt.len()
-    }
-
-    /// Whether nothing is due.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// Where a claim goes on: after the key that became due then, with that number.
-pub type Place = (DateTime<Utc>, KeyId);
-
-/// Before every key.
-pub const BEGINNING: Place = (DateTime::UNIX_EPOCH, KeyId(0));
-
 /// The columns of a claim, in the order in which [`to_due`] reads them. The owner's wish is asked
 /// for in a query of its own, so that a claim locks no owner.
 const COLUMNS: [&str; 17] = [
@@ -120,41 +92,7 @@ fn statement(conn: &impl ConnectionTrait, which: Turn, lock: Lock) -> Sql {
     // The literal lets the planner see that the partial index applies.
     let sql = lines::select(conn, "read due keys", &COLUMNS)
         .push(" FROM api_keys k WHERE k.next_job = 1");
-    in_turn(sql, which, lock)
-}
-
-/// After which key, until when, and how many.
-pub(super) type Turn = (Place, DateTime<Utc>, usize);
-
-/// Whether the rows that are read are locked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lock {
-    /// They are, but for those that somebody else holds, which are passed over.
-    SkipLocked,
-    /// They are not.
-    None,
-}
-
-/// Ends a query of keys `k` that [`lines::select`] began: those whose turn it is, in order.
-pub(super) fn in_turn(sql: Sql, ((at, id), now, limit): Turn, lock: Lock) -> Sql {
-    let sql = sql.push(" AND k.next_action_at >= ").bind(to_ms(at));
-    // MariaDB would read the whole table for that `OR`. A claim can do without: what was claimed at
-    // the very instant of the place that was reached is held still, or has another turn by now.
-    let sql = match (sql.engine(), lock) {
-        (Engine::MariaDb, Lock::SkipLocked) => sql,
-        _ => sql
-            .push(" AND (k.next_action_at > ")
-            .bind(to_ms(at))
-            .push(" OR k.id > ")
-            .bind(id.0)
-            .push(")"),
-    };
-    let sql = sql
-        .push(" AND k.next_action_at <= ")
-        .bind(to_ms(now))
-        .push(" ORDER BY k.next_action_at, k.id LIMIT ")
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
-    lines::end(if lock == Lock::SkipLocked { sql.skip_locked() } else { sql })
+    turn::in_turn(sql, which, lock)
 }
 
 /// What [`glance`] saw.
@@ -219,8 +157,8 @@ pub async fn claim(
     after: Place,
     now: DateTime<Utc>,
     limit: usize,
-) -> Result<Claim, StoreError> {
-    Ok(to_claim(&Lines::read(claim_statement(conn, after, now, limit), conn).await?))
+) -> Result<Claim<DueKey>, StoreError> {
+    Ok(Claim::of(&Lines::read(claim_statement(conn, after, now, limit), conn).await?, to_due))
 }
 
 /// Reads the same keys without a lock.
@@ -232,23 +170,9 @@ pub async fn look(
     after: Place,
     now: DateTime<Utc>,
     limit: usize,
-) -> Result<Claim, StoreError> {
+) -> Result<Claim<DueKey>, StoreError> {
     let sql = statement(conn, (after, now, limit), Lock::None);
-    Ok(to_claim(&Lines::read(sql, conn).await?))
-}
-
-fn to_claim(lines: &Lines) -> Claim {
-    let mut claim = Claim::default();
-    for (id, mut cells) in lines.rows() {
-        let id = KeyId(id);
-        let at = cells.number("next_action_at").map(DateTime::from_timestamp_millis);
-        claim.last = at.as_ref().ok().copied().flatten().zip(Some(id));
-        match at.and_then(|at| to_due(id, at.unwrap_or_default(), cells)) {
-            Ok(key) => claim.keys.push(key),
-            Err(what) => claim.corrupt.push(CorruptKey { id, what }),
-        }
-    }
-    claim
+    Ok(Claim::of(&Lines::read(sql, conn).await?, to_due))
 }
 
 /// Reads the cells from `version` on.

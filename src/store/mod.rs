@@ -61,6 +61,7 @@ pub mod tenants;
 mod time;
 pub mod timeline;
 pub mod tombstones;
+pub mod turn;
 pub mod unused;
 pub mod verify;
 pub mod who;

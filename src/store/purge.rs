@@ -13,7 +13,7 @@ use crate::store::{
 mod ended;
 mod reason;
 
-pub use ended::{Claim, EndedKey, claim, claim_statement, look};
+pub use ended::{EndedKey, claim, claim_statement, look};
 pub use reason::EndReason;
 
 /// On which terms a key goes.

@@ -14,11 +14,12 @@ use crate::{
     },
     store::{
         StoreError,
-        due::{Claim, DueKey},
+        due::DueKey,
         policies::PolicyBook,
         row::UseColumns,
         sql::{Batch, Sql, Update},
         to_ms,
+        turn::Claim,
     },
 };
 
@@ -31,7 +32,7 @@ use crate::{
 /// As the database answers.
 pub async fn look_up(
     conn: &impl ConnectionTrait,
-    claim: &mut Claim,
+    claim: &mut Claim<DueKey>,
     book: &PolicyBook,
 ) -> Result<(), StoreError> {
     let is_asked = |due: &DueKey| {

@@ -121,8 +121,8 @@ on_each_engine! {
         fill(&app).await;
         let (conn, now) = (app.db.conn(), app.now());
         let floor = now - TimeDelta::hours(1);
-        uses(&app, due::claim_statement(conn, due::BEGINNING, now, 1000), "ix_api_keys_due").await;
-        uses(&app, due::claim_statement(conn, (floor, due::BEGINNING.1), now, 1000), "ix_api_keys_due").await;
+        uses(&app, due::claim_statement(conn, lapsed::store::turn::BEGINNING, now, 1000), "ix_api_keys_due").await;
+        uses(&app, due::claim_statement(conn, (floor, lapsed::store::turn::BEGINNING.1), now, 1000), "ix_api_keys_due").await;
         uses(&app, due::glance_statement(&app.db, floor).unwrap(), "ix_api_keys_due").await;
         // By the server's own clock the statement is another one.
         let settings = Settings {
@@ -138,7 +138,7 @@ on_each_engine! {
         let glance = due::glance(&db, floor).await.unwrap();
         assert!(glance.is_idle, "the keys are due next year");
         assert!((glance.now - now).num_seconds().abs() < 60);
-        uses(&app, purge::claim_statement(conn, due::BEGINNING, now, 1000), "ix_api_keys_due").await;
+        uses(&app, purge::claim_statement(conn, lapsed::store::turn::BEGINNING, now, 1000), "ix_api_keys_due").await;
         uses(&app, messages::claim_statement(conn, now, 1000), "ix_messages_due").await;
         uses(&app, outbox::claim_statement(conn, 1000), "ix_notices_pending").await;
     }

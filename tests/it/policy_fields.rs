@@ -5,8 +5,7 @@ use chrono::TimeDelta;
 use lapsed::{
     domain::purge::NotAwaited,
     store::{
-        Db, approval, due, gauges, key_changes, key_list, keys::KeyError, policies::PolicyBook,
-        purge,
+        Db, approval, gauges, key_changes, key_list, keys::KeyError, policies::PolicyBook, purge,
     },
 };
 use serde_json::json;
@@ -122,7 +121,7 @@ on_each_engine! {
 
         // Whoever believes that it may go finds out that it may not.
         app.clock.advance(TimeDelta::hours(1));
-        let claim = purge::claim(app.db.conn(), due::BEGINNING, app.now(), 10).await.unwrap();
+        let claim = purge::claim(app.db.conn(), lapsed::store::turn::BEGINNING, app.now(), 10).await.unwrap();
         let terms = |needs_approval| {
             let keep_until = app.now();
             move |_: &purge::EndedKey| purge::Terms { notice: TimeDelta::zero(), needs_approval, keep_until }

@@ -10,13 +10,12 @@ use crate::{
         key::{KeyId, KeyState},
     },
     store::{
-        StoreError,
-        due::{self, Lock, Place, Turn},
-        from_ms,
+        StoreError, from_ms,
         lines::{self, Cells, Lines},
         policies::Governed,
-        row::{CorruptKey, KeyColumns, key_of},
+        row::{KeyColumns, key_of},
         sql::Sql,
+        turn::{self, Claim, Lock, Place, Turn},
     },
 };
 
@@ -62,29 +61,6 @@ impl EndedKey {
     }
 }
 
-/// What a claim brought: at most as many rows as were asked for, earliest first.
-#[derive(Debug, Default)]
-pub struct Claim {
-    /// The keys to decide about.
-    pub keys: Vec<EndedKey>,
-    /// The rows to put aside.
-    pub corrupt: Vec<CorruptKey>,
-    /// When the last row became due, and its number.
-    pub last: Option<(DateTime<Utc>, KeyId)>,
-}
-
-impl Claim {
-    /// How many rows were claimed.
-    pub fn len(&self) -> usize {
-        self.keys.len() + self.corrupt.len()
-    }
-
-    /// Whether nothing is due.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
 /// The columns of an ended key, in the order in which [`to_ended`] reads them.
 const COLUMNS: [&str; 17] = [
     "k.id",
@@ -117,8 +93,8 @@ pub async fn claim(
     after: Place,
     now: DateTime<Utc>,
     limit: usize,
-) -> Result<Claim, StoreError> {
-    Ok(to_claim(&Lines::read(claim_statement(conn, after, now, limit), conn).await?))
+) -> Result<Claim<EndedKey>, StoreError> {
+    Ok(Claim::of(&Lines::read(claim_statement(conn, after, now, limit), conn).await?, to_ended))
 }
 
 /// The text of the claim, for those who want to see its plan.
@@ -140,34 +116,19 @@ pub async fn look(
     after: Place,
     until: DateTime<Utc>,
     limit: usize,
-) -> Result<Claim, StoreError> {
+) -> Result<Claim<EndedKey>, StoreError> {
     let sql = statement(conn, (after, until, limit), Lock::None);
-    Ok(to_claim(&Lines::read(sql, conn).await?))
+    Ok(Claim::of(&Lines::read(sql, conn).await?, to_ended))
 }
 
 fn statement(conn: &impl ConnectionTrait, which: Turn, lock: Lock) -> Sql {
     let sql = lines::select(conn, "read ended keys", &COLUMNS)
         .push(" FROM api_keys k WHERE k.next_job = 2");
-    due::in_turn(sql, which, lock)
-}
-
-/// One row that makes no sense stops no other.
-fn to_claim(lines: &Lines) -> Claim {
-    let mut claim = Claim::default();
-    for (id, mut cells) in lines.rows() {
-        let id = KeyId(id);
-        let at = cells.number("next_action_at").map(from_ms);
-        claim.last = at.as_ref().ok().copied().flatten().zip(Some(id));
-        match at.and_then(|_| to_ended(id, cells)) {
-            Ok(key) => claim.keys.push(key),
-            Err(what) => claim.corrupt.push(CorruptKey { id, what }),
-        }
-    }
-    claim
+    turn::in_turn(sql, which, lock)
 }
 
 /// Reads the cells from `version` on.
-fn to_ended(id: KeyId, mut cells: Cells<'_>) -> Result<EndedKey, String> {
+fn to_ended(id: KeyId, _due_at: DateTime<Utc>, mut cells: Cells<'_>) -> Result<EndedKey, String> {
     let (version, tenant_id) = (cells.number("version")?, cells.number("tenant_id")?);
     let (environment_id, owner_id) = (cells.number("environment_id")?, cells.number("owner_id")?);
     let key = key_of(KeyColumns {
