@@ -399,6 +399,26 @@ on_each_engine! {
 }
 
 on_each_engine! {
+    async fn whoever_approves_a_purge_for_two_shows_a_code_where_that_needs_one(app: TestApp) {
+        let board = Board::new(&app).await;
+        let face = &board.face;
+        let (key, _) = face.key().await;
+        let tenant = tenants::find(app.db.conn(), "acme").await.unwrap().unwrap();
+        let edits = ["purge_mode=manual".parse().unwrap()];
+        change::set(&app.db, OPERATOR, &app.deps.policies, &Scope::of(&tenant), &edits).await.unwrap();
+        key_changes::revoke(&app.db, &board.book().await, OPERATOR, &key, None).await.unwrap();
+        app.clock.advance(days(4));
+        let id = board.ask("POST", &format!("/v1/keys/{key}/approve-purge"), json!({})).await;
+        let edits = ["mfa_required_for=revoke".parse().unwrap()];
+        change::set(&app.db, OPERATOR, &app.deps.policies, &Scope::of(&tenant), &edits).await.unwrap();
+        let refused = board.approve_as(&board.heidi, &id).await;
+        assert_eq!((refused.status, refused.code()), (403, "mfa-enrolment-required".to_owned()), "{refused:?}");
+        app.job("purge").await;
+        assert_eq!(app.column::<i64>("SELECT COUNT(*) FROM api_keys WHERE kind = 1").await, [1]);
+    }
+}
+
+on_each_engine! {
     async fn suspending_never_waits_and_neither_does_the_operator(app: TestApp) {
         let board = Board::new(&app).await;
         let (key, secret) = board.face.key().await;
