@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_list_may_be_empty_where_that_makes_sense() {
         let set = edit("", None, &["mfa_required_for=none", "window_proof=none"]).unwrap();
-        assert_eq!(set.as_deref(), Some(r#"{"window_proof":[],"mfa_required_for":[]}"#));
+        assert_eq!(set.as_deref(), Some(r#"{"mfa_required_for":[],"window_proof":[]}"#));
         // Of a field that is no list it is a word like any other.
         assert!(edit("", None, &["window_days=none"]).is_err());
     }
