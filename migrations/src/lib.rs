@@ -25,6 +25,7 @@ mod m20261129_000018_policy_fields;
 mod m20261129_000019_approvals;
 mod m20261129_000021_lost;
 mod m20261129_000022_wishers;
+mod m20261129_000023_owner_sessions;
 
 /// All migrations, in the order in which they are applied.
 pub struct Migrator;
@@ -51,6 +52,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000019_approvals::Migration),
             Box::new(m20261129_000021_lost::Migration),
             Box::new(m20261129_000022_wishers::Migration),
+            Box::new(m20261129_000023_owner_sessions::Migration),
         ]
     }
 }

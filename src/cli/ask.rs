@@ -45,6 +45,19 @@ pub(super) fn line() -> anyhow::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(line.trim().to_owned()))
 }
 
+/// Has somebody who is there type `word`, after they were shown what it is about. A script is not
+/// asked.
+pub(super) fn confirm(ctx: &Context, what: &str, word: &str) -> anyhow::Result<()> {
+    if !is_terminal() {
+        return Ok(());
+    }
+    ctx.out.note(&format!("{what}; type {word} to go on:"));
+    if line()?.as_str() == word {
+        return Ok(());
+    }
+    Err(Failure::new("that was not it, so nothing was changed").into())
+}
+
 /// Asks for a code on stderr, if somebody is there, and reads it from stdin.
 pub(super) fn code(ctx: &Context, what: &str) -> anyhow::Result<Attempt> {
     if is_terminal() {

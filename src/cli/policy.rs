@@ -37,11 +37,11 @@ Fields:
   review_days       days, or never
   undo_hours        hours before a revoked key is purged
   mfa_required_for  what needs a code of a second factor: rotate, window_rotate (the owner's), create,
-                    revoke, policy (the administrator's, at the API and on the pages)
+                    revoke, policy (the administrator's, at the API and on the pages), or none
   two_person        true: what ends or weakens (revoke, release, offboarding, reset of a second factor,
                     policy) waits for another administrator, at the API and on the pages
   self_rotate       true: a program may rotate the key that it presents
-  window_proof      what brings an expired key back: mail_link,otp,secret_and_otp
+  window_proof      what brings an expired key back: mail_link,otp,secret_and_otp; or none of them
   min_ttl_days      days a key lives at least, if its length is asked for, or never for no least
   default_overlap_hours  hours for which an old secret goes on if nobody says otherwise
   max_overlap_hours hours for which an old secret may go on beside a new one, from 0 to 168

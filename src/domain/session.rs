@@ -1,5 +1,5 @@
-//! What a signed-in administrator's browser holds: 256 random bits, of which only a digest is
-//! stored.
+//! What the browser of a signed-in administrator or owner holds: 256 random bits, of which only a
+//! digest is stored.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};

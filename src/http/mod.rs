@@ -26,6 +26,7 @@ mod purses;
 mod readiness;
 mod scrape;
 mod serve;
+mod session;
 pub mod v1;
 mod vitals;
 

@@ -2,7 +2,8 @@
 //!
 //! A link's token is in the address of its pages, and nobody else has it: whoever presents it acts
 //! for the owner, for the keys of that one mail. A GET changes nothing, since mail scanners follow
-//! every link; what is done is done by POST. Everything works without the script.
+//! every link; what is done is done by POST. One of those trades the link for a session, in which its
+//! owner sees and rotates all of their keys. Everything works without the script.
 
 use std::sync::{Arc, OnceLock};
 
@@ -25,6 +26,7 @@ mod act;
 mod assets;
 mod enrol;
 mod failure;
+mod mine;
 mod open;
 mod shell;
 mod show;
@@ -72,6 +74,7 @@ pub fn router(pages: Pages) -> Router {
     let owners = Router::new()
         .route("/k/{token}", get(open::link))
         .route("/k/{token}/again", post(act::again))
+        .route("/k/{token}/mine", post(mine::begin))
         .route("/k/{token}/{id}", get(open::key))
         .route("/k/{token}/{id}/use", get(usage::ask))
         .route("/k/{token}/{id}/rotate", post(act::rotate))
@@ -81,6 +84,11 @@ pub fn router(pages: Pages) -> Router {
         .route("/k/{token}/{id}/resume", post(act::resume))
         .route("/k/{token}/{id}/otp", post(enrol::begin))
         .route("/k/{token}/{id}/otp/confirm", post(enrol::confirm))
+        .route(mine::PATH, get(mine::list))
+        .route("/mine/sign-out", post(mine::leave))
+        .route("/mine/{id}", get(mine::key))
+        .route("/mine/{id}/use", get(mine::ask))
+        .route("/mine/{id}/rotate", post(mine::rotate))
         .route("/reminders/{owner}/{token}", get(wish::ask).post(wish::choose))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(from_fn_with_state(pages.clone(), admit))

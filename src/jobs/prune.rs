@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     jobs::{Context, Outcome},
     store::{
-        StoreError, approvals, audit::seals, idempotency, links, messages, policies::PolicyBook,
-        runs, sessions, tombstones,
+        StoreError, approvals, audit::seals, idempotency, links, messages, owner_sessions,
+        policies::PolicyBook, runs, sessions, tombstones,
     },
 };
 
@@ -28,6 +28,7 @@ enum History {
     Answers,
     Links,
     Sessions,
+    OwnerSessions,
     Approvals,
 }
 
@@ -50,6 +51,7 @@ pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
         // As long as somebody who follows one can be told what became of the key.
         (History::Links, Some(book.longest_tombstone())),
         (History::Sessions, Some(sessions::LONGEST)),
+        (History::OwnerSessions, Some(owner_sessions::LENGTH)),
         // Nothing waits for as long as that; the trail has it all.
         (History::Approvals, Some(KEEP_APPROVALS)),
     ] {
@@ -82,6 +84,7 @@ async fn prune(ctx: &Context, history: History, before: DateTime<Utc>) -> Result
             History::Answers => idempotency::prune(&*tx, before, CHUNK).await?,
             History::Links => links::prune(&*tx, before, CHUNK).await?,
             History::Sessions => sessions::prune(&*tx, before, CHUNK).await?,
+            History::OwnerSessions => owner_sessions::prune(&*tx, before, CHUNK).await?,
             History::Approvals => approvals::prune(&*tx, before, CHUNK).await?,
             // A seal at a time, with the rows it covers.
             History::Audit => seals::prune_oldest(&*tx, before).await?,

@@ -216,6 +216,13 @@ fn write_backlog(backlog: &Backlog, page: &mut Page<'_>) -> fmt::Result {
         "How long the oldest notice has waited to be sent.",
         Some(seconds(backlog.outbox_age())),
     )?;
+    let help = "Requests that wait for a second administrator.";
+    page.gauge("lapsed_approvals_waiting", help, Some(backlog.approvals.n))?;
+    page.gauge(
+        "lapsed_approvals_oldest_age_seconds",
+        "How long the oldest request has waited for a second administrator.",
+        Some(seconds(backlog.approvals.oldest)),
+    )?;
     let paused = [("all", backlog.is_paused), ("purge", backlog.is_purge_paused)];
     let paused = paused.map(|(what, is_paused)| (("what", what), u64::from(is_paused)));
     page.gauges("lapsed_paused", "1 while an operator has paused it.", paused)?;

@@ -19,6 +19,7 @@ use crate::{
         entity::{api_keys, owners as owner_rows},
         from_ms,
         otp::OtpError,
+        owner_sessions,
         owners::{self, Owner},
         policies::{Governed, PolicyBook},
         row,
@@ -133,6 +134,10 @@ pub(super) async fn set_end_in(
     let query =
         owner_rows::Entity::update_many().set(row).filter(owner_rows::Column::Id.eq(owner.id));
     query.exec(&**tx).await.map_err(StoreError::during("set the end of an access"))?;
+
+    if at.is_some() {
+        owner_sessions::end_all(&**tx, owner.id).await?;
+    }
 
     let mut ended = Ended::default();
     let mut last = 0;

@@ -3,7 +3,7 @@
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::{
-    domain::{key::KeyId, purge::may_approve},
+    domain::{key::KeyId, policy::Deed, purge::may_approve},
     store::{
         Db, StoreError, Tx,
         codes::{Coded, JobCode},
@@ -23,7 +23,8 @@ use crate::{
 ///
 /// # Errors
 /// [`KeyError::NotAwaited`] if nobody waits for it; [`KeyError::Stale`] if its version is not the
-/// one given; [`KeyError::Second`]. Nothing has changed then.
+/// one given; [`KeyError::Second`]; [`KeyError::Otp`]. Nothing has changed then, except that a wrong
+/// code is counted.
 pub async fn approve_purge(
     db: &Db,
     policies: &PolicyBook,
@@ -32,10 +33,14 @@ pub async fn approve_purge(
     reason: Option<&str>,
 ) -> Result<(), KeyError> {
     let shown = who.show(db).await?;
-    let tx = db.begin().await?;
-    let held = shown.hold(&tx).await?;
-    approve_purge_in(&tx, db, policies, &held, which, reason).await?;
-    Ok(tx.commit().await?)
+    let approved = async {
+        let tx = db.begin().await?;
+        let held = shown.hold(&tx).await?;
+        approve_purge_in(&tx, db, policies, &held, which, reason).await?;
+        Ok(tx.commit().await?)
+    };
+    let approved = approved.await;
+    shown.settle(db, approved).await
 }
 
 /// Does what [`approve_purge`] promises within `tx`.
@@ -54,8 +59,10 @@ pub(super) async fn approve_purge_in(
     let policy = policies.of_key(&Governed::of(&row, key.kind));
     let before = row.purge_approved_for.and_then(from_ms);
     let ends_at = may_approve(&key, &policy, before, now)?;
-    held.see_second(policy.two_person(), false)?;
-    let evidence = held.prove(tx, false, now).await?;
+    // It ends the key as a revocation does.
+    let needs_otp = policy.needs_otp(Deed::Revoke);
+    held.see_second(policy.two_person(), needs_otp)?;
+    let evidence = held.prove(tx, needs_otp, now).await?;
     let is_its_turn = row.next_job == JobCode::Purge.code();
     let change = api_keys::ActiveModel {
         purge_approved_for: Set(Some(to_ms(ends_at))),

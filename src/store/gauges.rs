@@ -31,6 +31,8 @@ pub struct Backlog {
     pub waiting_messages: Waiting,
     /// Messages that are being sent.
     pub sending_messages: Waiting,
+    /// Requests that wait for a second administrator.
+    pub approvals: Waiting,
     /// Whether all jobs are paused.
     pub is_paused: bool,
     /// Whether purges are paused.
@@ -97,11 +99,12 @@ pub struct Stock {
 pub async fn backlog(db: &Db) -> Result<Backlog, StoreError> {
     let conn = db.conn();
     let now = db.now(conn).await?;
-    let [sweep, purge, notices, messages] = backlog_statements(conn, now);
+    let [sweep, purge, notices, messages, approvals] = backlog_statements(conn, now);
     let mut backlog = Backlog {
         sweep: waiting(sweep.one(conn).await?, now)?,
         purge: waiting(purge.one(conn).await?, now)?,
         pending_notices: waiting(notices.one(conn).await?, now)?,
+        approvals: waiting(approvals.one(conn).await?, now)?,
         is_paused: flags::get(db, flags::PAUSE_ALL).await?.is_some(),
         is_purge_paused: flags::get(db, flags::PAUSE_PURGE).await?.is_some(),
         braked: braked(db).await?,
@@ -131,8 +134,8 @@ async fn braked(db: &Db) -> Result<Vec<(Destruction, u64)>, StoreError> {
 }
 
 /// The texts of the counts of [`backlog`], for those who want to see their plans: keys due for
-/// the sweep and for the purge, pending notices, unsent messages.
-pub fn backlog_statements(conn: &impl ConnectionTrait, now: DateTime<Utc>) -> [Sql; 4] {
+/// the sweep and for the purge, pending notices, unsent messages, requests nobody has decided.
+pub fn backlog_statements(conn: &impl ConnectionTrait, now: DateTime<Utc>) -> [Sql; 5] {
     let due = |job: JobCode| {
         Sql::new(conn, "count due keys")
             .push("SELECT COUNT(*), MIN(next_action_at) FROM api_keys WHERE next_job = ")
@@ -149,6 +152,10 @@ pub fn backlog_statements(conn: &impl ConnectionTrait, now: DateTime<Utc>) -> [S
         due(JobCode::Purge),
         Sql::new(conn, "count pending notices").push(pending),
         Sql::new(conn, "count messages").push(unsent),
+        Sql::new(conn, "count requests")
+            .push("SELECT COUNT(*), MIN(requested_at) FROM approvals WHERE state = 1")
+            .push(" AND expires_at > ")
+            .bind(to_ms(now)),
     ]
 }
 

@@ -42,6 +42,7 @@ pub mod notices;
 pub mod otp;
 pub mod outbox;
 pub mod overview;
+pub mod owner_sessions;
 pub mod owners;
 pub mod parked;
 pub mod policies;

@@ -17,6 +17,7 @@ use crate::{
         audit::{self, NewEvent},
         codes::Coded,
         entity::owners::{ActiveModel, Column, Entity},
+        owner_sessions,
         seen::Tag,
         sql::Sql,
         tenants::Tenant,
@@ -180,6 +181,17 @@ pub async fn find_by_public_id(
     row.as_ref().map(to_owner).transpose()
 }
 
+/// The owner with this number; their row stays as it is until the transaction ends.
+pub(super) async fn locked(
+    conn: &impl ConnectionTrait,
+    id: i64,
+) -> Result<Option<Owner>, StoreError> {
+    let locked = Entity::find_by_id(id).lock_exclusive().one(conn).await;
+    locked.map_err(StoreError::during("read an owner"))?;
+    let row = select(conn).push(" WHERE o.id = ").bind(id).one(conn).await?;
+    row.as_ref().map(to_owner).transpose()
+}
+
 /// Up to `limit` owners that meet `filter`, by number, after the one numbered `after`.
 ///
 /// # Errors
@@ -278,6 +290,10 @@ pub async fn change_if(
     if row.is_changed() {
         let query = Entity::update_many().set(row).filter(Column::Id.eq(owner.id));
         query.exec(&*tx).await.map_err(StoreError::during("change an owner"))?;
+        if change.email.is_some() {
+            // Whoever reads the old address has no part in it any more.
+            owner_sessions::end_all(&*tx, owner.id).await?;
+        }
         let detail = serde_json::json!({
             // That it changed, not what it is: the trail outlives the address.
             "email": change.email.as_ref().map(|_| "changed"),

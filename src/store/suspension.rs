@@ -18,6 +18,7 @@ use crate::{
         key_changes::{locked, see_version},
         keys::{KeyError, record},
         notices::{self, NewNotice},
+        owner_sessions,
         policies::{Governed, PolicyBook},
         row, to_ms,
     },
@@ -64,6 +65,10 @@ pub async fn suspend(
     let detail = serde_json::json!({ "reason": reason });
     let ids = (row.tenant_id, row.owner_id);
     record(&*tx, actor, "key.suspended", KeyId(row.id), ids, detail, now).await?;
+    if seen_at.is_some() {
+        // Whoever made that rotation may have come by a session.
+        owner_sessions::end_all(&*tx, row.owner_id).await?;
+    }
     Ok(tx.commit().await?)
 }
 

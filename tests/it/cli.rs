@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Output, Stdio},
@@ -339,4 +340,29 @@ fn manual_pages_and_completions_are_there() {
     lapsed.ok("man pages");
     assert!(lapsed.path().join("pages/lapsed-keys-import.1").exists());
     assert!(lapsed.ok("completions bash").stdout.contains("lapsed"));
+}
+
+#[test]
+fn on_a_terminal_an_access_ends_after_its_keys_were_shown_and_the_address_typed() {
+    let lapsed = Lapsed::with_ada();
+    let id = lapsed.key();
+    let at_terminal = |typed: &str| {
+        let program = env!("CARGO_BIN_EXE_lapsed");
+        let line = format!("stty cols 200; exec {program} owners offboard ada@acme.example");
+        let mut command = Command::new("script");
+        command.args(["-qec", &line, "/dev/null"]).current_dir(lapsed.path());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        ended(child.wait_with_output().unwrap())
+    };
+    let state = || lapsed.json(&format!("keys show {id}"))["state"].clone();
+    let refused = at_terminal("ada\n");
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    assert!(refused.stdout.contains("nothing was changed"), "{}", refused.stdout);
+    assert_eq!(state(), "active");
+    let done = at_terminal("ada@acme.example\n");
+    assert_eq!(done.code, 0, "{}", done.stdout);
+    let (shown, asked) = (done.stdout.find(&id).unwrap(), done.stdout.find("type ada@").unwrap());
+    assert!(shown < asked, "{}", done.stdout);
+    assert_ne!(state(), "active");
 }

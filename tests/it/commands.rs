@@ -33,6 +33,10 @@ const OTHERS: &[(&str, &str)] = &[
     ("skopeo copy", "there is no registry to copy to"),
     ("cargo audit", "it asks a database of vulnerabilities on the Internet"),
     (".ci/sbom --read", ".ci/package"),
+    (
+        "cargo build --release && for engine in sqlite postgres mariadb; do .ci/size",
+        "itself, for whoever asks",
+    ),
     ("install -m ", "the package puts the same files there: .ci/package"),
     ("mkdir -p /etc/lapsed", "the package puts the same files there: .ci/package"),
     ("systemctl ", "there is no systemd: .ci/play-systemd.py plays it"),
@@ -125,7 +129,7 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
     site.give("keys explain ID", &id, 0);
     site.give("keys explain", &[("explain", &format!("explain {}", id[0].1))], 0);
     site.give("keys unpark ID", &id, 0);
-    site.lapsed.ok(&format!("keys suspend {}", id[0].1));
+    site.give("keys suspend ID", &id, 0);
     site.give("keys unsuspend ID", &id, 0);
     site.give("keys hold ID", &id, 0);
     site.give("keys release ID", &id, 0);

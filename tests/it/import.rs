@@ -169,6 +169,17 @@ on_each_engine! {
 }
 
 on_each_engine! {
+    async fn the_trail_says_that_whoever_imports_went_without_a_code(app: TestApp) {
+        import(&app, options(), &[row(1, Some(noon() + days(5)))]).await;
+        app.execute("UPDATE tenants SET policy = '{\"mfa_required_for\": [\"create\"]}'").await;
+        import(&app, options(), &[row(2, Some(noon() + days(5)))]).await;
+        let details: Vec<String> = app.column("SELECT detail FROM audit_events WHERE action = 'key.imported' ORDER BY id").await;
+        let mfa = |detail: &String| serde_json::from_str::<serde_json::Value>(detail).unwrap()["mfa"]["method"].clone();
+        assert_eq!(details.iter().map(mfa).collect::<Vec<_>>(), ["none", "local"]);
+    }
+}
+
+on_each_engine! {
     async fn a_contractors_keys_end_with_the_contract(app: TestApp) {
         let contractor = |n, expires| ImportRow {
             owner: "carl@acme.example".to_owned(),

@@ -38,6 +38,7 @@ mod mid_window;
 mod monitoring;
 mod otp;
 mod outage;
+mod owner_sessions;
 mod pages;
 mod plans;
 mod policies;

@@ -148,7 +148,7 @@ on_each_engine! {
     async fn the_counts_of_what_waits_read_what_is_due_and_nothing_else(app: TestApp) {
         fill(&app).await;
         // Half of the messages wait here, for which no index is worth while.
-        let [sweep, purge, notices, _] = gauges::backlog_statements(app.db.conn(), app.now());
+        let [sweep, purge, notices, ..] = gauges::backlog_statements(app.db.conn(), app.now());
         uses(&app, sweep, "ix_api_keys_due").await;
         uses(&app, purge, "ix_api_keys_due").await;
         uses(&app, notices, "ix_notices_pending").await;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{
-        ACTOR, Context,
+        ACTOR, Context, ask,
         owners::WhoArgs,
         views::KeyJson,
         when::{self, show, show_end, show_past},
@@ -69,6 +69,10 @@ pub(super) async fn run(ctx: &Context, args: OffboardArgs) -> anyhow::Result<()>
             show(at, now)
         ));
     } else {
+        if !report.keys.is_empty() && !ctx.out.is_json() {
+            let what = format!("these keys end with the access of `{}`", owner.email);
+            ask::confirm(ctx, &what, &owner.email)?;
+        }
         let ended =
             access::set_end(ctx.db(), &ctx.policies, Who::Local(ACTOR), &owner, Some(at)).await?;
         report.n_shortened = Some(ended.n_shortened);

@@ -117,25 +117,33 @@ pub(super) async fn hold(
     }
 }
 
+#[derive(Deserialize)]
+pub(super) struct Approval {
+    reason: Option<String>,
+    /// A code of the visitor's own, where the policy asks for one.
+    otp: Option<SecretString>,
+}
+
 /// `POST /admin/keys/{id}/approve-purge`
 pub(super) async fn approve_purge(
     State(admin): State<Admin>,
     visit: Visit,
     Path(id): Path<String>,
-    Sent(form): Sent<Why>,
+    Sent(form): Sent<Approval>,
 ) -> Result<Response, Failure> {
     let key = visit.caller.key_to_change(&admin.api, &id).await?;
-    let reason: Option<Label> = label(&form.reason)?;
+    let (reason, code): (Option<Label>, _) = (label(&form.reason)?, form::code(&form.otp)?);
     let (db, policies) = (admin.api.db()?, admin.api.policies().await?);
     // Only that very key that was looked at.
     let which = (key.public_id.as_str(), Some(key.version));
     let reason = reason.as_ref().map(Label::as_str);
-    let who = visit.caller.who(admin.api.house()?, None);
+    let who = visit.caller.who(admin.api.house()?, code.as_ref());
     match approval::approve_purge(db, &policies, who, which, reason).await {
         Err(KeyError::Second(second)) => {
             let (reason, seen) = (reason.map(str::to_owned), key.tag().to_string());
             let wanted = Wanted::ApprovePurge { key: key.public_id, reason, seen };
-            Ok(approvals::to(&visit.caller.file(&admin.api, None, &wanted, second).await?))
+            let filed = visit.caller.file(&admin.api, code.as_ref(), &wanted, second).await?;
+            Ok(approvals::to(&filed))
         }
         done => {
             done?;

@@ -158,7 +158,7 @@ fn decision(visit: &Visit, approval: &Approval, is_own: bool, needs_otp: bool) -
                 h2 { (visit.say("admin-approve-request")) }
                 form method="post" action={ (path) "/approve" } {
                     (shell::secret(visit))
-                    @if needs_otp { (form::code_field(visit)) }
+                    @if needs_otp { (form::code_field(visit, "otp")) }
                     button.bad { (visit.say("admin-approve-request")) }
                 }
             }

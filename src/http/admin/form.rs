@@ -62,12 +62,13 @@ pub(super) fn code(typed: &Option<SecretString>) -> Result<Option<Attempt>, Fail
 }
 
 /// A field for the code of the visitor's second factor.
-pub(super) fn code_field(visit: &Visit) -> Markup {
+pub(super) fn code_field(visit: &Visit, id: &str) -> Markup {
+    let note = format!("{id}-note");
     html! {
-        label for="otp" { (visit.say("admin-otp")) }
-        input #otp name="otp" type="text" required autocomplete="one-time-code"
-            autocapitalize="characters" spellcheck="false" aria-describedby="otp-note";
-        p #otp-note .soft { (visit.say("admin-otp-note")) }
+        label for=(id) { (visit.say("admin-otp")) }
+        input id=(id) name="otp" type="text" required autocomplete="one-time-code"
+            autocapitalize="characters" spellcheck="false" aria-describedby=(note);
+        p id=(note) .soft { (visit.say("admin-otp-note")) }
     }
 }
 

@@ -191,6 +191,7 @@ fn deeds(visit: &Visit, key: &KeyView, policies: &PolicyBook, now: DateTime<Utc>
                     (shell::secret(visit))
                     label for="approve-why" { (visit.say("admin-reason")) }
                     input #approve-why name="reason" type="text" maxlength="200" autocomplete="off";
+                    @if needs_otp { (form::code_field(visit, "approve-otp")) }
                     button.bad { (visit.say("admin-approve")) }
                 }
             }
@@ -235,7 +236,7 @@ fn deeds(visit: &Visit, key: &KeyView, policies: &PolicyBook, now: DateTime<Utc>
                     input #name name="name" type="text" required autocomplete="off" spellcheck="false";
                     label for="why" { (visit.say("admin-reason")) }
                     input #why name="reason" type="text" maxlength="200" autocomplete="off";
-                    @if needs_otp { (form::code_field(visit)) }
+                    @if needs_otp { (form::code_field(visit, "otp")) }
                     button.bad { (visit.say("admin-revoke")) }
                 }
             }

@@ -186,7 +186,7 @@ pub(super) async fn show(
                     (hidden("field", &asked.field)) (hidden("value", &asked.value))
                     (hidden("notice", &asked.notice)) (hidden("spread", &asked.spread))
                     input type="hidden" name="seen" value=(seen);
-                    @if needs_otp { (form::code_field(&visit)) }
+                    @if needs_otp { (form::code_field(&visit, "otp")) }
                     button { (visit.say("admin-apply")) }
                 }
             }

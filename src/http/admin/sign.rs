@@ -5,7 +5,7 @@ use std::time::Instant;
 use axum::{
     Form,
     extract::{State, rejection::FormRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Redirect, Response},
 };
 use maud::html;
@@ -19,27 +19,19 @@ use crate::{
         admin::{Admin, failure::Failure, shell, visit, visit::Visit},
         pages::words::Language,
         problem::Problem,
+        session::Cookie,
         v1::auth::Caller,
     },
     random,
     store::{admin_tokens, sessions},
 };
 
-/// The prefix has a browser take it from this host alone, over TLS alone (RFC 6265bis 4.1.3.2).
-const COOKIE: &str = "__Host-lapsed";
+/// The session of an administrator.
+pub(super) const COOKIE: Cookie = Cookie("__Host-lapsed");
 
 /// To the sign-in page.
 pub(super) fn to_sign_in() -> Response {
     Redirect::to("/admin/sign-in").into_response()
-}
-
-/// The session's token that a browser sent.
-pub(super) fn cookie(headers: &HeaderMap) -> Option<SessionToken> {
-    let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs =
-        values.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.find(|(name, _)| name.trim() == COOKIE)?;
-    SessionToken::parse(value.trim()).ok()
 }
 
 /// `GET /admin/sign-in`
@@ -110,21 +102,11 @@ pub(super) async fn enter(
     }
     admin.throttle.worked(token.id);
     info!(token = %known.id, "Signed in");
-    let value = format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict", session.expose());
-    Ok(with_cookie(Redirect::to("/admin"), &value))
+    Ok(COOKIE.give(&session, "/admin"))
 }
 
 /// `POST /admin/sign-out`
 pub(super) async fn leave(State(admin): State<Admin>, visit: Visit) -> Result<Response, Failure> {
     sessions::end(admin.api.db()?, &visit.caller.actor, &visit.session).await?;
-    let value = format!("{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
-    Ok(with_cookie(Redirect::to("/admin/sign-in"), &value))
-}
-
-fn with_cookie(to: Redirect, value: &str) -> Response {
-    let mut response = to.into_response();
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(header::SET_COOKIE, value);
-    }
-    response
+    Ok(COOKIE.take(to_sign_in()))
 }

@@ -3,7 +3,7 @@
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest as _, FromRequestParts, Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderMap, Method, StatusCode, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -16,6 +16,7 @@ use crate::{
         admin::{Admin, failure, failure::Failure, shell, sign},
         pages::words::Language,
         problem::Problem,
+        session,
         v1::auth::Caller,
     },
     store::{
@@ -93,7 +94,7 @@ async fn visit(
     headers: &HeaderMap,
     language: Language,
 ) -> Result<Option<Visit>, Problem> {
-    let Some(token) = sign::cookie(headers) else { return Ok(None) };
+    let Some(token) = sign::COOKIE.read(headers) else { return Ok(None) };
     let db = admin.api.db()?;
     let Some(session) = sessions::find(db, token.digest()).await? else { return Ok(None) };
     let Some(holder) = admin_tokens::find(db, &session.token).await? else { return Ok(None) };
@@ -122,18 +123,7 @@ async fn proven(request: Request, visit: &Visit) -> Result<Request, Problem> {
 
 /// Sees that a browser says that one of our own pages sent this form.
 pub(super) fn from_here(headers: &HeaderMap) -> Result<(), Problem> {
-    let is_ours = match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
-        Some(site) => site == b"same-origin",
-        // A browser that does not say so names at least the origin.
-        None => same_host(headers),
-    };
-    if is_ours { Ok(()) } else { Err(foreign()) }
-}
-
-fn same_host(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let origin = text(header::ORIGIN).and_then(|origin| Some(origin.split_once("://")?.1));
-    origin.is_some() && origin == text(header::HOST)
+    if session::is_from_here(headers) { Ok(()) } else { Err(foreign()) }
 }
 
 fn foreign() -> Problem {

@@ -18,7 +18,7 @@ use crate::{
     http::pages::{
         Pages,
         failure::{self, Failure},
-        open::{Opened, Visit, form, refuse},
+        open::{Door, Opened, Visit, form, refuse},
         show,
         words::Language,
     },
@@ -40,6 +40,8 @@ pub(super) struct RotateForm {
     #[serde(default)]
     overlap: i64,
     otp: Option<SecretString>,
+    /// What a session's form carries, and a link's does not.
+    pub(super) csrf: Option<String>,
 }
 
 /// `POST /k/{token}/{id}/rotate`: a new secret, shown in the answer and never again.
@@ -47,13 +49,19 @@ pub(super) async fn rotate(
     visit: Visit,
     sent: Result<Form<RotateForm>, FormRejection>,
 ) -> Response {
+    let form = form(sent);
+    rotate_with(&visit, form).await
+}
+
+/// The same, whatever somebody came by.
+pub(super) async fn rotate_with(visit: &Visit, form: Result<RotateForm, Failure>) -> Response {
     let done = async {
-        let form = form(sent)?;
+        let form = form?;
         // Whoever sends the form again is told how the key stands.
-        if visit.opened.linked.is_used {
-            return show::key(&visit, None).await;
+        if visit.opened.is_used {
+            return show::key(visit, None).await;
         }
-        try_rotate(&visit, &form).await
+        try_rotate(visit, &form).await
     };
     let done = done.await;
     visit.answer(done).await
@@ -68,12 +76,23 @@ async fn try_rotate(visit: &Visit, form: &RotateForm) -> Result<Response, Failur
     let overlap = Overlap::new(length).map_err(|_| Failure::BadForm)?;
     let attempt = code(form.otp.as_ref())?;
     see_proof(opened, attempt.as_ref())?;
+    if (opened.needs_otp || attempt.is_some()) && !opened.trusts_factor() {
+        return Err(Failure::Said(if opened.owner.is_enrolled {
+            "otp-new"
+        } else {
+            "otp-missing"
+        }));
+    }
     let random = random::bytes().map_err(|error| failure::internal(error.into()))?;
     let mint = Mint { brand: house.brand, keyring: &house.keyring, random: &random };
-    // One link, one rotation: of two that come at once, one wins.
-    let (scope, key) = (format!("link {} {}", opened.link.id, opened.linked.public_id), "rotate");
+    // One link or session, one rotation: of two that come at once, one wins.
+    let door = match &opened.door {
+        Door::Link { link, .. } => format!("link {}", link.id),
+        Door::Session { session, .. } => format!("session {}", session.id),
+    };
+    let (scope, key) = (format!("{door} {}", opened.view.public_id), "rotate");
     let request = Request {
-        public_id: &opened.linked.public_id,
+        public_id: &opened.view.public_id,
         overlap: Some(overlap),
         proof: attempt.as_ref().map_or(Proof::Nothing, Proof::Otp),
         version: None,
@@ -131,7 +150,7 @@ pub(super) async fn stop(visit: Visit, sent: Result<Form<StopForm>, FormRejectio
             code: attempt.as_ref(),
         });
         let (policies, reason) = (&opened.policies, Some("its owner stopped it"));
-        key_changes::revoke(&house.db, policies, who, &opened.linked.public_id, reason).await?;
+        key_changes::revoke(&house.db, policies, who, &opened.view.public_id, reason).await?;
         Ok(show::stopped(&visit))
     };
     let done = done.await;
@@ -143,11 +162,11 @@ pub(super) async fn lapse(visit: Visit) -> Response {
     let done = async {
         let opened = &visit.opened;
         // A new secret was asked for after this link was sent.
-        if opened.linked.is_used {
+        if opened.is_used {
             return show::key(&visit, None).await;
         }
         let (db, policies, who) = (&visit.house()?.db, &opened.policies, opened.actor());
-        key_changes::let_lapse(db, policies, &who, &opened.linked.public_id).await?;
+        key_changes::let_lapse(db, policies, &who, &opened.view.public_id).await?;
         Ok(show::lapsing(&visit))
     };
     let done = done.await;
@@ -160,7 +179,7 @@ pub(super) async fn resume(visit: Visit) -> Response {
     let done = async {
         let opened = &visit.opened;
         let (db, policies, who) = (&visit.house()?.db, &opened.policies, opened.actor());
-        match suspension::resume(db, policies, &who, &opened.linked.public_id).await {
+        match suspension::resume(db, policies, &who, &opened.view.public_id).await {
             Ok(()) => Ok(show::resumed(&visit)),
             Err(KeyError::Suspension(SuspensionError::Not)) => show::key(&visit, None).await,
             Err(KeyError::Suspension(_)) => Err(Failure::Said("what-suspended")),

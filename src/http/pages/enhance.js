@@ -28,8 +28,8 @@ for (const line of document.querySelectorAll("[data-watch]")) {
           for (const link of document.querySelectorAll("[data-unwatched]")) link.hidden = true;
           return;
         }
-        // The link is good for nothing any more. Too many requests, or a database away, pass.
-        if (answer.status === 400 || answer.status === 410) return;
+        // The link or the session is good for nothing any more. Too many requests, or a database away, pass.
+        if ([400, 403, 404, 410].includes(answer.status)) return;
       } catch { /* The network is away; it may come back. */ }
     }
     if (left > 0) setTimeout(ask, EVERY);

@@ -92,7 +92,7 @@ fn may_enrol(visit: &Visit) -> Result<&Opened, Failure> {
     if opened.is_token() {
         return Err(Failure::Said("token-not-here"));
     }
-    if opened.linked.is_used || !opened.is_active() {
+    if opened.is_used || !opened.is_active() {
         return Err(Failure::Said("otp-late"));
     }
     Ok(opened)

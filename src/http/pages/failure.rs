@@ -21,6 +21,10 @@ pub(super) enum Failure {
     BadForm,
     /// The link is good for nothing, or not for this.
     Gone,
+    /// There is no session, or no longer.
+    Out,
+    /// A session's owner has no such key.
+    NotYours,
     /// What the message with this name says; the key stays as it was.
     Said(&'static str),
     /// The same, with an instant in it.
@@ -95,6 +99,8 @@ impl Failure {
             Self::Busy => language.say("busy"),
             Self::BadForm => language.say("bad-form"),
             Self::Gone => language.say("gone-note"),
+            Self::Out => language.say("mine-out"),
+            Self::NotYours => language.say("mine-not-yours"),
             Self::Said(id) => language.say(id),
             Self::SaidUntil(id, at) => {
                 let at = at.format("%Y-%m-%d %H:%M UTC").to_string();
@@ -114,6 +120,8 @@ impl Failure {
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
             Self::BadForm => StatusCode::BAD_REQUEST,
             Self::Gone => StatusCode::GONE,
+            Self::Out => StatusCode::FORBIDDEN,
+            Self::NotYours => StatusCode::NOT_FOUND,
             Self::Said(_) | Self::SaidUntil(..) => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }

@@ -18,28 +18,43 @@ use crate::{
         key::KeyId,
         link::LinkToken,
         policy::{Deed, WindowProof},
+        session::SessionToken,
         stage::Stage,
     },
     http::pages::{
         House, Pages,
         failure::{self, Failure},
-        shell, show,
+        mine, shell, show,
         words::Language,
     },
     store::{
         key_list::{self, KeyView},
         links::{self, Link, LinkedKey},
+        owner_sessions::OwnerSession,
         owners::{self, Owner},
         policies::PolicyBook,
     },
 };
 
-/// A key behind a link, and all that its page shows and does.
+/// By what somebody came to a key.
+pub(super) enum Door {
+    /// The link of a mail that tells of it.
+    Link {
+        token: LinkToken,
+        link: Link,
+        /// What the mail told of the key.
+        stage: Stage,
+    },
+    /// A session that was made from a link. It sees and rotates keys, and does nothing else.
+    Session { token: SessionToken, session: OwnerSession },
+}
+
+/// A key that somebody came to, and all that its page shows and does.
 pub(super) struct Opened {
-    pub(super) token: LinkToken,
-    pub(super) link: Link,
-    pub(super) linked: LinkedKey,
+    pub(super) door: Door,
     pub(super) view: KeyView,
+    /// Whether it has had a new secret since the link was made, or the session: it gets no other.
+    pub(super) is_used: bool,
     pub(super) owner: Owner,
     pub(super) policies: PolicyBook,
     pub(super) now: DateTime<Utc>,
@@ -59,7 +74,32 @@ impl Opened {
 
     /// Where the key's page is.
     pub(super) fn path(&self) -> String {
-        format!("/k/{}/{}", self.token.expose(), self.linked.public_id)
+        match &self.door {
+            Door::Link { token, .. } => format!("/k/{}/{}", token.expose(), self.view.public_id),
+            Door::Session { .. } => format!("{}/{}", mine::PATH, self.view.public_id),
+        }
+    }
+
+    /// Its number.
+    pub(super) fn id(&self) -> KeyId {
+        KeyId(self.view.id)
+    }
+
+    /// When the link was made by which somebody came, or their session.
+    pub(super) fn link_made_at(&self) -> DateTime<Utc> {
+        match &self.door {
+            Door::Link { link, .. } => link.created_at,
+            Door::Session { session, .. } => session.link_made_at,
+        }
+    }
+
+    /// Whether a code proves anything here: see [`OwnerSession::trusts_factor`]. For the keys of its
+    /// own mail a link takes whatever its owner has.
+    pub(super) fn trusts_factor(&self) -> bool {
+        match &self.door {
+            Door::Link { .. } => true,
+            Door::Session { session, .. } => session.trusts_factor(),
+        }
     }
 
     /// Whether the key is in use: neither expired nor ended.
@@ -75,7 +115,11 @@ impl Opened {
 
     /// Who acts, for the trail.
     pub(super) fn actor(&self) -> String {
-        format!("owner {} by link", self.owner.public_id)
+        let door = match self.door {
+            Door::Link { .. } => "link",
+            Door::Session { .. } => "session",
+        };
+        format!("owner {} by {door}", self.owner.public_id)
     }
 }
 
@@ -135,7 +179,10 @@ impl Visit {
             Err(failure) if failure.is_said() => show::key(self, Some(&failure)).await,
             done => done,
         };
-        again.unwrap_or_else(|failure| refuse(self.language, self.opened.token.expose(), failure))
+        again.unwrap_or_else(|failure| match &self.opened.door {
+            Door::Link { token, .. } => refuse(self.language, token.expose(), failure),
+            Door::Session { .. } => failure::page(self.language, failure),
+        })
     }
 }
 
@@ -175,10 +222,40 @@ pub(super) async fn open(
     let token = LinkToken::parse(token).map_err(|_| Failure::Gone)?;
     let (link, keys) = keys(house, &token, is_alarm).await?;
     let linked = keys.into_iter().find(|key| key.public_id == public_id).ok_or(Failure::Gone)?;
+    let view = key_list::find(house.db.conn(), public_id).await?.ok_or(Failure::Gone)?;
+    let owner_id = link.owner_id;
+    let door = Door::Link { token, link, stage: linked.stage };
+    show_in(house, door, (view, owner_id), linked.is_used).await
+}
+
+/// Opens the key called `public_id`, if it is of the session's owner.
+pub(super) async fn open_mine(
+    house: &House,
+    (token, session): (SessionToken, OwnerSession),
+    public_id: &str,
+) -> Result<Opened, Failure> {
+    let view = key_list::find(house.db.conn(), public_id).await?;
+    let view = view.filter(|view| view.tenant.0 == session.tenant_id).ok_or(Failure::NotYours)?;
+    // Of the same millisecond: rather one rotation too few.
+    let is_used = view.key.as_ref().is_ok_and(|key| session.began_at <= key.issued_at);
+    let owner_id = session.owner_id;
+    let opened = show_in(house, Door::Session { token, session }, (view, owner_id), is_used).await;
+    opened.map_err(|failure| match failure {
+        Failure::Gone => Failure::NotYours,
+        failure => failure,
+    })
+}
+
+/// The key, if it is of the owner with this number.
+async fn show_in(
+    house: &House,
+    door: Door,
+    (view, owner_id): (KeyView, i64),
+    is_used: bool,
+) -> Result<Opened, Failure> {
     let db = &house.db;
-    let view = key_list::find(db.conn(), public_id).await?.ok_or(Failure::Gone)?;
     let owner = owners::find(db.conn(), view.tenant.0, &view.owner.1).await?;
-    let owner = owner.filter(|owner| owner.id == link.owner_id).ok_or(Failure::Gone)?;
+    let owner = owner.filter(|owner| owner.id == owner_id).ok_or(Failure::Gone)?;
     let policies = house.policies().await?;
     let now = db.now(db.conn()).await?;
     let policy = view.governed().map(|key| policies.of_key(&key));
@@ -193,18 +270,7 @@ pub(super) async fn open(
     let overlap = policy.map_or((0, 0), |policy| {
         (policy.default_overlap().num_hours(), policy.max_overlap().num_hours())
     });
-    Ok(Opened {
-        token,
-        link,
-        linked,
-        view,
-        owner,
-        policies,
-        now,
-        needs_otp,
-        stop_needs_otp,
-        overlap,
-    })
+    Ok(Opened { door, view, is_used, owner, policies, now, needs_otp, stop_needs_otp, overlap })
 }
 
 /// `GET /k/{token}`: the page of its key, or a list if there are several.
@@ -242,6 +308,7 @@ pub(super) async fn link(
                     }
                 } }
             }
+            @if keys.iter().any(mine::is_good_for_it) { (mine::offer(language, &parsed)) }
         };
         Ok(shell::page(language, StatusCode::OK, &language.say("list-title"), &body))
     };

@@ -5,12 +5,16 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use crate::{
-    domain::suspension::{Cause, may_resume},
+    domain::{
+        link::LinkToken,
+        suspension::{Cause, may_resume},
+    },
     http::{
         House,
         pages::{
             failure::Failure,
-            open::{Opened, Visit},
+            mine,
+            open::{Door, Opened, Visit},
             shell, suspend, usage, wish,
             words::Language,
         },
@@ -30,38 +34,46 @@ pub(super) fn at(opened: &Opened, at: DateTime<Utc>) -> String {
 /// A key's page; with what went wrong, if a form was sent.
 pub(super) async fn key(visit: &Visit, failure: Option<&Failure>) -> Result<Response, Failure> {
     let (language, opened) = (visit.language, &visit.opened);
-    let say = |id: &str| language.say(id);
-    let first_use = last_use::first_use(visit.house()?.db.conn(), opened.linked.id).await?;
-    let state = opened.view.state_word(opened.now);
+    let first_use = last_use::first_use(visit.house()?.db.conn(), opened.id()).await?;
     let body = html! {
         @if let Some(failure) = failure {
             section.error role="alert" { p { (failure.sentence(language)) } }
         }
         (facts(language, opened))
+        @match &opened.door {
+            Door::Link { token, .. } => (by_link(visit, token, first_use)),
+            Door::Session { .. } => (mine::deeds(visit, first_use)),
+        }
+    };
+    let status = if failure.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    Ok(shell::page(language, status, &opened.view.name, &body))
+}
+
+/// What can be done by a link.
+fn by_link(visit: &Visit, token: &LinkToken, first_use: Option<DateTime<Utc>>) -> Markup {
+    let (language, opened) = (visit.language, &visit.opened);
+    let say = |id: &str| language.say(id);
+    let state = opened.view.state_word(opened.now);
+    html! {
         @if is_resumable(opened) { (resume(language, opened)) }
         (suspend::section(visit))
-        @if opened.linked.is_used {
+        @if opened.is_used {
             section {
                 h2 { (say("used-title")) }
                 (usage::line(language, opened, first_use, "look-again"))
                 p { (say("used-note")) }
-                form method="post" action={ "/k/" (opened.token.expose()) "/again" } {
+                form method="post" action={ "/k/" (token.expose()) "/again" } {
                     button { (say("again")) }
                 }
             }
         } @else if state == "active" || state == "expired" {
-            @if opened.is_token() {
-                section { h2 { (say("rotate-title")) } p { (say("token-not-here")) } }
-            } @else {
-                (rotate(language, opened, state == "active"))
-            }
+            (rotate(language, opened))
             @if opened.view.expires_at.is_some() { (unneeded(language, opened)) }
             @if opened.view.expires_at.is_some() && state == "active" { (reminders(visit)) }
         }
+        @if !opened.is_used && opened.owner.n_keys > 1 { (mine::offer(language, token)) }
         @if state != "revoked" { (stop(language, opened)) }
-    };
-    let status = if failure.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    Ok(shell::page(language, status, &opened.view.name, &body))
+    }
 }
 
 fn facts(language: Language, opened: &Opened) -> Markup {
@@ -96,15 +108,23 @@ fn facts(language: Language, opened: &Opened) -> Markup {
     }
 }
 
-fn rotate(language: Language, opened: &Opened, is_active: bool) -> Markup {
+/// How a key that can be rotated is rotated, or why not.
+pub(super) fn rotate(language: Language, opened: &Opened) -> Markup {
     let say = |id: &str| language.say(id);
+    let is_active = opened.is_active();
     let must_enrol = opened.needs_otp && !opened.owner.is_enrolled;
     html! {
         section {
             h2 { (say("rotate-title")) }
-            @if must_enrol {
+            @if opened.is_token() {
+                p { (say("token-not-here")) }
+            } @else if opened.needs_otp && !must_enrol && !opened.trusts_factor() {
+                p { (say("otp-new")) }
+            } @else if must_enrol {
                 p { (say("otp-missing")) }
-                @if is_active {
+                @if let Door::Session { .. } = opened.door {
+                    p { (say("mine-otp")) }
+                } @else if is_active {
                     form method="post" action={ (opened.path()) "/otp" } {
                         button { (say("otp-begin")) }
                     }
@@ -113,6 +133,7 @@ fn rotate(language: Language, opened: &Opened, is_active: bool) -> Markup {
                 }
             } @else {
                 form method="post" action={ (opened.path()) "/rotate" } {
+                    @if let Door::Session { token, .. } = &opened.door { (mine::proof(token)) }
                     @if is_active {
                         fieldset {
                             legend { (say("overlap")) }
@@ -232,7 +253,7 @@ fn stop(language: Language, opened: &Opened) -> Markup {
             p { (say("stop-note")) }
             @if opened.stop_needs_otp && !opened.owner.is_enrolled {
                 p { (say("otp-stop-missing")) }
-                @if opened.is_active() && !opened.is_token() && !opened.linked.is_used {
+                @if opened.is_active() && !opened.is_token() && !opened.is_used {
                     form method="post" action={ (opened.path()) "/otp" } {
                         button { (say("otp-begin")) }
                     }

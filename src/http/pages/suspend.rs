@@ -13,7 +13,7 @@ use crate::{
     },
     http::pages::{
         failure::Failure,
-        open::{Alarmed, Opened, Visit},
+        open::{Alarmed, Door, Opened, Visit},
         shell, show,
     },
     store::{keys::KeyError, suspension},
@@ -28,8 +28,8 @@ pub(super) async fn ask(Alarmed(visit): Alarmed) -> Response {
 pub(super) async fn suspend(Alarmed(visit): Alarmed) -> Response {
     let done = async {
         let opened = &visit.opened;
-        let which = (opened.linked.public_id.as_str(), None);
-        let (reason, seen_at) = (Some("its owner disowned a rotation"), opened.link.created_at);
+        let which = (opened.view.public_id.as_str(), None);
+        let (reason, seen_at) = (Some("its owner disowned a rotation"), opened.link_made_at());
         let db = &visit.house()?.db;
         match suspension::suspend(db, &opened.actor(), which, reason, Some(seen_at)).await {
             // Whoever sends the form again is told the same.
@@ -50,7 +50,7 @@ fn allowed(opened: &Opened) -> Result<(), SuspensionError> {
     match &opened.view.key {
         Ok(key) => {
             let cause = opened.view.suspended_for.unwrap_or(Cause::Asked);
-            may_suspend(key, cause, opened.view.unsuspended_at, opened.link.created_at)
+            may_suspend(key, cause, opened.view.unsuspended_at, opened.link_made_at())
         }
         // Such a key is nobody's to change.
         Err(_) => Err(SuspensionError::Not),
@@ -62,7 +62,7 @@ fn offer(visit: &Visit) -> Markup {
     let (opened, say) = (&visit.opened, |id: &str| visit.language.say(id));
     html! {
         p { (say("suspend-note")) }
-        @if opened.linked.is_used { p { (say("suspend-since")) } }
+        @if opened.is_used { p { (say("suspend-since")) } }
         form method="post" action={ (opened.path()) "/suspend" } {
             button.bad { (say("suspend")) }
         }
@@ -76,7 +76,8 @@ fn title(visit: &Visit) -> String {
 /// The same on the key's own page, where a mail told of a rotation.
 pub(super) fn section(visit: &Visit) -> Markup {
     let opened = &visit.opened;
-    let is_offered = opened.linked.stage == Stage::Rotated && allowed(opened).is_ok();
+    let is_told = matches!(opened.door, Door::Link { stage: Stage::Rotated, .. });
+    let is_offered = is_told && allowed(opened).is_ok();
     html! {
         @if is_offered { section { h2 { (title(visit)) } (offer(visit)) } }
     }

@@ -39,7 +39,11 @@ pub(super) fn line(
     }
 }
 
-fn words(language: Language, opened: &Opened, first_use: Option<DateTime<Utc>>) -> String {
+pub(super) fn words(
+    language: Language,
+    opened: &Opened,
+    first_use: Option<DateTime<Utc>>,
+) -> String {
     match first_use {
         Some(used) => format!("{} {}", language.say("in-use"), show::at(opened, used)),
         None => language.say("waiting"),

@@ -155,7 +155,7 @@ impl Found {
     /// Whether the rules ask whoever does it for a code.
     pub(super) fn needs_otp(&self, wanted: &Wanted) -> bool {
         match (wanted, &self.thing) {
-            (Wanted::RevokeKey { .. }, Thing::Key(key)) => {
+            (Wanted::RevokeKey { .. } | Wanted::ApprovePurge { .. }, Thing::Key(key)) => {
                 key.governed().is_some_and(|key| self.book.of_key(&key).needs_otp(Deed::Revoke))
             }
             (Wanted::ChangePolicy { kind, .. }, Thing::Policy(place)) => place

@@ -6,7 +6,7 @@ use crate::{
     domain::{
         key::{Key, KeyState},
         lifecycle::{self, Next, Step},
-        policy::Policy,
+        policy::{Deed, Policy},
         stage::Stage,
         wish::Wish,
     },
@@ -30,6 +30,8 @@ pub(super) struct NewEntry<'r> {
     pub(super) at_once: (i16, Option<i64>),
     /// The reminders that are taken as told.
     pub(super) passed: Vec<Stage>,
+    /// Whether the policy asks whoever makes a key for a code.
+    pub(super) needs_otp: bool,
 }
 
 impl<'r> NewEntry<'r> {
@@ -77,7 +79,8 @@ impl<'r> NewEntry<'r> {
         let next = next_columns(lifecycle::first_look(&key, policy, now));
         let at_once = next_columns(Some(Next::Sweep(now)));
         let ttl_ms = ttl.map(|ttl| ttl.num_milliseconds());
-        Ok(Self { row, place, key, ttl_ms, next, at_once, passed })
+        let needs_otp = policy.needs_otp(Deed::Create);
+        Ok(Self { row, place, key, ttl_ms, next, at_once, passed, needs_otp })
     }
 
     /// As a later row of the same batch finds it.

@@ -32,7 +32,16 @@ pub(super) async fn keys(
     insert_keys(tx, options, entries).await?;
     insert_secrets(tx, entries, now).await?;
     insert_passed(tx, entries, now).await?;
-    let batch = Batch::new().texts("public_id", entries.iter().map(public_id));
+    // Whoever imports is at the machine, where no policy asks for a code; the trail says where it
+    // would have.
+    let detail = |entry: &NewEntry<'_>| {
+        let method = if entry.needs_otp { "local" } else { "none" };
+        let mfa = serde_json::json!({ "method": method });
+        serde_json::json!({ "source": options.source, "mfa": mfa }).to_string()
+    };
+    let batch = Batch::new()
+        .texts("public_id", entries.iter().map(public_id))
+        .texts("detail", entries.iter().map(detail));
     Sql::new(&**tx, "write the audit trail")
         .push(
             "INSERT INTO audit_events (tenant_id, key_id, owner_id, action, at, actor, detail) \
@@ -41,9 +50,7 @@ pub(super) async fn keys(
         .bind(to_ms(now))
         .push(", ")
         .bind(options.actor.as_str())
-        .push(", ")
-        .bind(serde_json::json!({ "source": options.source }).to_string())
-        .push(" FROM ")
+        .push(", v.detail FROM ")
         .batch(&batch)
         .push(" JOIN api_keys k ON k.public_id = v.public_id")
         .execute(&**tx)

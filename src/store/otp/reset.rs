@@ -16,6 +16,7 @@ use crate::{
         entity::{api_keys, owners, tombstones},
         notices::{self, NewNotice},
         otp::{self, OtpError},
+        owner_sessions,
         owners::{self as owner_rows, Owner},
         policies::{Governed, PolicyBook},
         row, second, to_ms,
@@ -76,6 +77,7 @@ pub(in crate::store) async fn reset_in(
     };
     otp::write(tx, owner.id, change).await?;
     otp::forget_recovery_codes(&**tx, owner.id).await?;
+    owner_sessions::end_all(&**tx, owner.id).await?;
     let n_extended = extend_windows(tx, policies, owner.id, now).await?;
     announce(tx, owner, now).await?;
     let detail = serde_json::json!({

@@ -10,6 +10,7 @@ use crate::{
         own::next_code,
     },
     on_each_engine,
+    support::app::days,
 };
 
 /// How a form asks for a code.
@@ -48,6 +49,28 @@ on_each_engine! {
         assert_eq!(done.status, 303, "{}", done.text);
         assert_eq!(desk.face.verify(&text).await, "revoked");
         assert_eq!(mfa_of(&desk.face, "key.revoked").await["method"], "totp");
+    }
+}
+
+on_each_engine! {
+    async fn a_purge_is_approved_with_a_code_where_a_revocation_needs_one(app: TestApp) {
+        let desk = Desk::new(&app).await;
+        let grace = grace(&desk.face).await;
+        let (id, _) = desk.face.key().await;
+        desk.face.root("POST", &format!("/v1/keys/{id}/revoke"), json!({})).await;
+        desk.face.policy(json!({ "purge_mode": "manual", "mfa_required_for": ["revoke"] })).await;
+        app.clock.advance(days(4));
+        let browser = desk.sign_in(&grace.token).await;
+        let path = format!("/admin/keys/{id}");
+        let page = desk.get(&browser, &path).await;
+        assert_eq!(page.text.matches(FIELD).count(), 1, "{}", page.text);
+        let approve = format!("{path}/approve-purge");
+        let refused = desk.post(&browser, &approve, "reason=seen").await;
+        assert!(refused.status == 403 && refused.text.contains("A code of your second factor"), "{refused:?}");
+        let code = next_code(&desk.face, &grace.seed);
+        let done = desk.post(&browser, &approve, &format!("reason=seen&otp={code}")).await;
+        assert_eq!(done.status, 303, "{}", done.text);
+        assert_eq!(mfa_of(&desk.face, "key.purge_approved").await["method"], "totp");
     }
 }
 

@@ -7,7 +7,9 @@ use lapsed::{
     domain::{identity::Role, policy::Policies},
     store::{
         admin_tokens::Holder,
-        approvals, key_changes,
+        approvals,
+        gauges::{self, Waiting},
+        key_changes,
         policies::{
             PolicyBook,
             change::{self, Scope},
@@ -404,6 +406,44 @@ on_each_engine! {
         board.approve(&id).await;
         app.job("purge").await;
         assert_eq!(app.column::<i64>(left).await, [0]);
+    }
+}
+
+on_each_engine! {
+    async fn whoever_approves_a_purge_for_two_shows_a_code_where_that_needs_one(app: TestApp) {
+        let board = Board::new(&app).await;
+        let face = &board.face;
+        let (key, _) = face.key().await;
+        let tenant = tenants::find(app.db.conn(), "acme").await.unwrap().unwrap();
+        let edits = ["purge_mode=manual".parse().unwrap()];
+        change::set(&app.db, OPERATOR, &app.deps.policies, &Scope::of(&tenant), &edits).await.unwrap();
+        key_changes::revoke(&app.db, &board.book().await, OPERATOR, &key, None).await.unwrap();
+        app.clock.advance(days(4));
+        let id = board.ask("POST", &format!("/v1/keys/{key}/approve-purge"), json!({})).await;
+        let edits = ["mfa_required_for=revoke".parse().unwrap()];
+        change::set(&app.db, OPERATOR, &app.deps.policies, &Scope::of(&tenant), &edits).await.unwrap();
+        let refused = board.approve_as(&board.heidi, &id).await;
+        assert_eq!((refused.status, refused.code()), (403, "mfa-enrolment-required".to_owned()), "{refused:?}");
+        app.job("purge").await;
+        assert_eq!(app.column::<i64>("SELECT COUNT(*) FROM api_keys WHERE kind = 1").await, [1]);
+    }
+}
+
+on_each_engine! {
+    async fn metrics_count_what_waits_and_for_how_long(app: TestApp) {
+        let board = Board::new(&app).await;
+        let waiting = async || gauges::backlog(&app.db).await.unwrap().approvals;
+        assert_eq!(waiting().await, Waiting::default());
+        let ((one, _), (other, _)) = (board.face.key().await, board.face.key().await);
+        let id = board.ask_to_revoke(&one).await;
+        app.clock.advance(TimeDelta::hours(5));
+        board.ask_to_revoke(&other).await;
+        assert_eq!(waiting().await, Waiting { n: 2, oldest: Some(TimeDelta::hours(5)) });
+        board.approve(&id).await;
+        assert_eq!(waiting().await, Waiting { n: 1, oldest: Some(TimeDelta::zero()) });
+        // Whose time is over waits no more, whether or not that is written down.
+        app.clock.advance(TimeDelta::hours(24));
+        assert_eq!(waiting().await, Waiting::default());
     }
 }
 

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{Face, Reply, new_key, own::next_code, text},
     on_each_engine,
-    support::app::OPERATOR,
+    support::app::{OPERATOR, days},
 };
 
 /// An administrator with a token of her own and a second factor.
@@ -131,6 +131,39 @@ on_each_engine! {
         assert_eq!(made.status, 201, "{made:?}");
         let trail: Vec<String> = app.column("SELECT detail FROM audit_events").await;
         assert!(trail.iter().all(|detail| !detail.contains(&code)), "a code is in the trail");
+    }
+}
+
+on_each_engine! {
+    async fn a_purge_is_approved_with_the_code_that_a_revocation_needs(app: TestApp) {
+        let face = Face::new(&app).await;
+        let grace = grace(&face).await;
+        let (id, _) = face.key().await;
+        face.root("POST", &format!("/v1/keys/{id}/revoke"), json!({})).await;
+        face.policy(json!({ "mfa_required_for": ["revoke"], "purge_mode": "manual" })).await;
+        app.clock.advance(days(4));
+        let (path, why) = (format!("/v1/keys/{id}/approve-purge"), json!({ "reason": "seen" }));
+        let none = face.call(&grace.token, "POST", &path, why.clone()).await;
+        assert_eq!((none.status, none.code()), (403, "otp-required".to_owned()), "{none:?}");
+        let wrong = with_code(&face, (&grace.token, "000000"), ("POST", &path), Some(&why)).await;
+        assert_eq!(wrong.code(), "otp-invalid");
+        let misses: Vec<i64> = app.column("SELECT otp_in_a_row FROM owners WHERE email = 'grace@acme.example'").await;
+        assert_eq!(misses, [1], "it stays counted");
+        app.job("purge").await;
+        let left = "SELECT COUNT(*) FROM api_keys WHERE kind = 1";
+        assert_eq!(app.column::<i64>(left).await, [1]);
+        let code = next_code(&face, &grace.seed);
+        let done = with_code(&face, (&grace.token, &code), ("POST", &path), Some(&why)).await;
+        assert_eq!(done.status, 200, "{done:?}");
+        assert_eq!(mfa_of(&face, "key.purge_approved").await["method"], "totp");
+        // What is refused anyway costs neither a code nor a guess.
+        let code = next_code(&face, &grace.seed);
+        let again = with_code(&face, (&grace.token, &code), ("POST", &path), Some(&why)).await;
+        assert_eq!(again.code(), "not-awaited");
+        let made = with_code(&face, (&grace.token, &code), ("POST", "/v1/keys"), Some(&new_key())).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        app.job("purge").await;
+        assert_eq!(app.column::<i64>(left).await, [1], "the new one alone");
     }
 }
 

@@ -66,6 +66,51 @@ async fn in_the_window_without_a_second_factor_and_then_by_the_used_link() {
 }
 
 #[tokio::test]
+async fn from_the_link_of_one_key_to_all_keys_and_a_new_secret_of_another() {
+    at_site(|site| async move {
+        let first = site.secrets.create().await;
+        site.link().await;
+        site.secrets.app.clock.advance(days(40));
+        let second = site.secrets.create().await;
+        site.link().await;
+        site.secrets.app.clock.advance(days(43));
+        let (link, browser) = (site.link().await, Browser::open().await);
+        browser.go(&format!("{}/mine", site.url)).await;
+        browser.shows("You are not signed in").await;
+        browser.is_accessible().await;
+        browser.go(&link).await;
+        browser.is_accessible().await;
+        browser.click("form[action$='/mine'] button").await;
+        browser.is_at("/mine").await;
+        browser.is_accessible().await;
+        assert_eq!(browser.script("return document.cookie", serde_json::json!([])).await, "");
+        site.secrets.app.clock.advance(TimeDelta::seconds(1));
+        browser.click(&format!("a[href='/mine/{}']", second.id)).await;
+        browser.is_at(&format!("/mine/{}", second.id)).await;
+        browser.is_accessible().await;
+        browser.click("input[name=overlap][value='1']").await;
+        browser.click("form[action$='/rotate'] button").await;
+        let secret = browser.value("#secret").await;
+        browser.is_accessible().await;
+        assert!(site.takes(&secret).await && site.takes(first.expose()).await);
+        site.api.flush().await;
+        browser.shows("The new secret is in use").await;
+        browser.go(&format!("{}/mine/{}", site.url, second.id)).await;
+        browser.shows("It was rotated since you signed in").await;
+        browser.is_accessible().await;
+        browser.click("main a[href='/mine']").await;
+        browser.is_at("/mine").await;
+        browser.click("form[action='/mine/sign-out'] button").await;
+        browser.shows("You are signed out").await;
+        browser.is_accessible().await;
+        browser.go(&format!("{}/mine", site.url)).await;
+        browser.shows("You are not signed in").await;
+        assert_eq!(browser.complaints().await, [""; 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_link_that_a_newer_mail_replaced_offers_another() {
     at_site(|site| async move {
         site.secrets.create().await;

@@ -162,6 +162,9 @@ async fn pictures_of_owners_pages() {
         browser.go(&link).await;
         take(&browser, "docs/pictures", "list", 1_200).await;
         browser.look(720, "light").await;
+        browser.click("form[action$='/mine'] button").await;
+        browser.is_at("/mine").await;
+        take(&browser, "docs/pictures", "mine", 1_200).await;
         let key = async |name: &str| -> String {
             app.column(&format!("SELECT public_id FROM api_keys WHERE name = '{name}'"))
                 .await

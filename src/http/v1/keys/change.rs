@@ -220,9 +220,11 @@ pub(in crate::http::v1) async fn hold(
 /// Approve the purge of a key
 ///
 /// Where its policy has `purge_mode` manual, a key whose time is over is purged only after that. The
-/// word is for this end of the key: if it is brought back and ends again, another is waited for.
+/// word is for this end of the key: if it is brought back and ends again, another is waited for. Where
+/// the policy asks for a code to revoke a key, it asks for one here too: of the owner of your token.
 #[utoipa::path(post, path = "/v1/keys/{id}/approve-purge", tag = "keys", request_body = Why,
     params(("id" = String, Path, description = "its id"),
+        ("X-OTP" = Option<String>, Header, description = "a code of your own, where the policy asks for one"),
         ("If-Match" = Option<String>, Header, description = "its `ETag`")),
     security(("token" = ["operator", "admin"])),
     responses((status = 200, body = KeyBody, headers(("ETag" = String))),
@@ -237,18 +239,19 @@ pub(in crate::http::v1) async fn approve_purge(
     Body(why): Body<Why>,
 ) -> Result<Response, Problem> {
     let reason: Option<Label> = parse_maybe("reason", why.reason.as_deref())?;
+    let code = otp(&headers)?;
     let key = caller.key_to_change(&api, known_id(&id)?.as_str()).await?;
     let (policies, which) = (
         api.policies().await?,
         (key.public_id.as_str(), IfMatch::of(&headers).version(key.version)?),
     );
     let reason = reason.as_ref().map(Label::as_str);
-    let who = caller.who(api.house()?, None);
+    let who = caller.who(api.house()?, code.as_ref());
     match approval::approve_purge(api.db()?, &policies, who, which, reason).await {
         Err(KeyError::Second(second)) => {
             let (reason, seen) = (reason.map(str::to_owned), key.tag().to_string());
             let wanted = Wanted::ApprovePurge { key: key.public_id, reason, seen };
-            return Ok(waits(&caller.file(&api, None, &wanted, second).await?));
+            return Ok(waits(&caller.file(&api, code.as_ref(), &wanted, second).await?));
         }
         done => done?,
     }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::{
     domain::identity::KeyKind,
-    store::policies::{PolicyLayer, own},
+    store::policies::{PolicyLayer, own, words::NONE},
 };
 
 /// A field that is set, or left to the level above again: `window_days=3`,
@@ -49,6 +49,8 @@ impl FromStr for Edit {
         };
         let value = match value {
             "inherit" => None,
+            // An empty list, where there may be one: nothing needs a code, nothing is left to others.
+            NONE if LISTS.contains(&field) => Some(Value::Array(Vec::new())),
             list if LISTS.contains(&field) => Some(list.split(',').map(one).collect()),
             word => Some(one(word)),
         };
@@ -161,6 +163,14 @@ mod tests {
         let none =
             edit(r#"{"user":{"window_days":3}}"#, Some(KeyKind::User), &["window_days=inherit"]);
         assert_eq!(none, Ok(None));
+    }
+
+    #[test]
+    fn a_list_may_be_empty_where_that_makes_sense() {
+        let set = edit("", None, &["mfa_required_for=none", "window_proof=none"]).unwrap();
+        assert_eq!(set.as_deref(), Some(r#"{"mfa_required_for":[],"window_proof":[]}"#));
+        // Of a field that is no list it is a word like any other.
+        assert!(edit("", None, &["window_days=none"]).is_err());
     }
 
     #[test]
