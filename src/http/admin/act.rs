@@ -117,14 +117,24 @@ pub(super) async fn hold(
     }
 }
 
+#[derive(Deserialize)]
+pub(super) struct Purging {
+    #[serde(default)]
+    name: String,
+    reason: Option<String>,
+}
+
 /// `POST /admin/keys/{id}/approve-purge`
 pub(super) async fn approve_purge(
     State(admin): State<Admin>,
     visit: Visit,
     Path(id): Path<String>,
-    Sent(form): Sent<Why>,
+    Sent(form): Sent<Purging>,
 ) -> Result<Response, Failure> {
     let key = visit.caller.key_to_change(&admin.api, &id).await?;
+    if form.name.trim() != key.name.trim() {
+        return Err(Failure::refused("wrong-name"));
+    }
     let reason: Option<Label> = label(&form.reason)?;
     let (db, policies) = (admin.api.db()?, admin.api.policies().await?);
     // Only that very key that was looked at.
