@@ -103,7 +103,7 @@ fn code_page(visit: &Visit, picture: Option<maud::Markup>, failure: Option<&Fail
     let say = |id: &str| language.say(id);
     let body = html! {
         @if let Some(failure) = failure {
-            section.error role="alert" { p { (failure.sentence(language)) } }
+            section.error role="alert" { p { (failure.sentence(language, opened.zone())) } }
         }
         section {
             @if let Some(picture) = picture { (picture) }

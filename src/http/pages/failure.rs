@@ -1,12 +1,16 @@
 //! Why a page cannot be shown, or a form did nothing, in words for whoever sent it.
 
-use axum::{http::StatusCode, response::Response};
+use axum::{
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use chrono_tz::Tz;
 use maud::html;
 use tracing::warn;
 
 use crate::{
     domain::rotation::Refusal,
-    http::pages::{shell, words::Language},
+    http::pages::{shell, show, words::Language},
     store::{StoreError, keys::KeyError, otp::OtpError, rotation::RotationError},
 };
 
@@ -17,6 +21,8 @@ pub(super) enum Failure {
     Away,
     /// Too many requests.
     Busy,
+    /// An address that no page of ours has.
+    Nothing,
     /// A form that no page of ours sends.
     BadForm,
     /// The link is good for nothing, or not for this.
@@ -88,18 +94,17 @@ pub(super) fn internal(error: anyhow::Error) -> Failure {
 }
 
 impl Failure {
-    /// What is said on the page that the form came from, if it can be shown again.
-    pub(super) fn sentence(&self, language: Language) -> String {
+    /// What is said on the page that the form came from, if it can be shown again; times are those of
+    /// `zone`.
+    pub(super) fn sentence(&self, language: Language, zone: Tz) -> String {
         match self {
             Self::Away => language.say("away"),
             Self::Busy => language.say("busy"),
+            Self::Nothing => language.say("nothing"),
             Self::BadForm => language.say("bad-form"),
             Self::Gone => language.say("gone-note"),
             Self::Said(id) => language.say(id),
-            Self::SaidUntil(id, at) => {
-                let at = at.format("%Y-%m-%d %H:%M UTC").to_string();
-                language.say_with(id, "at", &at)
-            }
+            Self::SaidUntil(id, at) => language.say_with(id, "at", &show::at_in(zone, *at)),
         }
     }
 
@@ -112,6 +117,7 @@ impl Failure {
         match self {
             Self::Away => StatusCode::SERVICE_UNAVAILABLE,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::Nothing => StatusCode::NOT_FOUND,
             Self::BadForm => StatusCode::BAD_REQUEST,
             Self::Gone => StatusCode::GONE,
             Self::Said(_) | Self::SaidUntil(..) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -119,8 +125,13 @@ impl Failure {
     }
 }
 
+/// Answers an address under ours that no page is at.
+pub(super) async fn nothing(headers: HeaderMap) -> Response {
+    page(Language::of(&headers), Failure::Nothing)
+}
+
 /// A page that says only this.
 pub(super) fn page(language: Language, failure: Failure) -> Response {
-    let body = html! { section { p { (failure.sentence(language)) } } };
+    let body = html! { section { p { (failure.sentence(language, Tz::UTC)) } } };
     shell::page(language, failure.status(), &language.say("wrong-title"), &body)
 }

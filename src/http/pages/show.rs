@@ -2,6 +2,7 @@
 
 use axum::{http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use maud::{Markup, html};
 
 use crate::{
@@ -24,7 +25,12 @@ const OVERLAPS: [(i64, &str); 4] =
 
 /// An instant in the owner's time zone.
 pub(super) fn at(opened: &Opened, at: DateTime<Utc>) -> String {
-    at.with_timezone(&opened.zone()).format("%Y-%m-%d %H:%M %Z").to_string()
+    at_in(opened.zone(), at)
+}
+
+/// An instant in `zone`.
+pub(super) fn at_in(zone: Tz, at: DateTime<Utc>) -> String {
+    at.with_timezone(&zone).format("%Y-%m-%d %H:%M %Z").to_string()
 }
 
 /// A key's page; with what went wrong, if a form was sent.
@@ -35,7 +41,7 @@ pub(super) async fn key(visit: &Visit, failure: Option<&Failure>) -> Result<Resp
     let state = opened.view.state_word(opened.now);
     let body = html! {
         @if let Some(failure) = failure {
-            section.error role="alert" { p { (failure.sentence(language)) } }
+            section.error role="alert" { p { (failure.sentence(language, opened.zone())) } }
         }
         (facts(language, opened))
         @if is_resumable(opened) { (resume(language, opened)) }
@@ -177,7 +183,7 @@ pub(super) fn resumed(visit: &Visit) -> Response {
             p { a href=(visit.opened.path()) { (say("to-key")) } }
         }
     };
-    shell::page(visit.language, StatusCode::OK, &say("resumed-title"), &body)
+    done(visit, "resumed-title", &body)
 }
 
 fn unneeded(language: Language, opened: &Opened) -> Markup {
@@ -285,7 +291,7 @@ pub(super) fn secret(visit: &Visit, done: &Done, secret: &str) -> Response {
             (usage::line(language, opened, None, "see-use"))
         }
     };
-    shell::page(language, StatusCode::OK, &say("secret-title"), &body)
+    self::done(visit, "secret-title", &body)
 }
 
 /// The page of a key that has been stopped.
