@@ -123,9 +123,9 @@ pub fn router(api: Api) -> Router {
         inside = inside.route(path, handler.layer(from_fn_with_state(roles, visit::demand)));
     }
     inside
+        .route("/admin/{*nothing}", any(failure::nothing))
         .layer(from_fn_with_state(admin.clone(), visit::enter))
         .route("/admin/sign-in", axum::routing::get(sign::ask).post(sign::enter))
-        .route("/admin/{*nothing}", any(failure::nothing))
         .method_not_allowed_fallback(failure::wrong_method)
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(from_fn_with_state(admin.clone(), answer))
