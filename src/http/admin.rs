@@ -139,7 +139,7 @@ pub fn router(api: Api) -> Router {
 async fn answer(State(admin): State<Admin>, request: Request, next: Next) -> Response {
     let language = shell::language(request.headers());
     match admin.api.shutdown().tracker.spawn(next.run(request).in_current_span()).await {
-        Ok(response) => failure::dressed(response, language, None),
+        Ok(response) => failure::dressed(response, language, None, None),
         Err(_panicked) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -15,6 +15,7 @@ mod audit;
 mod bad_rows;
 mod brake;
 mod browser;
+mod calendars;
 mod canary;
 mod cli;
 mod cli_secrets;

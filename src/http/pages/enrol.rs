@@ -116,6 +116,6 @@ fn code_page(visit: &Visit, picture: Option<maud::Markup>, failure: Option<&Fail
             }
         }
     };
-    let status = if failure.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = failure.map_or(StatusCode::OK, Failure::status);
     shell::page(language, status, &say("otp-title"), &body)
 }

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use crate::{
     domain::rotation::Refusal,
-    http::pages::{shell, show, words::Language},
+    http::pages::{shell, words::Language},
     store::{StoreError, keys::KeyError, otp::OtpError, rotation::RotationError},
 };
 
@@ -104,13 +104,17 @@ impl Failure {
             Self::BadForm => language.say("bad-form"),
             Self::Gone => language.say("gone-note"),
             Self::Said(id) => language.say(id),
-            Self::SaidUntil(id, at) => language.say_with(id, "at", &show::at_in(zone, *at)),
+            Self::SaidUntil(id, at) => {
+                // To the second: it may be one of the next.
+                let at = at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
+                language.say_with(id, "at", &at)
+            }
         }
     }
 
     /// Whether the page that the form came from is shown again, with the sentence.
     pub(super) fn is_said(&self) -> bool {
-        matches!(self, Self::Said(_) | Self::SaidUntil(..))
+        matches!(self, Self::BadForm | Self::Said(_) | Self::SaidUntil(..))
     }
 
     pub(super) fn status(&self) -> StatusCode {

@@ -2,7 +2,6 @@
 
 use axum::{http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use maud::{Markup, html};
 
 use crate::{
@@ -25,12 +24,7 @@ const OVERLAPS: [(i64, &str); 4] =
 
 /// An instant in the owner's time zone.
 pub(super) fn at(opened: &Opened, at: DateTime<Utc>) -> String {
-    at_in(opened.zone(), at)
-}
-
-/// An instant in `zone`.
-pub(super) fn at_in(zone: Tz, at: DateTime<Utc>) -> String {
-    at.with_timezone(&zone).format("%Y-%m-%d %H:%M %Z").to_string()
+    at.with_timezone(&opened.zone()).format("%Y-%m-%d %H:%M %Z").to_string()
 }
 
 /// A key's page; with what went wrong, if a form was sent.
@@ -66,7 +60,7 @@ pub(super) async fn key(visit: &Visit, failure: Option<&Failure>) -> Result<Resp
         }
         @if state != "revoked" { (stop(language, opened)) }
     };
-    let status = if failure.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = failure.map_or(StatusCode::OK, Failure::status);
     Ok(shell::page(language, status, &opened.view.name, &body))
 }
 
@@ -87,9 +81,10 @@ fn facts(language: Language, opened: &Opened) -> Markup {
         section {
             dl {
                 dt { (say("state")) } dd { (say(state_words)) }
-                dt { (say(if state == "active" { "expires" } else { "expired" })) }
+                @let is_ahead = view.expires_at.is_none_or(|end| opened.now < end);
+                dt { (say(if is_ahead { "expires" } else { "expired" })) }
                 dd { (view.expires_at.map_or_else(|| say("never"), |end| at(opened, end))) }
-                @if let (true, Some(end)) = (state == "expired", view.window_ends_at) {
+                @if let Some(end) = back_until(opened, state) {
                     dt { (say("back-until")) } dd { (at(opened, end)) }
                 }
                 dt { (say("where")) } dd { bdi { (view.tenant.1) } " / " bdi { (view.environment.1) } }
@@ -100,6 +95,18 @@ fn facts(language: Language, opened: &Opened) -> Markup {
             p { (say(what)) }
         }
     }
+}
+
+/// Until when the key can be brought back after its expiry. Before it, that is what its policy of now
+/// promises, as in mails.
+fn back_until(opened: &Opened, state: &str) -> Option<DateTime<Utc>> {
+    let view = &opened.view;
+    let key = view.key.as_ref().ok().filter(|_| state == "active" || state == "expired")?;
+    if view.window_ends_at.is_some() || key.ends_with_access() {
+        return view.window_ends_at;
+    }
+    let window = opened.policies.of_key(&view.governed()?).window();
+    view.expires_at.filter(|_| !window.is_zero()).map(|end| end + window)
 }
 
 fn rotate(language: Language, opened: &Opened, is_active: bool) -> Markup {

@@ -43,6 +43,7 @@ on_each_engine! {
         assert!(page.text.contains("is ended for good") && page.text.contains("leaked"), "{}", page.text);
         let refused = desk.post(&heidi, &format!("{path}/approve"), "name=another").await;
         assert!(refused.status == 422 && refused.text.contains("That is not the name"), "{refused:?}");
+        assert!(refused.text.contains(&format!("<a href=\"{path}\">Back")), "{}", refused.text);
         assert_eq!(desk.face.verify(&secret).await, "valid");
         let done = desk.post(&heidi, &format!("{path}/approve"), "name=deploy").await;
         assert_eq!((done.status, done.header("location")), (303, path.as_str()), "{}", done.text);

@@ -142,7 +142,9 @@ pub(super) async fn administrators(site: &Site<'_>, browser: &Browser, seen: imp
     browser.press(&["b", "i", "l", "l", ENTER]).await;
     browser.shows("That is not the name").await;
     seen("refused").await;
-    browser.go(&format!("{}/admin/approvals", site.url)).await;
+    browser.click("main p > a").await;
+    browser.shows("seen in a log").await;
+    browser.click("a[href='/admin/approvals']").await;
     browser.click("tbody tr:last-child a").await;
     browser.shows("two_person").await;
     seen("approval-policy").await;
