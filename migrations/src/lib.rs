@@ -24,6 +24,7 @@ mod m20261129_000017_wishes;
 mod m20261129_000018_policy_fields;
 mod m20261129_000019_approvals;
 mod m20261129_000021_lost;
+mod m20261129_000022_wishers;
 
 /// All migrations, in the order in which they are applied.
 pub struct Migrator;
@@ -49,6 +50,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000018_policy_fields::Migration),
             Box::new(m20261129_000019_approvals::Migration),
             Box::new(m20261129_000021_lost::Migration),
+            Box::new(m20261129_000022_wishers::Migration),
         ]
     }
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::{Context, Exit},
-    domain::plan::Day,
+    domain::{brake::Destruction, plan::Day},
     jobs::{
         self, Outcome,
         runner::{Cause, RunError, Runner},
@@ -16,6 +16,7 @@ use crate::{
     },
     ping::is_mail_resting,
     shutdown::Shutdown,
+    store::brake,
     telemetry,
 };
 
@@ -78,7 +79,31 @@ pub(super) async fn run(ctx: &Context, args: Sweep) -> anyhow::Result<Exit> {
             ctx.out.line("nothing was due")?;
         }
     }
-    Ok(if n_failed > 0 { Exit::Partial } else { Exit::Done })
+    let is_held = tell_of_brake(ctx).await?;
+    Ok(if n_failed > 0 {
+        Exit::Partial
+    } else if is_held {
+        Exit::Brake
+    } else {
+        Exit::Done
+    })
+}
+
+/// Says what is held back, if anything is: where a timer calls, nobody else would.
+async fn tell_of_brake(ctx: &Context) -> anyhow::Result<bool> {
+    let mut is_on = false;
+    for what in Destruction::ALL {
+        if let Some(on) = brake::get(ctx.db(), what).await? {
+            ctx.out.warning(&format!(
+                "{} keys to {} are held back: {}; see `lapsed brake status`",
+                on.n,
+                what.as_str(),
+                on.reason
+            ));
+            is_on = true;
+        }
+    }
+    Ok(is_on)
 }
 
 fn words(part: &Part) -> String {

@@ -231,11 +231,13 @@ mod tests {
     fn what_is_out_of_use_is_foretold_and_what_is_in_use_is_not_foretold_to_go_out_of_it() {
         let fields = PolicyFields { unused_days: Some(30), ..PolicyFields::default() };
         let policy = Policy::new(KeyKind::User, fields).unwrap();
+        let last = noon() + TimeDelta::days(40);
+        let out_of_use_for = |days| {
+            let since = noon() - TimeDelta::days(days);
+            Key { unused: Some(Unused { since, warned_at: None }), ..expiring_in(80) }
+        };
         let foretold = |days_unused| {
-            let since = noon() - TimeDelta::days(days_unused);
-            let unused = Some(Unused { since, warned_at: None });
-            let key = Key { unused, ..expiring_in(80) };
-            let events = future(&key, &policy, noon(), noon() + TimeDelta::days(40));
+            let events = future(&out_of_use_for(days_unused), &policy, noon(), last);
             let day = |at: DateTime<Utc>| (at - noon()).num_days();
             events.into_iter().map(|(at, event)| (day(at), event)).collect::<Vec<_>>()
         };
@@ -248,10 +250,15 @@ mod tests {
                 (7, Event::Suspend)
             ]
         );
+        let mut plan = Plan::default();
+        for days_unused in [22, 23, 24] {
+            plan.add(&out_of_use_for(days_unused), &policy, noon(), last);
+        }
+        assert_eq!(plan.total(), Day { n_notices: 4, n_expired: 0, n_purged: 0, n_suspended: 2 });
         let manual = PolicyFields { purge_mode: PurgeMode::Manual, ..PolicyFields::default() };
         let manual = Policy::new(KeyKind::User, manual).unwrap();
         let mut plan = Plan::default();
-        plan.add(&expiring_in(0), &manual, noon(), noon() + TimeDelta::days(40));
+        plan.add(&expiring_in(0), &manual, noon(), last);
         assert_eq!(plan.total().n_purged, 0, "nobody knows when somebody lets it go");
     }
 

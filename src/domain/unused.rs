@@ -52,26 +52,30 @@ impl Unused {
     ///
     /// A use since the warning makes it void, and so does a longer limit: then there is another.
     pub fn look(self, limit: TimeDelta, now: DateTime<Utc>) -> Look {
-        let lead = WARN_BEFORE.min(limit / 2);
-        let over_at = self.since + limit;
-        let warned_at = self.warned_at.filter(|at| over_at - lead <= *at);
-        match warned_at.map(|at| over_at.max(at + lead)) {
+        let (lead, warning_at) = (lead(limit), self.warning_at(limit));
+        // Who is warned late has as long as anybody: neither comes before `since + limit`.
+        match self.warned_at.filter(|at| warning_at <= *at).map(|at| at + lead) {
             Some(suspends_at) if suspends_at <= now => {
                 Look { deed: Some(Deed::Suspend), next: None }
             }
             Some(suspends_at) => Look { deed: None, next: Some(suspends_at) },
-            None if over_at - lead <= now => {
-                let suspends_at = over_at.max(now + lead);
+            None if warning_at <= now => {
+                let suspends_at = now + lead;
                 Look { deed: Some(Deed::Warn { suspends_at }), next: Some(suspends_at) }
             }
-            None => Look { deed: None, next: Some(over_at - lead) },
+            None => Look { deed: None, next: Some(warning_at) },
         }
     }
 
     /// When the warning is due, if nothing uses the key.
     pub fn warning_at(self, limit: TimeDelta) -> DateTime<Utc> {
-        self.since + limit - WARN_BEFORE.min(limit / 2)
+        self.since + limit - lead(limit)
     }
+}
+
+/// How long before the suspension its owner is warned.
+fn lead(limit: TimeDelta) -> TimeDelta {
+    WARN_BEFORE.min(limit / 2)
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl Wish {
     pub const fn of_code(code: Option<i16>) -> Self {
         match code {
             Some(0) => Self::Last,
-            Some(days) if days > 0 => Self::Within { days: days.unsigned_abs() },
+            Some(days @ 1..) => Self::Within { days: days.unsigned_abs() },
             _ => Self::All,
         }
     }

@@ -56,9 +56,10 @@ impl DueKey {
     }
 }
 
-/// The columns of a claim, in the order in which [`to_due`] reads them. The owner's wish is asked
-/// for in a query of its own, so that a claim locks no owner.
-const COLUMNS: [&str; 17] = [
+/// The numbers of a claim, in the order in which [`to_due`] reads them. The owner's wish is asked
+/// for in a query of its own, so that a claim locks no owner; hardly any owner has one, which an
+/// index of just those says sooner than the owner's row.
+const NUMBERS: [&str; 16] = [
     "k.id",
     "k.next_action_at",
     "k.version",
@@ -74,9 +75,10 @@ const COLUMNS: [&str; 17] = [
     "k.window_ends_at",
     "k.last_stage",
     "CASE WHEN k.hold IS NULL THEN 0 ELSE 1 END",
-    "SELECT o.reminder_wish FROM owners o WHERE o.id = k.owner_id",
-    "k.policy",
+    "SELECT o.reminder_wish FROM owners o WHERE o.id = k.owner_id AND o.reminder_wish IS NOT NULL",
 ];
+/// What follows them.
+const TEXT: &str = "k.policy";
 
 /// The text of the claim, for those who want to see its plan.
 pub fn claim_statement(
@@ -90,7 +92,7 @@ pub fn claim_statement(
 
 fn statement(conn: &impl ConnectionTrait, which: Turn, lock: Lock) -> Sql {
     // The literal lets the planner see that the partial index applies.
-    let sql = lines::select(conn, "read due keys", &COLUMNS)
+    let sql = lines::select(conn, "read due keys", &NUMBERS, TEXT)
         .push(" FROM api_keys k WHERE k.next_job = 1");
     turn::in_turn(sql, which, lock)
 }

@@ -15,8 +15,10 @@ use crate::{
     store::{Engine, StoreError, connect::engine_of},
 };
 
-/// Stands for "no number" in a batch: PostgreSQL's arrays are bound without NULLs.
-const NO_NUMBER: i64 = i64::MIN;
+/// Stands for "no number" in PostgreSQL's arrays, which are bound and read without NULLs.
+pub(super) const NO_NUMBER: i64 = i64::MIN;
+/// The same in a statement, where the number without its sign would be too large.
+pub(super) const NO_NUMBER_SQL: &str = "(-9223372036854775807 - 1)";
 
 /// The cells of one column of a [`Batch`].
 #[derive(Debug)]
@@ -217,7 +219,7 @@ impl Sql {
         for (n, (name, cells)) in batch.columns.iter().enumerate() {
             let comma = if n > 0 { ", " } else { "" };
             let none = match cells {
-                Cells::Numbers(_) => "(-9223372036854775807 - 1)",
+                Cells::Numbers(_) => NO_NUMBER_SQL,
                 Cells::Texts(_) => "''",
             };
             let _ = write!(self.text, "{comma}NULLIF(c{n}, {none}) AS {name}");

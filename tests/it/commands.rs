@@ -200,7 +200,9 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
     let rows: Vec<_> = [head].into_iter().chain(rows).collect();
     site.write("late.csv", &rows.join("\n"));
     site.lapsed.ok("keys import late.csv");
-    site.lapsed.ok("sweep");
+    let held = site.lapsed.run("sweep");
+    assert_eq!(held.code, 4, "{}", held.stderr);
+    assert!(held.stderr.contains("12 keys to expire are held back"), "{}", held.stderr);
     site.give("brake status", &[], 4);
     let held = site.lapsed.run("brake status --json");
     let held: serde_json::Value = serde_json::from_str(&held.stdout).unwrap();

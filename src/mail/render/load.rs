@@ -124,17 +124,21 @@ pub(super) fn environment(folder: Option<&Path>) -> Result<Environment<'static>,
     environment.add_filter("wrap", |text: &str, label: Option<&str>, indent: Option<usize>| {
         wrap::wrap(text, label.unwrap_or_default(), indent.unwrap_or_default())
     });
-    for (name, default_name, source) in EMBEDDED {
-        for name in [name, default_name] {
-            environment.add_template(name, source).map_err(ours)?;
-        }
-    }
+    // Ours are compiled when they are first used: all of them, in every language, would be megabytes
+    // of which most installations use a few.
+    environment.set_loader(|name| Ok(embedded(name).map(str::to_owned)));
     if let Some(folder) = folder {
         for path in files_in(folder)? {
             add_override(&mut environment, folder, &path)?;
         }
     }
     Ok(environment)
+}
+
+/// The text of an embedded template, by either of its names.
+fn embedded(name: &str) -> Option<&'static str> {
+    let found = EMBEDDED.iter().find(|(own, ours, _)| [*own, *ours].contains(&name));
+    found.map(|(_, _, text)| *text)
 }
 
 /// Writes a value into a page or a text.

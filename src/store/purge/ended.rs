@@ -61,8 +61,8 @@ impl EndedKey {
     }
 }
 
-/// The columns of an ended key, in the order in which [`to_ended`] reads them.
-const COLUMNS: [&str; 17] = [
+/// The numbers of an ended key, in the order in which [`to_ended`] reads them.
+const NUMBERS: [&str; 16] = [
     "k.id",
     "k.next_action_at",
     "k.version",
@@ -80,8 +80,9 @@ const COLUMNS: [&str; 17] = [
     "SELECT MAX(n.told_at) FROM notices n WHERE n.key_id = k.id \
      AND n.expires_at = k.expires_at AND n.stage = 0",
     "k.purge_approved_for",
-    "k.policy",
 ];
+/// What follows them.
+const TEXT: &str = "k.policy";
 
 /// Claims up to `limit` keys whose turn to be purged has come at `now`, earliest first from the one
 /// after `after` on.
@@ -122,7 +123,7 @@ pub async fn look(
 }
 
 fn statement(conn: &impl ConnectionTrait, which: Turn, lock: Lock) -> Sql {
-    let sql = lines::select(conn, "read ended keys", &COLUMNS)
+    let sql = lines::select(conn, "read ended keys", &NUMBERS, TEXT)
         .push(" FROM api_keys k WHERE k.next_job = 2");
     turn::in_turn(sql, which, lock)
 }

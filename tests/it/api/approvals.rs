@@ -157,13 +157,22 @@ on_each_engine! {
         let board = Board::new(&app).await;
         let ivan = board.face.token_of(Holder::Mail("ivan@acme.example"), Role::Admin, None).await.1;
         let (key, _) = board.face.key().await;
-        let id = board.ask_to_revoke(&key).await;
         let tokens = [board.heidi.as_str(), &ivan];
-        let replies = join_all((0..12).map(|n| board.approve_as(tokens[n % 2], &id))).await;
-        let done = replies.iter().filter(|reply| reply.status == 200).count();
-        assert_eq!(done, 1, "{:?}", replies.iter().map(Reply::code).collect::<Vec<_>>());
-        assert!(replies.iter().all(|reply| [200, 409, 503].contains(&reply.status)), "{replies:?}");
-        assert_eq!(trail(&board.face, &["key.revoked", "approval.approved"]).await.len(), 2);
+        // Nobody revokes a key twice; a policy might well be changed twice.
+        let change = json!({ "set": { "window_days": 3 } });
+        let policy = ("PATCH", "/v1/tenants/acme/policy".to_owned(), change, "policy.changed");
+        let revoke = format!("/v1/keys/{key}/revoke");
+        let revoke = ("POST", revoke, json!({ "reason": "leaked" }), "key.revoked");
+        for (method, path, body, action) in [policy, revoke] {
+            let before = trail(&board.face, &[action, "approval.approved"]).await.len();
+            let id = board.ask(method, &path, body).await;
+            let replies = join_all((0..12).map(|n| board.approve_as(tokens[n % 2], &id))).await;
+            let done = replies.iter().filter(|reply| reply.status == 200).count();
+            assert_eq!(done, 1, "{:?}", replies.iter().map(Reply::code).collect::<Vec<_>>());
+            assert!(replies.iter().all(|reply| [200, 409, 503].contains(&reply.status)), "{replies:?}");
+            let after = trail(&board.face, &[action, "approval.approved"]).await.len();
+            assert_eq!(after, before + 2, "{action}");
+        }
     }
 }
 
