@@ -99,7 +99,7 @@ pub struct NewMessage {
     pub audience: Audience,
     /// To which addresses.
     pub recipients: Vec<String>,
-    /// The notices it carries, for good.
+    /// The notices it carries: for good, unless it waits for a morning and is made anew ([`take_back`]).
     pub notices: Vec<i64>,
     /// When it is to leave.
     pub at: DateTime<Utc>,
