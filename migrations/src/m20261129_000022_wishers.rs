@@ -1,9 +1,6 @@
 //! The few owners with a wish, for the sweep that asks of each due key whether its owner has one.
 
-use sea_orm_migration::{
-    prelude::*,
-    sea_orm::{ConnectionTrait as _, DbBackend},
-};
+use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
 use crate::columns::{drop_index, index};
 
