@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -11,6 +12,7 @@ use crate::{
     jobs::deliver::Mailer,
     mail::{
         address::EmailAddress,
+        alarm::Alarm,
         build::build,
         digest::{Digest, Topic},
         outcome::Outcome,
@@ -34,8 +36,9 @@ pub(super) enum Command {
         after_help = "Examples:\n  lapsed mail preview expiring --keys 3\n  lapsed mail preview closing --html > closing.html"
     )]
     Preview {
-        /// What it is about: otp-reset, suspended, closing, expired, expiring, ending, shortened,
-        /// review, rotated, created, purged; or brake. [default: all, as text]
+        /// What it is about: otp-reset, suspended, suspended-unused, unused, shortened, closing,
+        /// expired, expiring, ending, review, rotated, created, purged; otp-reset-alone, to somebody
+        /// without a key; or brake. [default: all, as text]
         topic: Option<About>,
         /// How many keys it is about.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]
@@ -43,6 +46,9 @@ pub(super) enum Command {
         /// The language of its reader: en or de.
         #[arg(long, value_name = "LANG", default_value = "en", value_parser = language)]
         locale: Language,
+        /// As the tenant's contacts get it in the place of an owner.
+        #[arg(long)]
+        contacts: bool,
         /// Write the HTML part instead of the text.
         #[arg(long, requires = "topic")]
         html: bool,
@@ -52,8 +58,9 @@ pub(super) enum Command {
 pub(super) async fn run(ctx: &Context, command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Test { address } => test(ctx, address).await,
-        Command::Preview { topic, keys, locale, html } => {
-            show(ctx, topic, (keys.into(), locale), html).await
+        Command::Preview { topic, keys, locale, contacts, html } => {
+            let look = Look { n: keys.into(), language: locale, is_for_contacts: contacts };
+            show(ctx, topic, look, html).await
         }
     }
 }
@@ -72,6 +79,8 @@ struct Preview {
 pub(super) enum About {
     /// Keys.
     Keys(Topic),
+    /// A second factor that was reset, of an owner who has no key.
+    ResetAlone,
     /// The brake, which is on.
     Brake,
 }
@@ -81,9 +90,55 @@ impl FromStr for About {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
+            "otp-reset-alone" => Ok(Self::ResetAlone),
             "brake" => Ok(Self::Brake),
-            topic => topic.parse().map(Self::Keys).map_err(|error| format!("{error}, `brake`")),
+            topic => topic
+                .parse()
+                .map(Self::Keys)
+                .map_err(|error| format!("{error}, `otp-reset-alone`, `brake`")),
         }
+    }
+}
+
+impl About {
+    fn all() -> Vec<Self> {
+        Topic::ALL.into_iter().map(Self::Keys).chain([Self::ResetAlone, Self::Brake]).collect()
+    }
+
+    /// What people type, and the template's name.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keys(topic) => topic.as_str(),
+            Self::ResetAlone => "otp-reset-alone",
+            Self::Brake => "brake",
+        }
+    }
+}
+
+/// For whom a mail is previewed.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    /// How many keys it is about.
+    n: usize,
+    language: Language,
+    is_for_contacts: bool,
+}
+
+impl Look {
+    /// The sample of a mail about `topic`, with `n` keys.
+    fn sample(self, topic: Topic, n: usize, now: DateTime<Utc>) -> Digest {
+        let digest = Digest { language: self.language, ..preview::sample(topic, n, now) };
+        if self.is_for_contacts {
+            preview::without_pages(preview::for_contacts(digest))
+        } else {
+            digest
+        }
+    }
+
+    /// The sample of a mail about the brake: to a tenant's contacts, it is about their own keys.
+    fn alarm(self, now: DateTime<Utc>) -> Option<Alarm> {
+        let mut alarms = preview::alarms(now).into_iter();
+        alarms.find(|alarm| alarm.tenant.is_some() == self.is_for_contacts)
     }
 }
 
@@ -92,33 +147,23 @@ fn language(text: &str) -> Result<Language, String> {
     Language::of_tag(text).ok_or_else(|| format!("mails are written in en and de, not in {text}"))
 }
 
-async fn show(
-    ctx: &Context,
-    about: Option<About>,
-    (n, language): (usize, Language),
-    html: bool,
-) -> anyhow::Result<Exit> {
-    let mailer = ctx.app.mailer()?;
+async fn show(ctx: &Context, about: Option<About>, look: Look, html: bool) -> anyhow::Result<Exit> {
+    let templates = ctx.app.mailer()?.templates;
     let now = ctx.now().await?;
-    let all = || Topic::ALL.into_iter().map(About::Keys).chain([About::Brake]).collect();
     let mut previews = Vec::new();
-    for about in about.map_or_else(all, |about| vec![about]) {
+    for about in about.map_or_else(About::all, |about| vec![about]) {
         let letter = match about {
-            About::Keys(topic) => {
-                let digest = Digest { language, ..preview::sample(topic, n, now) };
-                mailer.templates.render(&digest, now)?
+            About::Keys(topic) => templates.render(&look.sample(topic, look.n, now), now)?,
+            About::ResetAlone => {
+                templates.render_reset(&look.sample(Topic::OtpReset, 0, now), "acme")?
             }
             About::Brake => {
-                let Some(alarm) = preview::alarms(now).into_iter().next() else { continue };
-                mailer.templates.render_alarm(&alarm, now)?
+                let Some(alarm) = look.alarm(now) else { continue };
+                templates.render_alarm(&alarm, now)?
             }
         };
-        let topic = match about {
-            About::Keys(topic) => topic.as_str(),
-            About::Brake => "brake",
-        };
         let Letter { subject, text, html } = letter;
-        previews.push(Preview { topic, subject, text, html });
+        previews.push(Preview { topic: about.as_str(), subject, text, html });
     }
     if ctx.out.is_json() {
         ctx.out.json(&previews)?;

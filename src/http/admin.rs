@@ -123,9 +123,9 @@ pub fn router(api: Api) -> Router {
         inside = inside.route(path, handler.layer(from_fn_with_state(roles, visit::demand)));
     }
     inside
+        .route("/admin/{*nothing}", any(failure::nothing))
         .layer(from_fn_with_state(admin.clone(), visit::enter))
         .route("/admin/sign-in", axum::routing::get(sign::ask).post(sign::enter))
-        .route("/admin/{*nothing}", any(failure::nothing))
         .method_not_allowed_fallback(failure::wrong_method)
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(from_fn_with_state(admin.clone(), answer))
@@ -139,7 +139,7 @@ pub fn router(api: Api) -> Router {
 async fn answer(State(admin): State<Admin>, request: Request, next: Next) -> Response {
     let language = shell::language(request.headers());
     match admin.api.shutdown().tracker.spawn(next.run(request).in_current_span()).await {
-        Ok(response) => failure::dressed(response, language, None),
+        Ok(response) => failure::dressed(response, language, None, None),
         Err(_panicked) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -10,10 +10,11 @@ use std::sync::{Arc, OnceLock};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
+    handler::Handler,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::{Next, from_fn_with_state, map_response},
     response::{IntoResponse as _, Response},
-    routing::{get, post},
+    routing::{MethodRouter, any, get},
 };
 use tracing::Instrument as _;
 
@@ -71,30 +72,42 @@ impl Pages {
 
 /// The pages, and what they load.
 pub fn router(pages: Pages) -> Router {
+    let nothing = || any(failure::nothing);
     let owners = Router::new()
+        .route("/k", nothing())
+        .route("/k/", nothing())
+        .route("/k/{token}/{id}/{*nothing}", nothing())
+        .route("/reminders", nothing())
+        .route("/reminders/", nothing())
+        .route("/reminders/{owner}", nothing())
         .route("/k/{token}", get(open::link))
-        .route("/k/{token}/again", post(act::again))
-        .route("/k/{token}/mine", post(mine::begin))
+        .route("/k/{token}/again", form(act::again))
+        .route("/k/{token}/mine", form(mine::begin))
         .route("/k/{token}/{id}", get(open::key))
         .route("/k/{token}/{id}/use", get(usage::ask))
-        .route("/k/{token}/{id}/rotate", post(act::rotate))
-        .route("/k/{token}/{id}/stop", post(act::stop))
+        .route("/k/{token}/{id}/rotate", form(act::rotate))
+        .route("/k/{token}/{id}/stop", form(act::stop))
         .route("/k/{token}/{id}/suspend", get(suspend::ask).post(suspend::suspend))
-        .route("/k/{token}/{id}/lapse", post(act::lapse))
-        .route("/k/{token}/{id}/resume", post(act::resume))
-        .route("/k/{token}/{id}/otp", post(enrol::begin))
-        .route("/k/{token}/{id}/otp/confirm", post(enrol::confirm))
+        .route("/k/{token}/{id}/lapse", form(act::lapse))
+        .route("/k/{token}/{id}/resume", form(act::resume))
+        .route("/k/{token}/{id}/otp", form(enrol::begin))
+        .route("/k/{token}/{id}/otp/confirm", form(enrol::confirm))
         .route(mine::PATH, get(mine::list))
-        .route("/mine/sign-out", post(mine::leave))
+        .route("/mine/sign-out", form(mine::leave))
         .route("/mine/{id}", get(mine::key))
         .route("/mine/{id}/use", get(mine::ask))
-        .route("/mine/{id}/rotate", post(mine::rotate))
+        .route("/mine/{id}/rotate", form(mine::rotate))
         .route("/reminders/{owner}/{token}", get(wish::ask).post(wish::choose))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(from_fn_with_state(pages.clone(), admit))
         .layer(map_response(guard))
         .with_state(pages);
     owners.merge(assets::router())
+}
+
+/// Where a form is sent to.
+fn form<T: 'static>(handler: impl Handler<T, Pages>) -> MethodRouter<Pages> {
+    get(open::back).post(handler)
 }
 
 /// Lets a request in, and carries it out in a task of its own: a client that goes away must not

@@ -258,6 +258,27 @@ pub async fn of_no_key(
     found.map_err(StoreError::during(op))
 }
 
+/// What a notice that is about no key is about: the number of its owner, and the name of their tenant.
+///
+/// # Errors
+/// As the database answers.
+pub async fn reset_of(
+    conn: &impl ConnectionTrait,
+    notice: i64,
+) -> Result<Option<(i64, String)>, StoreError> {
+    let op = "look up a notice about no key";
+    let row = Sql::new(conn, op)
+        .push(
+            "SELECT n.owner_id, tenants.name FROM notices n \
+             JOIN tenants ON tenants.id = n.tenant_id WHERE n.key_id < 0 AND n.id = ",
+        )
+        .bind(notice)
+        .one(conn)
+        .await?;
+    let found = row.map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)));
+    found.transpose().map_err(StoreError::during(op))
+}
+
 fn to_text(row: &QueryResult, now: DateTime<Utc>) -> Result<Option<NoticeText>, DbErr> {
     let time = |index| {
         let ms = row.try_get_by_index::<Option<i64>>(index)?;

@@ -14,6 +14,10 @@ use crate::{
     },
 };
 
+mod waiting;
+
+pub use waiting::{take_back, waiting_statement};
+
 /// A notice that waits for a message, locked by the transaction that claimed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PendingNotice {
@@ -95,7 +99,7 @@ pub struct NewMessage {
     pub audience: Audience,
     /// To which addresses.
     pub recipients: Vec<String>,
-    /// The notices it carries, for good.
+    /// The notices it carries: for good, unless it waits for a morning and is made anew ([`take_back`]).
     pub notices: Vec<i64>,
     /// When it is to leave.
     pub at: DateTime<Utc>,
@@ -122,16 +126,17 @@ pub async fn claim_pending(
     limit: usize,
 ) -> Result<Vec<PendingNotice>, StoreError> {
     let rows = claim_statement(conn, limit).all(conn).await?;
-    let notice = |row: &QueryResult| {
-        Ok(PendingNotice {
-            id: row.try_get_by_index(0)?,
-            owner_id: row.try_get_by_index(1)?,
-            stage: row.try_get_by_index(2)?,
-            key_id: row.try_get_by_index(3)?,
-        })
-    };
-    let notices: Result<_, DbErr> = rows.iter().map(notice).collect();
+    let notices: Result<_, DbErr> = rows.iter().map(to_notice).collect();
     notices.map_err(StoreError::during("claim pending notices"))
+}
+
+fn to_notice(row: &QueryResult) -> Result<PendingNotice, DbErr> {
+    Ok(PendingNotice {
+        id: row.try_get_by_index(0)?,
+        owner_id: row.try_get_by_index(1)?,
+        stage: row.try_get_by_index(2)?,
+        key_id: row.try_get_by_index(3)?,
+    })
 }
 
 /// Looks up whom mails for `owner_ids` can go to.

@@ -36,6 +36,7 @@ mod admin;
 mod driver;
 mod owner;
 mod pictures;
+mod rare;
 
 /// All that a daemon serves, on a port of its own, and the relay that takes its mails.
 struct Site<'a> {

@@ -26,14 +26,14 @@ use crate::{
 };
 
 /// A server of its own for one test.
-struct Face {
-    address: SocketAddr,
+pub struct Face {
+    pub address: SocketAddr,
     vitals: Vitals,
     shutdown: Shutdown,
 }
 
 impl Face {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let shutdown = Shutdown::new();
         let vitals = Vitals::new(Heartbeat::new(), shutdown.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -62,7 +62,7 @@ impl Face {
         (answer.status, answer.json()["status"].as_str().unwrap().to_owned())
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.shutdown.token.cancel();
         self.shutdown.tracker.close();
         let stopped = tokio::time::timeout(Duration::from_secs(5), self.shutdown.tracker.wait());

@@ -95,6 +95,66 @@ on_each_engine! {
 }
 
 on_each_engine! {
+    async fn what_came_up_in_a_night_is_one_mail_in_the_morning(app: TestApp) {
+        app.people().await;
+        app.execute("UPDATE environments SET contacts = '[\"prod@acme.example\"]'").await;
+        let rules = json!({ "quiet_hours": "22:00-07:00", "reminder_channels": ["owner", "contacts"] });
+        tenant_sets(&app, &rules).await;
+        // It is 9 in Berlin. Keys 1 to 4 expire at 23, at 1, at 4, and at 7; 5 and 6 are reminded of at
+        // 2 and at 3, with a copy, and of 7 it is the last time, at 2.
+        for (id, hours) in [(1, 14), (2, 16), (3, 19), (4, 22)] {
+            app.key(id, TimeDelta::hours(hours)).await;
+        }
+        app.execute("UPDATE api_keys SET last_stage = 1").await;
+        app.key(5, days(30) + TimeDelta::hours(17)).await;
+        app.key(6, days(30) + TimeDelta::hours(18)).await;
+        app.key(7, days(1) + TimeDelta::hours(17)).await;
+        app.execute("UPDATE api_keys SET last_stage = 7 WHERE id = 7").await;
+        app.sweep().await;
+        app.clock.advance(TimeDelta::hours(14));
+        for _ in 14..22 {
+            app.pass().await;
+            app.clock.advance(TimeDelta::hours(1));
+        }
+        let at_night = ["ada@acme.example", "prod@acme.example"];
+        assert_eq!(to(&app), at_night, "the last reminder does not wait");
+        assert_eq!(app.notices(7).await, ["expiring-1d told"]);
+        app.pass().await;
+        assert_eq!(to(&app)[at_night.len()..], at_night, "one mail, and one copy");
+        for address in at_night {
+            let text = text_to(&app, address);
+            for id in 1..=6 {
+                assert!(text.contains(&format!("key {id}")), "{id}: {text}");
+            }
+        }
+        for id in [1, 2, 3, 4] {
+            assert_eq!(app.notices(id).await, ["expired told"]);
+        }
+        for id in [5, 6] {
+            assert_eq!(app.notices(id).await, ["expiring-30d told"]);
+        }
+        assert_eq!(app.count("messages").await, 4, "nothing is left of what was made anew");
+    }
+}
+
+on_each_engine! {
+    async fn what_is_told_for_each_key_stays_apart_in_the_morning(app: TestApp) {
+        app.people().await;
+        tenant_sets(&app, &json!({ "quiet_hours": "22:00-07:00", "digest": false })).await;
+        for (id, hours) in [(1, 14), (2, 16)] {
+            app.key(id, TimeDelta::hours(hours)).await;
+        }
+        app.execute("UPDATE api_keys SET last_stage = 1").await;
+        app.clock.advance(TimeDelta::hours(14));
+        for _ in 14..=22 {
+            app.pass().await;
+            app.clock.advance(TimeDelta::hours(1));
+        }
+        assert_eq!(app.subjects().len(), 2, "{:?}", app.subjects());
+    }
+}
+
+on_each_engine! {
     async fn contacts_get_a_copy_of_reminders_without_the_owners_link(app: TestApp) {
         let app = app.with(|deps| enable(deps, "https://keys.example"));
         app.people().await;

@@ -112,6 +112,8 @@ on_each_engine! {
             let page = site.get(&format!("/k/{}", link.expose())).await;
             assert_eq!(page.status, 200, "{}", page.body);
             assert!(page.body.contains("deploy") && page.body.contains("name=\"overlap\""));
+            let back = "<dt>Can be brought back until</dt><dd>2027-04-22 10:00 CEST</dd>";
+            assert!(page.body.contains(back), "{}", page.body);
         }
         assert_eq!(secrets.finding(&old).await, "valid", "looking changes nothing");
         let elsewhere = "sec-fetch-site: cross-site\r\n";

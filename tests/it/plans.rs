@@ -141,6 +141,9 @@ on_each_engine! {
         uses(&app, purge::claim_statement(conn, lapsed::store::turn::BEGINNING, now, 1000), "ix_api_keys_due").await;
         uses(&app, messages::claim_statement(conn, now, 1000), "ix_messages_due").await;
         uses(&app, outbox::claim_statement(conn, 1000), "ix_notices_pending").await;
+        // As many as wait for a morning, of all that wait here.
+        let evening = now + TimeDelta::milliseconds(98_900_000_000);
+        uses(&app, outbox::waiting_statement(conn, &[1, 2, 3], evening), "ix_messages_due").await;
     }
 }
 

@@ -193,7 +193,10 @@ on_each_engine! {
         assert!(page.text.contains("Approve the purge"), "{}", page.text);
         assert!(page.text.contains("lapsed keys approve-purge ID"), "it says why: {}", page.text);
         assert!(page.text.contains("TRA-2026-014"), "{}", page.text);
-        let done = desk.post(&root, "/admin/keys/key000000101/approve-purge", "reason=seen").await;
+        let approve = "/admin/keys/key000000101/approve-purge";
+        let refused = desk.post(&root, approve, "name=another&reason=seen").await;
+        assert!(refused.status == 422 && refused.text.contains("That is not the name"), "{refused:?}");
+        let done = desk.post(&root, approve, "name=key+101&reason=seen").await;
         assert_eq!(done.status, 303, "{done:?}");
         let page = desk.get(&root, "/admin/keys/key000000101").await;
         assert!(!page.text.contains("Approve the purge") && page.text.contains("approved"), "{}", page.text);

@@ -118,7 +118,9 @@ pub(super) async fn hold(
 }
 
 #[derive(Deserialize)]
-pub(super) struct Approval {
+pub(super) struct Purging {
+    #[serde(default)]
+    name: String,
     reason: Option<String>,
     /// A code of the visitor's own, where the policy asks for one.
     otp: Option<SecretString>,
@@ -129,9 +131,12 @@ pub(super) async fn approve_purge(
     State(admin): State<Admin>,
     visit: Visit,
     Path(id): Path<String>,
-    Sent(form): Sent<Approval>,
+    Sent(form): Sent<Purging>,
 ) -> Result<Response, Failure> {
     let key = visit.caller.key_to_change(&admin.api, &id).await?;
+    if form.name.trim() != key.name.trim() {
+        return Err(Failure::refused("wrong-name"));
+    }
     let (reason, code): (Option<Label>, _) = (label(&form.reason)?, form::code(&form.otp)?);
     let (db, policies) = (admin.api.db()?, admin.api.policies().await?);
     // Only that very key that was looked at.

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::{
-    domain::{approval::ApprovalState, name::Label},
+    domain::{approval::ApprovalState, brake::Destruction, name::Label},
     explain,
     http::{
         admin::{
@@ -25,7 +25,10 @@ use crate::{
             refusal::malformed,
         },
     },
-    store::approvals::{self, Approval, Filter, Wanted},
+    store::{
+        approvals::{self, Approval, Filter, Wanted},
+        brake, key_list, owners,
+    },
 };
 
 /// Where these pages are.
@@ -126,6 +129,7 @@ pub(super) async fn show(
         visit.may(Operate::ROLES) && visit.caller.may_decide(&admin.api, &approval).await.is_ok();
     let needs_otp = is_pending && approvals::needs_otp(&house.db, &house.base(), &approval).await?;
     let is_own = approval.requester_id == visit.caller.owner_id;
+    let doomed = doomed(&admin, &approval).await?;
     let body = html! {
         section { dl {
             dt { (visit.say("admin-who")) } dd { bdi { (who(&approval)) } " (" (approval.requested_by) ")" }
@@ -143,12 +147,40 @@ pub(super) async fn show(
                 ul lang="en" { @for line in &preview { li { (line) } } }
             }
         }
-        @if is_pending && may { (decision(&visit, &approval, is_own, needs_otp)) }
+        @if is_pending && may { (decision(&visit, &approval, is_own, (needs_otp, doomed.as_deref()))) }
     };
     Ok(shell::of(&visit, &wanted(&visit, &approval), PATH, &body))
 }
 
-fn decision(visit: &Visit, approval: &Approval, is_own: bool, needs_otp: bool) -> Markup {
+/// What has to be typed before a request is approved that ends something: its name, or the number of
+/// the keys in a plan. `None`: it ends nothing, or what it is about is not there any more.
+async fn doomed(admin: &Admin, approval: &Approval) -> Result<Option<String>, Failure> {
+    let db = admin.api.db()?;
+    Ok(match &approval.wanted {
+        Some(Wanted::RevokeKey { key, .. } | Wanted::ApprovePurge { key, .. }) => {
+            key_list::find(db.conn(), key).await?.map(|key| key.name.trim().to_owned())
+        }
+        Some(Wanted::SetAccess { owner, ends_at: Some(_), .. }) => {
+            owners::find_by_public_id(db.conn(), owner).await?.map(|owner| owner.email)
+        }
+        Some(Wanted::ReleaseBrake { hash }) => {
+            let mut n = None;
+            for what in Destruction::ALL {
+                let on = brake::get(db, what).await?.filter(|on| on.hash == *hash);
+                n = n.or(on.map(|on| on.n.to_string()));
+            }
+            n
+        }
+        _ => None,
+    })
+}
+
+fn decision(
+    visit: &Visit,
+    approval: &Approval,
+    is_own: bool,
+    (needs_otp, doomed): (bool, Option<&str>),
+) -> Markup {
     let path = format!("{PATH}/{}", approval.public_id);
     html! {
         @if is_own {
@@ -158,6 +190,10 @@ fn decision(visit: &Visit, approval: &Approval, is_own: bool, needs_otp: bool) -
                 h2 { (visit.say("admin-approve-request")) }
                 form method="post" action={ (path) "/approve" } {
                     (shell::secret(visit))
+                    @if let Some(name) = doomed {
+                        label for="name" { (visit.language.say_with("admin-type-name", "name", name)) }
+                        input #name name="name" type="text" required autocomplete="off" spellcheck="false";
+                    }
                     @if needs_otp { (form::code_field(visit, "otp")) }
                     button.bad { (visit.say("admin-approve-request")) }
                 }
@@ -177,6 +213,9 @@ fn decision(visit: &Visit, approval: &Approval, is_own: bool, needs_otp: bool) -
 
 #[derive(Deserialize)]
 pub(super) struct Approving {
+    /// Of what is ended by it.
+    #[serde(default)]
+    name: String,
     /// A code of the visitor's own, where the policy asks for one.
     otp: Option<SecretString>,
 }
@@ -191,6 +230,9 @@ pub(super) async fn approve(
     let code = form::code(&form.otp)?;
     let approval = visit.caller.approval(&admin.api, &id).await?;
     visit.caller.may_decide(&admin.api, &approval).await?;
+    if doomed(&admin, &approval).await?.is_some_and(|name| form.name.trim() != name) {
+        return Err(Failure::refused("wrong-name"));
+    }
     let house = admin.api.house()?;
     let who = visit.caller.who(house, code.as_ref());
     let done = approvals::approve(&house.db, &house.base(), who, &approval.public_id).await?;

@@ -13,6 +13,9 @@ use crate::http::{
     problem::Problem,
 };
 
+/// Refusals of which their own sentence says all there is.
+const PLAIN: [&str; 4] = ["foreign-form", "otp-invalid", "otp-replayed", "otp-required"];
+
 /// A refusal on its way to become a page.
 #[derive(Debug)]
 pub(super) struct Failure(Problem);
@@ -42,27 +45,39 @@ impl IntoResponse for Failure {
     }
 }
 
-/// The response; if it is a refusal, as a page.
+/// The response; if it is a refusal, as a page, which leads back to where the `form` was.
 pub(super) fn dressed(
     mut response: Response,
     language: Language,
     visit: Option<&Visit>,
+    form: Option<&str>,
 ) -> Response {
     match response.extensions_mut().remove::<Problem>() {
-        Some(problem) => page(language, visit, &problem),
+        Some(problem) => page(language, visit, &problem, form),
         None => response,
     }
 }
 
 /// The page of a refusal.
-pub(super) fn page(language: Language, visit: Option<&Visit>, problem: &Problem) -> Response {
+pub(super) fn page(
+    language: Language,
+    visit: Option<&Visit>,
+    problem: &Problem,
+    form: Option<&str>,
+) -> Response {
     let own = language.say(&format!("admin-problem-{}", problem.code));
+    // Of what is not there, there is no page either.
+    let form = form.filter(|_| problem.status != StatusCode::NOT_FOUND);
+    let is_more = !problem.detail.is_empty() && (own.is_empty() || !PLAIN.contains(&problem.code));
     let body = html! {
         section.error role="alert" {
             @if !own.is_empty() { p { (own) } }
-            @if !problem.detail.is_empty() { p lang="en" { (problem.detail) } }
+            @if is_more { p lang="en" { (problem.detail) } }
         }
-        p { a href="/admin" { (language.say("admin-overview")) } }
+        @match form {
+            Some(form) => p { a href=(form) { (language.say("admin-back")) } },
+            None => p { a href="/admin" { (language.say("admin-overview")) } },
+        }
     };
     let title = language.say("admin-problem");
     let mut response = shell::page(language, visit, &title, "", &body);

@@ -184,11 +184,13 @@ fn deeds(visit: &Visit, key: &KeyView, policies: &PolicyBook, now: DateTime<Utc>
             }
         }
         @if is_approval_awaited(key, policies, now) {
-            section {
+            section.danger {
                 h2 { (visit.say("admin-approve")) }
                 p { (visit.say("admin-approve-note")) }
                 form method="post" action={ (path) "/approve-purge" } {
                     (shell::secret(visit))
+                    label for="approve-name" { (visit.language.say_with("admin-type-name", "name", &key.name)) }
+                    input #approve-name name="name" type="text" required autocomplete="off" spellcheck="false";
                     label for="approve-why" { (visit.say("admin-reason")) }
                     input #approve-why name="reason" type="text" maxlength="200" autocomplete="off";
                     @if needs_otp { (form::code_field(visit, "approve-otp")) }

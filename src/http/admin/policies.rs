@@ -219,6 +219,7 @@ fn fields(visit: &Visit, asked: &Change, some: Option<&Vec<EffectiveField>>) -> 
 pub(super) fn shown(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(word) => word.clone(),
+        serde_json::Value::Array(all) if all.is_empty() => "none".to_owned(),
         serde_json::Value::Array(all) => all.iter().map(shown).collect::<Vec<_>>().join(", "),
         value => value.to_string(),
     }

@@ -66,16 +66,31 @@ pub(super) async fn enter(
     let visit = match visit(&admin, request.headers(), language).await {
         Ok(Some(visit)) => visit,
         Ok(None) => return sign::to_sign_in(),
-        Err(problem) => return failure::page(language, None, &problem),
+        Err(problem) => return failure::page(language, None, &problem, None),
     };
+    let form = form_of(&request);
     if request.method() == Method::POST {
         request = match proven(request, &visit).await {
             Ok(request) => request,
-            Err(problem) => return failure::page(language, Some(&visit), &problem),
+            Err(problem) => {
+                return failure::page(language, Some(&visit), &problem, form.as_deref());
+            }
         };
     }
     request.extensions_mut().insert(visit.clone());
-    failure::dressed(next.run(request).await, language, Some(&visit))
+    failure::dressed(next.run(request).await, language, Some(&visit), form.as_deref())
+}
+
+/// Where the page is that this form stands on, if it is one: what is done stands below what it is done to.
+fn form_of(request: &Request) -> Option<String> {
+    let path = request.uri().path();
+    let is_form = request.method() == Method::POST && path != "/admin/sign-out";
+    let page = match path.split('/').collect::<Vec<_>>().as_slice() {
+        ["", admin, kind, id, _] => format!("/{admin}/{kind}/{id}"),
+        ["", admin, "guards", _] => format!("/{admin}/guards"),
+        _ => path.to_owned(),
+    };
+    is_form.then_some(page)
 }
 
 /// Refuses those whose role may not open this page.

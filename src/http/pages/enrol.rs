@@ -103,7 +103,7 @@ fn code_page(visit: &Visit, picture: Option<maud::Markup>, failure: Option<&Fail
     let say = |id: &str| language.say(id);
     let body = html! {
         @if let Some(failure) = failure {
-            section.error role="alert" { p { (failure.sentence(language)) } }
+            section.error role="alert" { p { (failure.sentence(language, opened.zone())) } }
         }
         section {
             @if let Some(picture) = picture { (picture) }
@@ -116,6 +116,6 @@ fn code_page(visit: &Visit, picture: Option<maud::Markup>, failure: Option<&Fail
             }
         }
     };
-    let status = if failure.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = failure.map_or(StatusCode::OK, Failure::status);
     shell::page(language, status, &say("otp-title"), &body)
 }

@@ -1,6 +1,10 @@
 //! Why a page cannot be shown, or a form did nothing, in words for whoever sent it.
 
-use axum::{http::StatusCode, response::Response};
+use axum::{
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use chrono_tz::Tz;
 use maud::html;
 use tracing::warn;
 
@@ -17,6 +21,8 @@ pub(super) enum Failure {
     Away,
     /// Too many requests.
     Busy,
+    /// An address that no page of ours has.
+    Nothing,
     /// A form that no page of ours sends.
     BadForm,
     /// The link is good for nothing, or not for this.
@@ -92,18 +98,21 @@ pub(super) fn internal(error: anyhow::Error) -> Failure {
 }
 
 impl Failure {
-    /// What is said on the page that the form came from, if it can be shown again.
-    pub(super) fn sentence(&self, language: Language) -> String {
+    /// What is said on the page that the form came from, if it can be shown again; times are those of
+    /// `zone`.
+    pub(super) fn sentence(&self, language: Language, zone: Tz) -> String {
         match self {
             Self::Away => language.say("away"),
             Self::Busy => language.say("busy"),
+            Self::Nothing => language.say("nothing"),
             Self::BadForm => language.say("bad-form"),
             Self::Gone => language.say("gone-note"),
             Self::Out => language.say("mine-out"),
             Self::NotYours => language.say("mine-not-yours"),
             Self::Said(id) => language.say(id),
             Self::SaidUntil(id, at) => {
-                let at = at.format("%Y-%m-%d %H:%M UTC").to_string();
+                // To the second: it may be one of the next.
+                let at = at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
                 language.say_with(id, "at", &at)
             }
         }
@@ -111,13 +120,14 @@ impl Failure {
 
     /// Whether the page that the form came from is shown again, with the sentence.
     pub(super) fn is_said(&self) -> bool {
-        matches!(self, Self::Said(_) | Self::SaidUntil(..))
+        matches!(self, Self::BadForm | Self::Said(_) | Self::SaidUntil(..))
     }
 
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Away => StatusCode::SERVICE_UNAVAILABLE,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::Nothing => StatusCode::NOT_FOUND,
             Self::BadForm => StatusCode::BAD_REQUEST,
             Self::Gone => StatusCode::GONE,
             Self::Out => StatusCode::FORBIDDEN,
@@ -127,8 +137,13 @@ impl Failure {
     }
 }
 
+/// Answers an address under ours that no page is at.
+pub(super) async fn nothing(headers: HeaderMap) -> Response {
+    page(Language::of(&headers), Failure::Nothing)
+}
+
 /// A page that says only this.
 pub(super) fn page(language: Language, failure: Failure) -> Response {
-    let body = html! { section { p { (failure.sentence(language)) } } };
+    let body = html! { section { p { (failure.sentence(language, Tz::UTC)) } } };
     shell::page(language, failure.status(), &language.say("wrong-title"), &body)
 }

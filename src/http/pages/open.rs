@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use axum::{
     Form,
     extract::{FromRequestParts, Path, State, rejection::FormRejection},
-    http::{HeaderMap, StatusCode, request::Parts},
-    response::Response,
+    http::{HeaderMap, StatusCode, Uri, request::Parts},
+    response::{Redirect, Response},
 };
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -313,6 +313,15 @@ pub(super) async fn link(
         Ok(shell::page(language, StatusCode::OK, &language.say("list-title"), &body))
     };
     shown.await.unwrap_or_else(|failure| refuse(language, &token, failure))
+}
+
+/// A `GET` of where a form was sent to, as by whoever loads its answer anew: back to the page that the
+/// form stands on. Nothing is done by it.
+pub(super) async fn back(uri: Uri) -> Redirect {
+    // `/k/TOKEN/ID/DEED`, or `/k/TOKEN/again`.
+    let parts: Vec<&str> = uri.path().split('/').collect();
+    let n = if parts.len() < 5 { 3 } else { 4 };
+    Redirect::to(&parts[..n.min(parts.len())].join("/"))
 }
 
 /// `GET /k/{token}/{id}`: the page of one key.

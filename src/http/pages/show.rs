@@ -37,7 +37,7 @@ pub(super) async fn key(visit: &Visit, failure: Option<&Failure>) -> Result<Resp
     let first_use = last_use::first_use(visit.house()?.db.conn(), opened.id()).await?;
     let body = html! {
         @if let Some(failure) = failure {
-            section.error role="alert" { p { (failure.sentence(language)) } }
+            section.error role="alert" { p { (failure.sentence(language, opened.zone())) } }
         }
         (facts(language, opened))
         @match &opened.door {
@@ -45,7 +45,7 @@ pub(super) async fn key(visit: &Visit, failure: Option<&Failure>) -> Result<Resp
             Door::Session { .. } => (mine::deeds(visit, first_use)),
         }
     };
-    let status = if failure.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = failure.map_or(StatusCode::OK, Failure::status);
     Ok(shell::page(language, status, &opened.view.name, &body))
 }
 
@@ -93,9 +93,10 @@ fn facts(language: Language, opened: &Opened) -> Markup {
         section {
             dl {
                 dt { (say("state")) } dd { (say(state_words)) }
-                dt { (say(if state == "active" { "expires" } else { "expired" })) }
+                @let is_ahead = view.expires_at.is_none_or(|end| opened.now < end);
+                dt { (say(if is_ahead { "expires" } else { "expired" })) }
                 dd { (view.expires_at.map_or_else(|| say("never"), |end| at(opened, end))) }
-                @if let (true, Some(end)) = (state == "expired", view.window_ends_at) {
+                @if let Some(end) = back_until(opened, state) {
                     dt { (say("back-until")) } dd { (at(opened, end)) }
                 }
                 dt { (say("where")) } dd { bdi { (view.tenant.1) } " / " bdi { (view.environment.1) } }
@@ -106,6 +107,18 @@ fn facts(language: Language, opened: &Opened) -> Markup {
             p { (say(what)) }
         }
     }
+}
+
+/// Until when the key can be brought back after its expiry. Before it, that is what its policy of now
+/// promises, as in mails.
+fn back_until(opened: &Opened, state: &str) -> Option<DateTime<Utc>> {
+    let view = &opened.view;
+    let key = view.key.as_ref().ok().filter(|_| state == "active" || state == "expired")?;
+    if view.window_ends_at.is_some() || key.ends_with_access() {
+        return view.window_ends_at;
+    }
+    let window = opened.policies.of_key(&view.governed()?).window();
+    view.expires_at.filter(|_| !window.is_zero()).map(|end| end + window)
 }
 
 /// How a key that can be rotated is rotated, or why not.
@@ -198,7 +211,7 @@ pub(super) fn resumed(visit: &Visit) -> Response {
             p { a href=(visit.opened.path()) { (say("to-key")) } }
         }
     };
-    shell::page(visit.language, StatusCode::OK, &say("resumed-title"), &body)
+    done(visit, "resumed-title", &body)
 }
 
 fn unneeded(language: Language, opened: &Opened) -> Markup {
@@ -306,7 +319,7 @@ pub(super) fn secret(visit: &Visit, done: &Done, secret: &str) -> Response {
             (usage::line(language, opened, None, "see-use"))
         }
     };
-    shell::page(language, StatusCode::OK, &say("secret-title"), &body)
+    self::done(visit, "secret-title", &body)
 }
 
 /// The page of a key that has been stopped.

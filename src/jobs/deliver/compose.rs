@@ -172,7 +172,7 @@ pub async fn preview(
 ) -> anyhow::Result<Option<Letter>> {
     let conn = deps.db.conn();
     let Some((owner_id, texts)) = letters::of_notice(conn, notice, now).await? else {
-        return Ok(None);
+        return reset::preview(deps, notice).await;
     };
     let owner = letters::addressees(conn, &[owner_id]).await?.pop();
     let Some(owner) = owner else { return Ok(None) };

@@ -54,6 +54,7 @@ async fn gather_batch(ctx: &Context, rules: &mut Option<PolicyBook>) -> Result<b
         None => PolicyBook::load(db, (*ctx.deps.policies).clone()).await?,
     };
     let book = rules.insert(book);
+    take_back_what_waits(&tx, book, &mut pending, (now, limit)).await?;
     let subjects = subjects(&tx, book, &pending).await?;
     let owner_ids: Vec<i64> = pending_owners(&pending);
     let recipients = outbox::recipients(&*tx, &owner_ids).await?;
@@ -86,6 +87,22 @@ async fn gather_batch(ctx: &Context, rules: &mut Option<PolicyBook>) -> Result<b
     outbox::give_up(&*tx, &untellable).await?;
     tx.commit().await?;
     Ok(is_last)
+}
+
+/// Adds what the same owners are to be told in the morning: with what has come since, it is one mail.
+async fn take_back_what_waits(
+    tx: &Tx,
+    book: &PolicyBook,
+    pending: &mut Vec<PendingNotice>,
+    (now, limit): (DateTime<Utc>, usize),
+) -> Result<(), StoreError> {
+    // Without rules about mails nothing waits.
+    if book.has_mail_rules() {
+        let owner_ids = pending_owners(pending);
+        pending.extend(outbox::take_back(&**tx, &owner_ids, now, limit).await?);
+        pending.sort_unstable_by_key(|notice| (notice.owner_id, notice.id));
+    }
+    Ok(())
 }
 
 /// What the notices are about, if anybody has rules about mails: else nobody is asked.

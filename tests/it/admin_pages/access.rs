@@ -10,10 +10,10 @@ fn form(path: &str) -> &'static str {
     match path {
         "/admin/keys/{id}/revoke" => "name=deploy",
         "/admin/keys/{id}/extend" => "days=300",
-        "/admin/keys/{id}/hold"
-        | "/admin/keys/{id}/suspend"
-        | "/admin/keys/{id}/unsuspend"
-        | "/admin/keys/{id}/approve-purge" => "reason=test",
+        "/admin/keys/{id}/approve-purge" => "name=deploy&reason=test",
+        "/admin/keys/{id}/hold" | "/admin/keys/{id}/suspend" | "/admin/keys/{id}/unsuspend" => {
+            "reason=test"
+        }
         "/admin/owners/{id}/offboard" => "name=ada@acme.example",
         "/admin/policies/{tenant}" => "field=window_days&value=9&seen=0",
         "/admin/guards/brake" => {

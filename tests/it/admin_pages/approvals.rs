@@ -34,14 +34,18 @@ on_each_engine! {
         assert!(list.text.contains(&path) && list.text.contains("grace@acme.example"), "{}", list.text);
         let own = desk.get(&grace, &path).await;
         assert!(own.text.contains("Another administrator") && !own.text.contains("/approve\""), "{}", own.text);
-        let refused = desk.post(&grace, &format!("{path}/approve"), "").await;
+        let refused = desk.post(&grace, &format!("{path}/approve"), "name=deploy").await;
         assert!(refused.status == 403 && refused.text.contains("Another administrator"), "{refused:?}");
         let viewer = desk.get(&desk.holder(Role::Viewer, Some(1)).await, &path).await;
         assert!(viewer.text.contains("leaked") && !viewer.text.contains("<button class=\"bad\""), "{}", viewer.text);
 
         let page = desk.get(&heidi, &path).await;
         assert!(page.text.contains("is ended for good") && page.text.contains("leaked"), "{}", page.text);
-        let done = desk.post(&heidi, &format!("{path}/approve"), "").await;
+        let refused = desk.post(&heidi, &format!("{path}/approve"), "name=another").await;
+        assert!(refused.status == 422 && refused.text.contains("That is not the name"), "{refused:?}");
+        assert!(refused.text.contains(&format!("<a href=\"{path}\">Back")), "{}", refused.text);
+        assert_eq!(desk.face.verify(&secret).await, "valid");
+        let done = desk.post(&heidi, &format!("{path}/approve"), "name=deploy").await;
         assert_eq!((done.status, done.header("location")), (303, path.as_str()), "{}", done.text);
         assert_eq!(desk.face.verify(&secret).await, "revoked");
         let page = desk.get(&heidi, &path).await;
@@ -72,6 +76,8 @@ on_each_engine! {
         assert_eq!(desk.post(&heidi, &format!("{policy}/approve"), "").await.status, 303);
         let effective = desk.get(&heidi, "/admin/policies/acme").await;
         assert!(effective.text.contains("from the tenant"), "{}", effective.text);
+        let unnamed = desk.post(&heidi, &format!("{access}/approve"), "name=ada").await;
+        assert_eq!(unnamed.status, 422, "it ends keys: {}", unnamed.text);
         let rejected = desk.post(&heidi, &format!("{access}/reject"), "reason=she+stays").await;
         assert_eq!(rejected.status, 303, "{}", rejected.text);
         assert_eq!(desk.face.verify(&secret).await, "valid");
@@ -107,8 +113,10 @@ on_each_engine! {
         app.sweep().await;
         let active = "SELECT COUNT(*) FROM api_keys WHERE state = 1 AND kind = 1";
         assert_eq!(app.column::<i64>(active).await[0], 20, "it is held back still");
-        let done = desk.post(&heidi, &format!("{path}/approve"), "").await;
-        assert_eq!(done.status, 303, "{}", done.text);
+        for (name, status) in [("", 422), ("2", 422), ("20", 303)] {
+            let done = desk.post(&heidi, &format!("{path}/approve"), &format!("name={name}")).await;
+            assert_eq!(done.status, status, "{name}: {}", done.text);
+        }
         app.clock.advance(TimeDelta::minutes(5));
         app.sweep().await;
         assert_eq!(app.column::<i64>(active).await[0], 0);

@@ -71,6 +71,7 @@ async fn pages(site: &Site<'_>, key: &str) -> Vec<String> {
         "/admin/policies/acme?field=max_ttl_days&value=20&notice=10&spread=5",
         "/admin/notices",
         "/admin/notices/1",
+        "/admin/approvals",
         "/admin/audit",
         "/admin/nothing",
     ]

@@ -22,6 +22,8 @@ use crate::{
     support::app::days,
 };
 
+mod rare;
+
 /// The most bytes a picture may have.
 const LARGEST: usize = 60_000;
 

@@ -19,6 +19,7 @@ admin-token-note = Erstellt mit `lapsed admin token create`. Sie werden nach 15 
 admin-wrong-token = Dieses Token ist nicht gültig.
 admin-too-many = Zu viele falsche Token. Warten Sie eine Minute und versuchen Sie es erneut.
 admin-problem = Das hat nicht geklappt
+admin-back = Zurück, für einen neuen Versuch
 admin-problem-not-found = Hier ist nichts, oder Sie dürfen es nicht sehen.
 admin-problem-forbidden = Ihr Token darf das nicht.
 admin-problem-foreign-form = Dieses Formular kam nicht von einer Seite Ihrer Sitzung. Nichts wurde geändert.

@@ -19,6 +19,7 @@ admin-token-note = Made by `lapsed admin token create`. You are signed out after
 admin-wrong-token = This token is not valid.
 admin-too-many = Too many wrong tokens. Wait a minute and try again.
 admin-problem = That did not work
+admin-back = Back, to try again
 admin-problem-not-found = There is nothing here, or it is not yours to see.
 admin-problem-forbidden = Your token may not do this.
 admin-problem-foreign-form = This form was not sent by a page of your session. Nothing was changed.
