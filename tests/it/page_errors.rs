@@ -24,6 +24,10 @@ on_each_engine! {
         }
         let again = site.get(&format!("/k/{}/again", link.expose())).await;
         assert_eq!((again.status, again.header("location").unwrap()), (303, &path[..path.len() - key.id.to_string().len() - 1]));
+        for (form, page) in [("/mine/sign-out", "/mine"), ("/mine/7Hk2pQ9rT4aB/rotate", "/mine/7Hk2pQ9rT4aB")] {
+            let again = site.get(form).await;
+            assert_eq!((again.status, again.header("location").unwrap()), (303, page));
+        }
         let n_mails = app.subjects().len();
         app.job("deliver").await;
         assert_eq!(app.subjects().len(), n_mails, "no other link was asked for");

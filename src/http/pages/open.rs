@@ -318,10 +318,10 @@ pub(super) async fn link(
 /// A `GET` of where a form was sent to, as by whoever loads its answer anew: back to the page that the
 /// form stands on. Nothing is done by it.
 pub(super) async fn back(uri: Uri) -> Redirect {
-    // `/k/TOKEN/ID/DEED`, or `/k/TOKEN/again`.
+    // `/k/TOKEN/ID/DEED`, which may have a step behind it, `/k/TOKEN/again`, or `/mine/sign-out`.
     let parts: Vec<&str> = uri.path().split('/').collect();
-    let n = if parts.len() < 5 { 3 } else { 4 };
-    Redirect::to(&parts[..n.min(parts.len())].join("/"))
+    let n = (parts.len() - 1).clamp(1, 4);
+    Redirect::to(&parts[..n].join("/"))
 }
 
 /// `GET /k/{token}/{id}`: the page of one key.

@@ -65,10 +65,10 @@ on_each_engine! {
         let page = desk.get(&browser, &path).await;
         assert_eq!(page.text.matches(FIELD).count(), 1, "{}", page.text);
         let approve = format!("{path}/approve-purge");
-        let refused = desk.post(&browser, &approve, "reason=seen").await;
+        let refused = desk.post(&browser, &approve, "name=deploy&reason=seen").await;
         assert!(refused.status == 403 && refused.text.contains("A code of your second factor"), "{refused:?}");
         let code = next_code(&desk.face, &grace.seed);
-        let done = desk.post(&browser, &approve, &format!("reason=seen&otp={code}")).await;
+        let done = desk.post(&browser, &approve, &format!("name=deploy&reason=seen&otp={code}")).await;
         assert_eq!(done.status, 303, "{}", done.text);
         assert_eq!(mfa_of(&desk.face, "key.purge_approved").await["method"], "totp");
     }
