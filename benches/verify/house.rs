@@ -76,7 +76,7 @@ impl House {
             "[database]\nurl = \"{url}\"\nmax_connections = {CONNECTIONS}\n\
              [keys]\nmaster_key_file = \"{0}/master.key\"\n\
              [mail]\ntransport = \"file\"\nfolder = \"{0}/mail\"\n\
-             [http]\nlisten = \"127.0.0.1:0\"\n",
+             [http]\nlisten = \"127.0.0.1:0\"\nguesses_per_second = 0\n",
             folder.path().display()
         );
         let file = folder.path().join("lapsed.toml");
