@@ -3,11 +3,10 @@
 //! A driver hands over every column of every row by itself, and SQLite's copies each into memory of
 //! its own and wakes the reader for each row. For a claim of a thousand rows with seventeen columns
 //! that is more work than finding them. So PostgreSQL joins the numbers of a row to one array; the
-//! others, whose columns may hold anything, join its columns to a line, and SQLite the lines to a
-//! single value.
+//! others, which have no arrays, join its columns to a line, and SQLite the lines to a single value.
 //!
-//! The columns of a line are parted by U+001F and lines by U+001E, which ASCII calls unit and record separator.
-//! No number contains them, nor does JSON (RFC 8259 section 7). A damaged text that does spoils
+//! The columns of a line are parted by U+001F and lines by U+001E, which ASCII calls unit and record
+//! separator. No number contains them, nor does JSON (RFC 8259 section 7). A damaged text that does spoils
 //! only its own row: what follows it makes no sense there, and the rest of its line is no row.
 
 use std::{
@@ -35,12 +34,12 @@ pub(super) fn select(
     text: &str,
 ) -> Sql {
     let engine = engine_of(conn.get_database_backend());
-    let cells = |none: &dyn std::fmt::Display| {
+    let cells = |none: &str| {
         let cells: Vec<_> =
             numbers.iter().map(|column| format!("COALESCE(({column}), {none})")).collect();
         cells.join(", ")
     };
-    let line = || format!("CONCAT_WS('{UNIT}', {}, COALESCE({text}, ''))", cells(&"''"));
+    let line = || format!("CONCAT_WS('{UNIT}', {}, COALESCE({text}, ''))", cells("''"));
     Sql::new(conn, op).push(&match engine {
         // Bytes, since a damaged row may hold what is no text.
         Engine::Sqlite => format!(
@@ -49,7 +48,7 @@ pub(super) fn select(
         ),
         // It would make an array of each row that somebody else holds too, before it passes over it.
         Engine::Postgres => {
-            format!("SELECT ARRAY[{}], {text} FROM (SELECT k.*", cells(&NO_NUMBER_SQL))
+            format!("SELECT ARRAY[{}], {text} FROM (SELECT k.*", cells(NO_NUMBER_SQL))
         }
         Engine::MariaDb => format!("SELECT {}", line()),
     })

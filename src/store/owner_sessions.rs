@@ -55,7 +55,10 @@ impl OwnerSession {
 pub async fn begin(db: &Db, digest: Digest, link: &Link) -> Result<bool, StoreError> {
     let tx = db.begin().await?;
     let now = db.now(&*tx).await?;
-    let Some(owner) = owners::locked(&*tx, link.owner_id).await? else { return Ok(false) };
+    let Some(owner) = owners::locked(&*tx, link.owner_id).await? else {
+        tx.undo().await?;
+        return Ok(false);
+    };
     let earlier = Sql::new(&*tx, "end an owner's session")
         .push("DELETE FROM owner_sessions WHERE owner_id = ")
         .bind(link.owner_id)
