@@ -193,7 +193,6 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
         "clock accept",
         "sweep",
         "audit verify",
-        "audit export",
         "audit export --format csv",
     ]);
     site.give("audit export --since DATE", &[("DATE", "2026-01-01")], 0);
