@@ -67,6 +67,38 @@ def pods(manifests):
             yield manifest, spec["template"]["spec"]
 
 
+KINDS = {
+    "daemon": {"Namespace", "ServiceAccount", "NetworkPolicy", "ConfigMap", "Deployment", "Service",
+               "PodDisruptionBudget"},
+    "cronjob": {"Namespace", "ServiceAccount", "NetworkPolicy", "ConfigMap", "CronJob"},
+}
+KINDS["daemon with monitoring"] = KINDS["daemon"] | {"ServiceMonitor", "PrometheusRule"}
+
+
+def check_whole(name, manifests):
+    """That everything is there, and that what chooses by labels finds what it is meant for."""
+    assert {manifest["kind"] for manifest in manifests} == KINDS[name], name
+    labels = {manifest["kind"]: manifest["metadata"].get("labels", {}) for manifest in manifests}
+    for manifest, pod in pods(manifests):
+        labels["Pod"] = (manifest["spec"].get("jobTemplate", manifest)["spec"]["template"]["metadata"]["labels"])
+        assert 2 <= manifest["spec"].get("replicas", 2) <= 4, "replicas"
+        # Secrets are files.
+        for container in pod["containers"]:
+            assert all("value" in entry for entry in container["env"]) and "envFrom" not in container, name
+    chosen = {"Service": "Pod", "PodDisruptionBudget": "Pod", "ServiceMonitor": "Service"}
+    for manifest in manifests:
+        if (kind := manifest["kind"]) in chosen:
+            selector = manifest["spec"]["selector"]
+            selector = selector.get("matchLabels", selector)
+            assert selector.items() <= labels[chosen[kind]].items(), f"{name}: {kind} chooses nothing"
+        if kind == "ServiceMonitor":
+            (service,) = [one for one in manifests if one["kind"] == "Service"]
+            ports = {port["name"] for port in service["spec"]["ports"]}
+            assert {endpoint["port"] for endpoint in manifest["spec"]["endpoints"]} <= ports, name
+        if kind == "NetworkPolicy" and manifest["spec"]["podSelector"]:
+            assert manifest["spec"]["podSelector"]["matchLabels"].items() <= labels["Pod"].items(), name
+
+
 def check_restricted(name, manifests):
     """The Pod Security Standard `restricted`, and that no token of the cluster is at hand."""
     for _, pod in pods(manifests):
@@ -177,6 +209,7 @@ if RULE.read_text() != rule():
 overlays = {name: build(ROOT / name) for name in ["daemon", "cronjob"]}
 overlays["daemon with monitoring"] = with_monitoring()
 for name, manifests in overlays.items():
+    check_whole(name, manifests)
     check_form(name, manifests)
     check_restricted(name, manifests)
 for name in ["daemon", "cronjob"]:

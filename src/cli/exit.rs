@@ -112,7 +112,7 @@ fn usual_hint(error: &anyhow::Error) -> Option<&'static str> {
             KeyError::Expired(_) => Some("an expired key is rotated, not extended"),
             KeyError::Revoked => Some("make a new key with `lapsed keys create`"),
             KeyError::NoKey(_) => Some("`lapsed keys list` shows the keys there are"),
-            KeyError::Corrupt(_) => Some("`lapsed doctor` lists the rows that make no sense"),
+            KeyError::Corrupt(_) => Some("`lapsed keys show ID` says what is wrong with its row"),
             KeyError::Life(error) => life_hint(error),
             KeyError::TooMany { .. } => Some("`lapsed keys revoke ID` makes room for another"),
             KeyError::NotAwaited(_) => Some("`lapsed keys explain` says what comes next and why"),
@@ -153,7 +153,7 @@ fn rotation_hint(error: &RotationError) -> Option<&'static str> {
         RotationError::NoKey(_) => Some("`lapsed keys list` shows the keys there are"),
         RotationError::Conflict => Some("`lapsed keys explain ID` tells who it was"),
         RotationError::NotReissuable => Some("lapsed keys rotate ID"),
-        RotationError::Corrupt(_) => Some("`lapsed doctor` lists the rows that make no sense"),
+        RotationError::Corrupt(_) => Some("`lapsed keys show ID` says what is wrong with its row"),
         RotationError::NoOverlap | RotationError::Mismatch | RotationError::Store(_) => None,
     }
 }

@@ -108,6 +108,8 @@ pub struct Runner(Arc<Inner>);
 struct Inner {
     /// What runs that begin now get. A reload puts another in its place.
     terms: RwLock<Terms>,
+    /// How long a run may go on after it was asked to stop.
+    patience: Duration,
     shutdown: Shutdown,
     contact: Contact,
     pauses: Pauses,
@@ -123,6 +125,15 @@ impl fmt::Debug for Runner {
 impl Runner {
     /// A runner whose runs may take `limit` each and stop with `shutdown`.
     pub fn new(deps: Deps, limit: Duration, shutdown: Shutdown) -> Self {
+        Self::patient(deps, (limit, STUCK), shutdown)
+    }
+
+    /// The same, with how long a run may go on after its limit before it counts as [`stuck`](Self::stuck).
+    pub fn patient(
+        deps: Deps,
+        (limit, patience): (Duration, Duration),
+        shutdown: Shutdown,
+    ) -> Self {
         let slot = || Slot {
             guard: Mutex::default(),
             state: watch::Sender::default(),
@@ -131,7 +142,7 @@ impl Runner {
         let slots = JOBS.iter().map(|job| (job.name, slot())).collect();
         let terms = RwLock::new(Terms { deps, limit });
         let (contact, pauses) = (Contact::default(), Pauses::default());
-        Self(Arc::new(Inner { terms, shutdown, contact, pauses, slots }))
+        Self(Arc::new(Inner { terms, patience, shutdown, contact, pauses, slots }))
     }
 
     /// What all runs that begin now share.
@@ -155,7 +166,7 @@ impl Runner {
 
     /// The job, if there is one, that was asked to stop long ago and did not.
     pub fn stuck(&self) -> Option<&'static str> {
-        let longest = self.terms().limit + STUCK;
+        let longest = self.terms().limit + self.0.patience;
         let is_stuck = |job: &&Job| {
             self.state(job).running_since.is_some_and(|since| longest < since.elapsed())
         };

@@ -9,7 +9,11 @@ use lapsed::{
 
 use crate::{
     on_each_engine,
-    support::app::{TestApp, days, noon},
+    support::{
+        app::{TestApp, days, noon},
+        daemon::Site,
+        db::with_db,
+    },
 };
 
 /// The first moment of the year 10,000, and the last one there is: both are damage.
@@ -149,4 +153,31 @@ on_each_engine! {
         assert_eq!(swept.n_examined, n_left);
         assert!(n_left - 3 <= swept.n_failed, "an active key whose turn was the purge is no damage to a sweep");
     }
+}
+
+#[tokio::test]
+async fn whoever_lists_what_was_put_aside_reads_why() {
+    with_db(Engine::Sqlite, |test_db| async move {
+        let site = Site::new(&test_db, 1).await;
+        let create = "keys create --tenant acme --env prod --owner ada@acme.example --name";
+        for command in [
+            "tenants add acme",
+            "environments add acme prod",
+            "owners add ada@acme.example --tenant acme",
+            &format!("{create} good"),
+            &format!("{create} bad"),
+        ] {
+            assert!(site.run(command).status.success(), "{command}");
+        }
+        let damage = "UPDATE api_keys SET kind = 9, next_action_at = 0 WHERE name = 'bad'";
+        site.execute(damage).await;
+        assert_eq!(site.run("sweep").status.code(), Some(3));
+        let why: Vec<String> =
+            site.column("SELECT parked FROM api_keys WHERE parked IS NOT NULL").await;
+        let listed = String::from_utf8(site.run("keys list --parked").stdout).unwrap();
+        let rows: Vec<_> = listed.lines().skip(1).collect();
+        assert_eq!((why.len(), rows.len()), (1, 1), "{listed}");
+        assert!(rows[0].contains("bad") && rows[0].contains(&why[0]), "{listed}");
+    })
+    .await;
 }

@@ -1,13 +1,12 @@
 //! Every command that a document tells people to give is given here, to a real installation, and ends
 //! as it should.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use crate::cli::Lapsed;
 
-/// Where commands are named.
-const DOCUMENTS: &[&str] =
-    &["README.md", "docs/handbook.md", "docs/runbook.md", "docs/admin.md", "docs/metrics.md"];
+/// Where commands are named, beside the runbook.
+const DOCUMENTS: &[&str] = &["README.md", "docs/handbook.md", "docs/admin.md", "docs/metrics.md"];
 
 /// What needs a terminal, a device or another key, and the test that gives it.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -44,6 +43,13 @@ const OTHERS: &[(&str, &str)] = &[
     ("--from-file=", "there is no cluster"),
     ("openssl rand -hex 32", "every test has such a key"),
 ];
+
+/// The documents that name commands: each with its place and its text.
+fn documents() -> Vec<(PathBuf, String)> {
+    let pages = fs::read_dir("docs/runbook").unwrap().map(|entry| entry.unwrap().path());
+    let all = DOCUMENTS.iter().map(PathBuf::from).chain(pages);
+    all.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
 
 /// The commands that `text` names: as lines of a block, and in the middle of a sentence.
 fn named_in(text: &str) -> BTreeSet<String> {
@@ -119,6 +125,7 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
     site.give_all(&["config check", "mail test you@example.com", "doctor"]);
     site.give("mail test", &[("test", "test you@example.com")], 0);
     site.give_all(&["keys import keys.csv", "plan"]);
+    site.give_all(&["--version", "config show", "status --json", "doctor --json"]);
     site.give_all(&["status", "db migrate", "mail preview", "mail preview brake", "rekey --help"]);
     site.give("keys import FILE.csv", &[("FILE.csv", "keys.csv")], 0);
     let create = "keys create --tenant acme --env production --owner ada@acme.example --name new";
@@ -128,13 +135,22 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
     let id = [("ID", id.as_str())];
     site.give("keys explain ID", &id, 0);
     site.give("keys explain", &[("explain", &format!("explain {}", id[0].1))], 0);
+    site.give("keys show ID", &id, 0);
     site.give("keys unpark ID", &id, 0);
     site.give("keys suspend ID", &id, 0);
     site.give("keys unsuspend ID", &id, 0);
     site.give("keys hold ID", &id, 0);
     site.give("keys release ID", &id, 0);
     site.give("keys revoke ID", &id, 0);
-    site.give_all(&["keys list --deferred"]);
+    site.give_all(&[
+        "keys list --deferred",
+        "keys list --expires 1d",
+        "keys list --parked",
+        "keys list --state active --expires 1d",
+        "keys list --state expired",
+        "keys unpark --all",
+        "owners list --unreachable",
+    ]);
 
     site.give_all(&[
         "notices list --status pending",
@@ -152,6 +168,7 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
     site.give("owners show", &[("show", "show ada@new.example")], 0);
     let new = [("MAIL", "ada@new.example"), ("NEW", "ada@acme.example")];
     site.give("owners set MAIL --email NEW", &new, 0);
+    site.give("owners set EMAIL --reachable", &[("EMAIL", "ada@acme.example")], 0);
     let place = [("T", "acme"), ("E", "production"), ("FIELD=VALUE…", "window_days=9")];
     site.give("tenants set T --contact it@example.com", &place, 0);
     site.give("policy show --tenant T --env E", &place, 0);
@@ -176,9 +193,9 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
         "clock accept",
         "sweep",
         "audit verify",
-        "audit export",
         "audit export --format csv",
     ]);
+    site.give("audit export --since DATE", &[("DATE", "2026-01-01")], 0);
     let words = [("NAME", "ops")];
     site.give("admin token create --name NAME", &words, 0);
     let words = [("NAME", "ada"), ("MAIL", "ada@acme.example")];
@@ -219,8 +236,7 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
         "owners offboard eve@agency.example --undo",
     ]);
 
-    let texts = DOCUMENTS.iter().map(|document| fs::read_to_string(document).unwrap());
-    let named: BTreeSet<_> = texts.flat_map(|text| named_in(&text)).collect();
+    let named: BTreeSet<_> = documents().iter().flat_map(|(_, text)| named_in(text)).collect();
     for (command, test) in ELSEWHERE {
         assert!(fs::exists(test).unwrap(), "{test} is gone, which tried `{command}`");
         site.tried.insert((*command).to_owned());
@@ -234,8 +250,8 @@ fn every_command_that_a_document_names_is_given_and_ends_well() {
 #[test]
 fn of_every_other_line_of_a_block_it_is_known_what_tries_it() {
     let mut used = BTreeSet::new();
-    for document in ["README.md", "docs/handbook.md", "docs/runbook.md"] {
-        let text = fs::read_to_string(document).unwrap();
+    for (document, text) in documents() {
+        let document = document.display();
         for block in text.split("```sh\n").skip(1) {
             for line in block.split("```").next().unwrap().lines().map(str::trim) {
                 let is_ours = command(line).is_some() || line.is_empty();

@@ -1,12 +1,13 @@
 //! Alerts, runbook and dashboard: that they speak of metrics that exist, and of each other. What a
 //! metric is called is compared with a real scrape in `http.rs`, by way of `docs/metrics.md`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, path::Path};
 
 const ALERTS: &str = include_str!("../../monitoring/alerts.yaml");
 const ALERT_TESTS: &str = include_str!("../../monitoring/alerts.test.yaml");
 const DASHBOARD: &str = include_str!("../../monitoring/dashboard.json");
-const RUNBOOK: &str = include_str!("../../docs/runbook.md");
+const RUNBOOK: &str = include_str!("../../docs/runbook/README.md");
+const REFERENCE: &str = include_str!("../../docs/configuration.md");
 const METRICS: &str = include_str!("../../docs/metrics.md");
 
 /// The names of samples that a scrape has.
@@ -47,20 +48,121 @@ fn every_alert_speaks_of_metrics_that_exist() {
     }
 }
 
-#[test]
-fn every_alert_has_a_section_in_the_runbook_and_every_section_an_alert() {
-    let alerts = values(ALERTS, "- alert");
-    let sections: Vec<_> = RUNBOOK.lines().filter_map(|line| line.strip_prefix("## ")).collect();
-    assert_eq!(sections, alerts);
-    let links: Vec<_> = values(ALERTS, "runbook_url")
-        .into_iter()
-        .map(|link| link.split_once("runbook.md#").unwrap().1.to_owned())
+/// A rule: its name, and what stands below that.
+fn rules() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ALERTS.split("- alert: ").skip(1).map(|rule| rule.split_once('\n').unwrap())
+}
+
+/// The pages of the runbook: the name of each, and its text.
+fn pages() -> Vec<(String, String)> {
+    let mut pages: Vec<_> = fs::read_dir("docs/runbook")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| !path.ends_with("README.md"))
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read_to_string(path).unwrap())
+        })
         .collect();
-    let anchors: Vec<_> = alerts.iter().map(|alert| alert.to_lowercase()).collect();
-    assert_eq!(links, anchors);
-    for section in RUNBOOK.split("\n## ").skip(1) {
-        for part in ["**Waiting costs:**", "**Look:**", "**Do:**"] {
-            assert!(section.contains(part), "{part} {section}");
+    pages.sort();
+    pages
+}
+
+/// Every file below `folder` whose name ends in `.rs`, one after the other, as one text.
+fn sources(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> = entries.collect();
+    paths.sort();
+    let read = |path: std::path::PathBuf| match path.is_dir() {
+        true => sources(&path),
+        false => fs::read_to_string(path).unwrap(),
+    };
+    paths.into_iter().map(read).collect()
+}
+
+/// Text without the ends of its lines, and without those that a text in Rust goes on after.
+fn joined(text: &str) -> String {
+    text.replace("\\\n", "\n").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn every_alert_has_one_page_of_the_runbook_and_every_page_an_alert() {
+    let alerts = values(ALERTS, "- alert");
+    let mut sorted = alerts.clone();
+    sorted.sort_unstable();
+    let pages = pages();
+    let names: Vec<_> = pages.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, sorted, "one page for each alert");
+
+    let links: Vec<_> = values(ALERTS, "runbook_url");
+    let place = |alert: &&str| format!("file:///usr/share/doc/lapsed/runbook/{alert}.md");
+    assert_eq!(links, alerts.iter().map(place).collect::<Vec<_>>());
+    let listed: Vec<_> = RUNBOOK
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ["))
+        .map(|row| row.split(" | ").take(2).collect::<Vec<_>>().join(" "))
+        .collect();
+    let row = |(name, rule): (&str, &str)| format!("{name}]({name}.md) {}", severity(rule));
+    assert_eq!(listed, rules().map(row).collect::<Vec<_>>(), "docs/runbook/README.md");
+}
+
+fn severity(rule: &str) -> &str {
+    rule.split("severity: ").nth(1).unwrap().split('}').next().unwrap()
+}
+
+#[test]
+fn every_page_says_what_its_alert_says_and_has_all_its_parts() {
+    const PARTS: [&str; 5] = ["What it means", "Look", "Do", "It is over when", "Get help when"];
+
+    let pages = pages();
+    for (name, rule) in rules() {
+        let (_, page) = pages.iter().find(|(page, _)| page == name).unwrap();
+        assert!(page.starts_with(&format!("# {name}\n\n")), "{name}");
+        let waits = values(rule, "for").first().map(|wait| format!(", for {wait}"));
+        let fires = format!(
+            "\n\nSeverity **{}**. It fires while this holds{}:\n\n```promql\n{}\n```\n",
+            severity(rule),
+            waits.unwrap_or_default(),
+            values(rule, "expr")[0]
+        );
+        assert!(page.contains(&fires), "{name} does not say:{fires}");
+        let parts: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        assert_eq!(parts, PARTS, "{name}");
+        for part in page.split("\n## ").skip(1) {
+            let (title, text) = part.split_once('\n').unwrap();
+            assert!(!text.trim().is_empty(), "{name}: nothing stands below {title}");
+        }
+    }
+}
+
+#[test]
+fn the_runbook_names_nothing_that_is_not_there() {
+    let program = joined(&sources(Path::new("src")));
+    let titles = joined(DASHBOARD);
+    let samples = samples();
+    let sections: BTreeSet<_> = REFERENCE
+        .lines()
+        .filter_map(|line| line.strip_prefix("## `[")?.strip_suffix("]`"))
+        .collect();
+    for (name, page) in pages() {
+        for metric in named(&page) {
+            let mut ends = ["", "_bucket"].iter().map(|end| format!("{metric}{end}"));
+            assert!(ends.any(|sample| samples.contains(&sample)), "{name}: {metric}");
+        }
+        // What the log or a command says stands in double quotes.
+        let text = joined(page.split("\n## ").skip(1).collect::<String>().as_str());
+        let prose: String = text.split('`').step_by(2).collect();
+        for said in prose.split('"').skip(1).step_by(2) {
+            let is_there = program.contains(said) || titles.contains(said);
+            assert!(is_there, "{name}: nothing says \"{said}\"");
+        }
+        for code in text.split('`').skip(1).step_by(2) {
+            let option = code.split(' ').next().unwrap();
+            let is_option = option
+                .split_once('.')
+                .is_some_and(|(section, field)| sections.contains(section) && !field.contains('/'));
+            let is_there = REFERENCE.contains(&format!("### `{option}`\n"));
+            assert!(!is_option || is_there, "{name}: there is no option {option}");
         }
     }
 }

@@ -99,6 +99,26 @@ async fn a_cron_line_ticks() {
     .await;
 }
 
+#[tokio::test]
+async fn a_run_that_does_not_stop_stops_the_heart_until_it_does() {
+    run(Engine::Sqlite, async |app: TestApp| {
+        app.people().await;
+        app.key(1, days(5)).await;
+        let (shutdown, heartbeat) = (Shutdown::new(), Heartbeat::new());
+        let limits = (Duration::from_secs(1), Duration::ZERO);
+        let runner = Runner::patient(app.runner.deps(), limits, shutdown.clone());
+        let writer = app.db.begin().await.unwrap();
+        Schedule::start(&runner, &leap_day(), heartbeat.clone(), &shutdown).await.unwrap();
+        until(async || runner.stuck() == Some("sweep")).await;
+        // It beats every second while all is well; this is what the watchdog is fed by.
+        until(async || Duration::from_secs(3) < heartbeat.age()).await;
+        writer.undo().await.unwrap();
+        until(async || runner.stuck().is_none() && heartbeat.age() < Duration::from_secs(1)).await;
+        stop(&shutdown).await;
+    })
+    .await;
+}
+
 /// A clock that panics when it is asked.
 struct Bomb(Arc<AtomicBool>);
 

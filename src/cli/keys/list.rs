@@ -1,5 +1,6 @@
 //! `lapsed keys list` and `lapsed keys show`
 
+use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 
 use crate::{
@@ -82,8 +83,20 @@ pub(super) async fn run(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
     let is_cut = u64::try_from(keys.len()).is_ok_and(|n| n > args.limit);
     keys.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
     let keys: Vec<KeyJson> = keys.into_iter().map(|key| KeyJson::new(key, now)).collect();
+    if args.parked {
+        list_parked(ctx, &keys)?;
+    } else {
+        list_all(ctx, &keys, now)?;
+    }
+    if is_cut {
+        ctx.out.note(&format!("there are more than {}: see --limit, or `keys export`", args.limit));
+    }
+    Ok(())
+}
+
+fn list_all(ctx: &Context, keys: &[KeyJson], now: DateTime<Utc>) -> anyhow::Result<()> {
     let headers = ["id", "tenant", "environment", "owner", "name", "kind", "state", "expires"];
-    ctx.out.listing(headers, &keys, |key| {
+    ctx.out.listing(headers, keys, |key| {
         [
             key.id.clone(),
             key.tenant.clone(),
@@ -94,11 +107,21 @@ pub(super) async fn run(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
             key.state.to_owned(),
             show_end(key.expires_at, now),
         ]
-    })?;
-    if is_cut {
-        ctx.out.note(&format!("there are more than {}: see --limit, or `keys export`", args.limit));
-    }
-    Ok(())
+    })
+}
+
+/// What was put aside: of such a row the reason is what matters, and little else can be believed.
+fn list_parked(ctx: &Context, keys: &[KeyJson]) -> anyhow::Result<()> {
+    ctx.out.listing(["id", "tenant", "environment", "owner", "name", "put aside"], keys, |key| {
+        [
+            key.id.clone(),
+            key.tenant.clone(),
+            key.environment.clone(),
+            key.owner.clone(),
+            key.name.clone(),
+            key.parked.clone().unwrap_or_default(),
+        ]
+    })
 }
 
 /// The key called `name`.
@@ -123,11 +146,7 @@ pub(super) async fn show_one(ctx: &Context, name: KeyName) -> anyhow::Result<()>
 }
 
 /// A key, field by field; what is empty is not shown.
-fn fields(
-    key: &KeyJson,
-    damage: String,
-    now: chrono::DateTime<chrono::Utc>,
-) -> Vec<(&'static str, String)> {
+fn fields(key: &KeyJson, damage: String, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
     let maybe = |at: Option<_>| at.map_or_else(String::new, |at| show(at, now));
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     vec![

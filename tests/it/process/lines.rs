@@ -13,6 +13,7 @@ use crate::{
     watch::send,
 };
 
+const HANDBOOK: &str = include_str!("../../../docs/handbook.md");
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 /// The lines that say `text`.
@@ -98,6 +99,43 @@ async fn a_pause_and_its_end_are_a_line_each() {
         daemon.stop().await;
         for change in ["Listening", "Started lapsed", "Stopping on SIGTERM", "Stopped lapsed"] {
             assert_eq!(daemon.n_logged(change), 1, "{change}");
+        }
+    })
+    .await;
+}
+
+/// The filter that the handbook says to set, to see `what`.
+fn filter(what: &str) -> &'static str {
+    let row = HANDBOOK.lines().find_map(|line| line.strip_prefix(&format!("| {what}")));
+    row.unwrap().split_once("log.filter = \"").unwrap().1.split('"').next().unwrap()
+}
+
+#[tokio::test]
+async fn the_handbook_says_what_shows_runs_that_found_nothing_and_requests() {
+    const IDLE: &str = "Ran job `sweep`: nothing was due";
+    const ASKED: &str = "Answered a request";
+
+    with_db(Engine::Sqlite, |test_db| async move {
+        let relay = Plan::new().start().await;
+        let site = Site::new(&test_db, relay.port).await;
+        let runs = filter("a line for each run");
+        let requests = filter("a line for each request");
+        for (filter, shows_runs, shows_requests) in
+            [("info", false, false), (runs, true, false), (requests, false, true)]
+        {
+            let mut daemon = site.start_with(&[("LAPSED_LOG__FILTER", filter)]);
+            daemon.is_ready().await;
+            let n_runs = until("some runs", async || {
+                let (_, page) = daemon.get("/metrics").await?;
+                let of_sweep = "lapsed_job_runs_total{job=\"sweep\",result=\"done\"} ";
+                let n = page.lines().find_map(|line| line.strip_prefix(of_sweep))?;
+                n.parse::<usize>().ok().filter(|n| 3 <= *n)
+            })
+            .await;
+            daemon.stop().await;
+            let (n_idle, n_asked) = (daemon.n_logged(IDLE), daemon.n_logged(ASKED));
+            assert_eq!((0 < n_idle, 0 < n_asked), (shows_runs, shows_requests), "{filter}");
+            assert!(!shows_runs || n_runs <= n_idle, "{n_runs} runs are {n_idle} lines");
         }
     })
     .await;

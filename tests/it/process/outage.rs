@@ -3,21 +3,30 @@
 use lapsed::store::Engine;
 
 use super::{IN_A_WEEK, check_told, gated, people, seed, until_done};
-use crate::support::{
-    daemon::{Site, until},
-    db::with_db,
-    proxy::{Fault, Proxy},
+use crate::{
+    support::{
+        daemon::{Site, until},
+        db::{TestDb, with_db},
+        proxy::{Fault, Proxy},
+    },
+    watch::send,
 };
+
+/// An installation whose database is behind a proxy.
+async fn behind_a_proxy(test_db: &TestDb, smtp_port: u16) -> (Proxy, Site) {
+    let server = test_db.server().unwrap();
+    let proxy = Proxy::start(server).await;
+    let url = test_db.url().replace(&server.to_string(), &proxy.address.to_string());
+    let site = Site::by(test_db, &url, smtp_port).await;
+    site.db.migrate().await.unwrap();
+    (proxy, site)
+}
 
 async fn is_waited_for(engine: Engine) {
     with_db(engine, |test_db| async move {
         let (n_owners, n_keys) = (400, 2_000);
         let (relay, gate) = gated(50).await;
-        let server = test_db.server().unwrap();
-        let proxy = Proxy::start(server).await;
-        let url = test_db.url().replace(&server.to_string(), &proxy.address.to_string());
-        let site = Site::by(&test_db, &url, relay.port).await;
-        site.db.migrate().await.unwrap();
+        let (proxy, site) = behind_a_proxy(&test_db, relay.port).await;
         people(&site, n_owners).await;
         let mut daemon = site.fleet(1).await.remove(0);
         seed(&site, n_owners, n_keys).await;
@@ -65,4 +74,37 @@ async fn postgres_goes_away_and_comes_back() {
 #[tokio::test]
 async fn mariadb_goes_away_and_comes_back() {
     is_waited_for(Engine::MariaDb).await;
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_nobody_is_let_in() {
+    with_db(Engine::Postgres, |test_db| async move {
+        let (proxy, site) = behind_a_proxy(&test_db, 1).await;
+        // A command is waited for, and nothing goes through the proxy meanwhile.
+        let direct = Site::by(&test_db, &test_db.url(), 1).await;
+        for command in [
+            "tenants add acme",
+            "environments add acme prod",
+            "owners add ada@acme.example --tenant acme",
+        ] {
+            assert!(direct.run(command).status.success(), "{command}");
+        }
+        let made = "keys create --tenant acme --env prod --owner ada@acme.example --name deploy";
+        let made = String::from_utf8(direct.run(made).stdout).unwrap();
+        let mut daemon = site.start();
+        daemon.is_ready().await;
+        let address = daemon.address().unwrap();
+        let headers = format!("X-API-Key: {}\r\n", made.trim());
+        let ask = async || send(address, "GET", "/v1/forward-auth", &headers).await.status;
+        assert_eq!(ask().await, 204);
+        proxy.fault(Fault::Cut);
+        // Good just now, and not believed any more: nobody knows what has become of it since.
+        for _ in 0..3 {
+            assert_eq!(ask().await, 503);
+        }
+        proxy.fault(Fault::None);
+        until("it is let in again", async || (ask().await == 204).then_some(())).await;
+        daemon.stop().await;
+    })
+    .await;
 }

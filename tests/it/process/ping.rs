@@ -51,6 +51,7 @@ async fn each_good_round_is_pinged_and_a_bad_watcher_holds_nothing_up() {
         for (manner, reason) in [
             (Manner::Silence, "no answer within 300ms"),
             (Manner::Status(404), "it was answered with 404 Not Found"),
+            (Manner::Status(302), "it was answered with 302 Found"),
         ] {
             watcher.answers(manner);
             let failed = counted(&daemon, "failed").await;
@@ -67,7 +68,9 @@ async fn each_good_round_is_pinged_and_a_bad_watcher_holds_nothing_up() {
             })
             .await;
         }
-        assert_eq!(daemon.n_logged("trying again after each round"), 2, "once for each trouble");
+        assert_eq!(daemon.n_logged("trying again after each round"), 3, "once for each trouble");
+        let is_elsewhere = |asked: &String| asked.contains("elsewhere");
+        assert!(!watcher.asked().iter().any(is_elsewhere), "nobody is sent somewhere else");
         assert!(
             !daemon.last_words().contains("let-me-in"),
             "whoever knows the URL can give the sign"

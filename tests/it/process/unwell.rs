@@ -246,3 +246,27 @@ async fn its_disk_is_full_on_sqlite() {
     })
     .await;
 }
+
+async fn it_has_to_prove_its_name(engine: Engine, strict: &str) {
+    with_db(engine, |test_db| async move {
+        let site = Site::new(&test_db, 1).await;
+        assert!(site.run("status").status.success(), "it is there");
+        // It offers no TLS, or a certificate that nobody vouches for.
+        let url = format!("{}?{strict}", test_db.url());
+        let refused = Site::by(&test_db, &url, 1).await.run("status");
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains("TLS") || said.contains("certificate"), "{said}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_has_to_prove_its_name_on_postgres() {
+    it_has_to_prove_its_name(Engine::Postgres, "sslmode=verify-full").await;
+}
+
+#[tokio::test]
+async fn it_has_to_prove_its_name_on_mariadb() {
+    it_has_to_prove_its_name(Engine::MariaDb, "ssl-mode=VERIFY_IDENTITY").await;
+}

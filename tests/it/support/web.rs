@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 /// How it answers.
 #[derive(Clone, Copy, Debug)]
 pub enum Manner {
-    /// With this status, at once.
+    /// With this status, at once; where that is a redirection, to a place of its own.
     Status(u16),
     /// Not at all.
     Silence,
@@ -103,7 +103,8 @@ impl Inner {
         let manner = *self.manner.lock().unwrap();
         match manner {
             Manner::Status(status) => {
-                let answer = format!("HTTP/1.1 {status} So\r\nContent-Length: 2\r\n\r\nOK");
+                let to = if status / 100 == 3 { "Location: /elsewhere\r\n" } else { "" };
+                let answer = format!("HTTP/1.1 {status} So\r\n{to}Content-Length: 2\r\n\r\nOK");
                 stream.write_all(answer.as_bytes()).await.ok()
             }
             // Until the client gives up.
