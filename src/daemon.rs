@@ -101,6 +101,9 @@ pub async fn run_until(
     shutdown.tracker.spawn(http::serve(listener, router, shutdown.clone()));
     systemd::follow(heartbeat.clone(), shutdown);
     if let Some(log) = boot.log.clone() {
+        if log.has_collector() {
+            vitals.spans_are_collected();
+        }
         shutdown.tracker.spawn(log.export(shutdown.token.clone()));
     }
     let reloader = Reloader::new(boot, heartbeat.clone(), shutdown.clone(), address);

@@ -88,7 +88,7 @@ impl Default for Meter {
 /// How long answers to requests took. Apart from the [`Meter`]: HTTP is served before there is a
 /// database.
 #[derive(Debug, Default)]
-pub struct Answers(Mutex<BTreeMap<(String, &'static str), Histogram>>);
+pub struct Answers(Mutex<BTreeMap<String, BTreeMap<&'static str, Histogram>>>);
 
 impl Answers {
     /// Counts an answer to a request for `route`, which is a pattern and no path: there are only
@@ -103,14 +103,22 @@ impl Answers {
         };
         // What is in there is whole at any time, so a panic elsewhere spoils nothing.
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = seen.entry((route.to_owned(), class));
-        place.or_insert_with(|| Histogram::new(FAST)).observe(took);
+        let of_route = match seen.get_mut(route) {
+            Some(of_route) => of_route,
+            None => seen.entry(route.to_owned()).or_default(),
+        };
+        of_route.entry(class).or_insert_with(|| Histogram::new(FAST)).observe(took);
     }
 
     /// How long answers took, by route and class of status.
     pub fn read(&self) -> Vec<((String, &'static str), Observed)> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().map(|(labels, seen)| (labels.clone(), seen.read())).collect()
+        let of_route = |(route, classes): (&String, &BTreeMap<&'static str, Histogram>)| {
+            let read =
+                |(class, seen): (&&'static str, &Histogram)| ((route.clone(), *class), seen.read());
+            classes.iter().map(read).collect::<Vec<_>>()
+        };
+        all.iter().flat_map(of_route).collect()
     }
 }
 

@@ -98,6 +98,11 @@ impl Log {
         (self.set_filter)(read_filter(filter)?).context("use log.filter")
     }
 
+    /// Whether there is a collector that takes requests and runs.
+    pub fn has_collector(&self) -> bool {
+        self.exporter.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Sends requests and runs to the collector, if there is one, until `token` is cancelled. Does
     /// nothing at a second call.
     pub async fn export(self, token: CancellationToken) {

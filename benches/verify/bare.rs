@@ -1,5 +1,5 @@
-//! The least that could answer: axum as it comes, one indexed read by sqlx, and no secret is
-//! compared. Connections are not asked whether they are alive before each use, as the daemon's are
+//! The least that could answer: axum as it comes, the very read of a verification by sqlx, and no
+//! secret is compared. Connections are not asked whether they are alive before each use, as the daemon's are
 //! not either.
 
 use std::net::SocketAddr;
@@ -15,10 +15,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::house::CONNECTIONS;
 
-const SQLITE: &str = "SELECT s.mac, s.valid_until, k.state, k.expires_at FROM api_keys k \
-                      JOIN key_secrets s ON s.key_id = k.id WHERE k.public_id = ?";
-const POSTGRES: &str = "SELECT s.mac, s.valid_until, k.state, k.expires_at FROM api_keys k \
-                        JOIN key_secrets s ON s.key_id = k.id WHERE k.public_id = $1";
+/// Where the read has a key's state, and its expiry.
+const STATE: usize = 4;
+const EXPIRES_AT: usize = 6;
 
 #[derive(Clone)]
 enum Pool {
@@ -44,8 +43,12 @@ struct Answer {
 }
 
 impl Bare {
-    /// Serves the keys of the database under `url`.
-    pub(crate) async fn serve(url: &str, tracker: &TaskTracker) -> anyhow::Result<Self> {
+    /// Serves the keys of the database under `url`, which `read` reads.
+    pub(crate) async fn serve(
+        url: &str,
+        read: &'static str,
+        tracker: &TaskTracker,
+    ) -> anyhow::Result<Self> {
         let pool = if url.starts_with("sqlite") {
             let options =
                 SqlitePoolOptions::new().max_connections(CONNECTIONS).test_before_acquire(false);
@@ -55,7 +58,7 @@ impl Bare {
                 PgPoolOptions::new().max_connections(CONNECTIONS).test_before_acquire(false);
             Pool::Postgres(options.connect(url).await?)
         };
-        let router = Router::new().route("/verify", post(verify)).with_state(pool);
+        let router = Router::new().route("/verify", post(verify)).with_state((pool, read));
         let listener = TcpListener::bind("127.0.0.1:0").await.context("listen")?;
         let address = listener.local_addr()?;
         // It ends with the program.
@@ -65,18 +68,18 @@ impl Bare {
 }
 
 async fn verify(
-    State(pool): State<Pool>,
+    State((pool, read)): State<(Pool, &'static str)>,
     Json(presented): Json<Presented>,
 ) -> Result<Json<Answer>, StatusCode> {
     let id = presented.key.get(9..21).ok_or(StatusCode::BAD_REQUEST)?;
     let found = match &pool {
         Pool::Sqlite(pool) => {
-            let query = sqlx::query(SQLITE).bind(id);
-            query.fetch_optional(pool).await.map(|row| row.map(|row| (row.get(2), row.get(3))))
+            let rows = sqlx::query(read).bind(id).fetch_all(pool).await;
+            rows.map(|rows| rows.first().map(|row| (row.get(STATE), row.get(EXPIRES_AT))))
         }
         Pool::Postgres(pool) => {
-            let query = sqlx::query(POSTGRES).bind(id);
-            query.fetch_optional(pool).await.map(|row| row.map(|row| (row.get(2), row.get(3))))
+            let rows = sqlx::query(read).bind(id).fetch_all(pool).await;
+            rows.map(|rows| rows.first().map(|row| (row.get(STATE), row.get(EXPIRES_AT))))
         }
     };
     let found: Option<(i16, Option<i64>)> = found.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;

@@ -19,7 +19,7 @@ use lapsed::{
         Db, Settings, environments, keys,
         owners::{self, NewOwner},
         policies::PolicyBook,
-        tenants,
+        tenants, verify,
         who::Who,
     },
 };
@@ -37,6 +37,8 @@ const N_KEYS: usize = 2000;
 /// A daemon that runs, and what is known of its keys.
 pub(crate) struct House {
     pub(crate) url: String,
+    /// The text of the one read.
+    pub(crate) read: &'static str,
     pub(crate) address: SocketAddr,
     pub(crate) keys: Vec<String>,
     /// What is nobody's, by what it is.
@@ -69,6 +71,7 @@ impl House {
         let db = Db::connect(&settings, Arc::new(SystemClock), false).await?;
         db.migrate().await?;
         let (keys, nobodys) = fill(&db, &Keyring::from_hex(&master.clone().into())?).await?;
+        let read = verify::of_one(&db, PublicId::from_random([0; 12])).text().to_owned();
         db.close().await?;
 
         std::fs::write(folder.path().join("master.key"), &master)?;
@@ -90,7 +93,9 @@ impl House {
             daemon::run_until(Boot::fixed(loaded), &stop, tell).await
         });
         let address = timeout(PATIENCE, told).await.context("start the daemon")??;
-        let house = Self { url, address, keys, nobodys, shutdown, task, server, _folder: folder };
+        let read = read.leak();
+        let house =
+            Self { url, read, address, keys, nobodys, shutdown, task, server, _folder: folder };
         house.wait().await?;
         Ok(house)
     }

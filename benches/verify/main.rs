@@ -79,7 +79,7 @@ async fn main() -> anyhow::Result<()> {
 
 /// Compares the two, and says whether the promises were kept.
 async fn speed(engine: &str, plan: Plan, house: &House) -> anyhow::Result<bool> {
-    let bare = Bare::serve(&house.url, &TaskTracker::new()).await?;
+    let bare = Bare::serve(&house.url, house.read, &TaskTracker::new()).await?;
     let ask = |address: SocketAddr, path: &str| {
         let keys = house.keys.iter().map(|key| body(key)).collect();
         run(address, path.to_owned(), keys, plan.connections, plan.requests)

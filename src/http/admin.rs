@@ -13,13 +13,15 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{MethodRouter, any},
 };
-use tracing::Instrument as _;
 
 use crate::{
     domain::identity::Role,
-    http::v1::{
-        Api,
-        auth::{Audit, Demand as _, Govern, Operate, Read},
+    http::{
+        unbroken::{Panicked, unbroken},
+        v1::{
+            Api,
+            auth::{Audit, Demand as _, Govern, Operate, Read},
+        },
     },
 };
 
@@ -134,13 +136,12 @@ pub fn router(api: Api) -> Router {
         .merge(shell::style())
 }
 
-/// Answers in a task of its own, that a client that goes away leaves nothing half-way; and what was
-/// refused, as a page.
+/// Answers, so that a client that goes away leaves nothing half-way; and what was refused, as a page.
 async fn answer(State(admin): State<Admin>, request: Request, next: Next) -> Response {
     let language = shell::language(request.headers());
-    match admin.api.shutdown().tracker.spawn(next.run(request).in_current_span()).await {
+    match unbroken(&admin.api.shutdown().tracker, next.run(request)).await {
         Ok(response) => failure::dressed(response, language, None, None),
-        Err(_panicked) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Err(Panicked) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use tracing::{Instrument as _, Span, debug, error_span, field::Empty};
-use uuid::Uuid;
+use uuid::Builder;
 
 use crate::{
     http::{Vitals, problem},
@@ -20,8 +20,17 @@ use crate::{
 /// Names one request, for those who ask and for the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Answers a request.
+/// Answers a request, as a layer.
 pub(super) async fn attend(State(vitals): State<Vitals>, request: Request, next: Next) -> Response {
+    attend_to(&vitals, request, |request| next.run(request)).await
+}
+
+/// Has a request answered by `answer`.
+pub(super) async fn attend_to<F: Future<Output = Response>>(
+    vitals: &Vitals,
+    request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Response {
     // The pattern: what clients ask for is endless and must not become labels, and the path of a
     // link is a secret.
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -30,12 +39,15 @@ pub(super) async fn attend(State(vitals): State<Vitals>, request: Request, next:
     let name = id.to_str().unwrap_or_default();
     let span = span_of(&request, name, route);
     let asked_at = Instant::now();
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = answer(request).instrument(span.clone()).await;
     let (status, took) = (response.status().as_u16(), asked_at.elapsed());
     vitals.answers().count(route, status, took);
-    span.record("status", status);
     let duration_ms = took.as_secs_f64() * 1e3;
-    span.in_scope(|| debug!(duration_ms, "Answered a request"));
+    span.in_scope(|| debug!(status, duration_ms, "Answered a request"));
+    // What is added to a span is worded at once for all lines of it that may follow: none do.
+    if vitals.are_spans_collected() {
+        span.record("status", status);
+    }
     problem::name(&mut response, name);
     response.headers_mut().insert(REQUEST_ID, id);
     response
@@ -51,7 +63,8 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         (1..=LONGEST).contains(&id.len()) && id.as_bytes().iter().all(is_plain)
     };
     headers.get(REQUEST_ID).filter(fits).cloned().unwrap_or_else(|| {
-        let id = Uuid::new_v4().to_string();
+        // It shall be unlike any other, and is no secret.
+        let id = Builder::from_random_bytes(rand::random()).into_uuid().to_string();
         // Hexadecimal digits and dashes always can.
         HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("none"))
     })
@@ -98,7 +111,7 @@ mod tests {
         for id in ["", "a b", "a\"b", "<b>", "a\tb", &"x".repeat(129)] {
             let new = named(id);
             assert_ne!(new, id);
-            assert!(new.parse::<Uuid>().is_ok(), "{new}");
+            assert!(new.parse::<uuid::Uuid>().is_ok(), "{new}");
         }
     }
 }

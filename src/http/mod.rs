@@ -2,7 +2,7 @@
 //! configuration, mail or SQL.
 //!
 //! A handler is dropped when its client goes away, and a future of the store must not be dropped
-//! half-way: work on the database is spawned, and only waited for.
+//! half-way: it is carried through though nobody waits for it any more ([`unbroken`]).
 
 use axum::{
     Router,
@@ -27,6 +27,7 @@ mod readiness;
 mod scrape;
 mod serve;
 mod session;
+mod unbroken;
 pub mod v1;
 mod vitals;
 
@@ -44,8 +45,9 @@ pub fn whole(vitals: Vitals, pages: Pages, api: Api, paces: Paces) -> Router {
     let seen = pages::router(pages).merge(admin::router(api.clone()));
     health(vitals.clone())
         .merge(seen.layer(from_fn_with_state(paces, pace::admit)))
-        .merge(v1::router(api))
-        .layer(from_fn_with_state(vitals, attend::attend))
+        .merge(v1::behind_layers(api.clone()))
+        .layer(from_fn_with_state(vitals.clone(), attend::attend))
+        .merge(v1::without_layers(api, vitals))
 }
 
 /// Health, metrics, and what is said of everything that is not served.

@@ -16,10 +16,13 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{MethodRouter, any, get},
 };
-use tracing::Instrument as _;
 
 use crate::{
-    http::{House, pages::words::Language},
+    http::{
+        House,
+        pages::words::Language,
+        unbroken::{Panicked, unbroken},
+    },
     shutdown::Shutdown,
 };
 
@@ -110,16 +113,16 @@ fn form<T: 'static>(handler: impl Handler<T, Pages>) -> MethodRouter<Pages> {
     get(open::back).post(handler)
 }
 
-/// Lets a request in, and carries it out in a task of its own: a client that goes away must not
-/// leave work on the database half-way.
+/// Lets a request in, and carries it out: a client that goes away must not leave work on the
+/// database half-way.
 async fn admit(State(pages): State<Pages>, request: Request, next: Next) -> Response {
     let language = Language::of(request.headers());
     if request.method() == Method::POST && is_from_elsewhere(&request) {
         return failure::page(language, failure::Failure::BadForm);
     }
-    match pages.0.shutdown.tracker.spawn(next.run(request).in_current_span()).await {
+    match unbroken(&pages.0.shutdown.tracker, next.run(request)).await {
         Ok(response) => response,
-        Err(_panicked) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Err(Panicked) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

@@ -1,7 +1,10 @@
 //! What health checks and metrics look at.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -54,6 +57,8 @@ struct Inner {
     shutdown: Shutdown,
     answers: Arc<Answers>,
     runner: OnceLock<Runner>,
+    /// Whether somebody collects the spans of requests.
+    are_spans_collected: AtomicBool,
     /// When the database last answered.
     answered_at: Mutex<Option<Instant>>,
     pulse: Fresh<()>,
@@ -71,6 +76,7 @@ impl Vitals {
             shutdown,
             answers: Arc::default(),
             runner: OnceLock::new(),
+            are_spans_collected: AtomicBool::new(false),
             answered_at: Mutex::default(),
             pulse: Fresh::new(PULSE_AGE),
             schema: Fresh::new(SCHEMA_AGE),
@@ -84,6 +90,15 @@ impl Vitals {
     pub fn reached(&self, runner: Runner) {
         // A second runner would be a mistake of the caller's, but no reason to stop.
         let _ = self.0.runner.set(runner);
+    }
+
+    /// From now on somebody collects the spans of requests.
+    pub fn spans_are_collected(&self) {
+        self.0.are_spans_collected.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn are_spans_collected(&self) -> bool {
+        self.0.are_spans_collected.load(Ordering::Relaxed)
     }
 
     /// Where answers are counted.

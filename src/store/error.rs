@@ -4,7 +4,7 @@ use sea_orm::{DbErr, RuntimeErr, SqlErr};
 use thiserror::Error;
 
 /// An error says what was being done, and whether waiting helps.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum StoreError {
     /// The database is away, restarting, or has no free connection. Trying later may work.
     #[error("{op}: the database cannot be reached")]

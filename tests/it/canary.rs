@@ -80,7 +80,7 @@ async fn live(app: &TestApp) -> (Vec<String>, String) {
     for text in [first.expose(), second.expose(), &second.expose()[1..], "lpu_live_junk"] {
         shown += &format!("{:?}", secrets.verify(text).await);
     }
-    secrets.uses.flush(&app.db).await.unwrap();
+    secrets.verifier.uses.flush(&app.db).await.unwrap();
     app.pass().await;
     let keys = [&first, &second].map(|token| token.expose().to_owned());
     let uri = seed.uri("lapsed", "ada").unwrap().expose_secret().to_owned();

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use lapsed::{
     domain::token::Brand,
     mail::transport::Outgoing,
-    store::{Engine, last_use::LastUse},
+    store::{Engine, verify::Verifier},
 };
 use mail_parser::MessageParser;
 use sea_orm::{ConnectionTrait as _, Statement};
@@ -205,8 +205,8 @@ fn check_mails(app: &TestApp, texts: &[String]) {
 async fn check_pages(app: &TestApp, texts: &[String]) {
     let desk = Desk::new(app).await;
     let brand = Brand::new("lp").unwrap();
-    let (keyring, uses) = (Arc::clone(&desk.face.keyring), LastUse::default());
-    let site = pages::Site::open(&Secrets { app, keyring, brand, uses }).await;
+    let (keyring, verifier) = (Arc::clone(&desk.face.keyring), Verifier::default());
+    let site = pages::Site::open(&Secrets { app, keyring, brand, verifier }).await;
     let browser = desk.root().await;
     let mails = mails(app);
     let mut harmless: Vec<Vec<String>> = Vec::new();

@@ -124,7 +124,7 @@ on_each_engine! {
         assert_eq!(secrets.finding(&second).await, "valid", "it overlaps");
         assert_eq!(session.get(&asked).await.status, 204);
         assert_eq!(secrets.verify(&new).await.finding.as_str(), "valid");
-        secrets.uses.flush(&app.db).await.unwrap();
+        secrets.verifier.uses.flush(&app.db).await.unwrap();
         assert!(session.get(&asked).await.body.contains("is in use"));
         let again = session.rotate(&second, "overlap=1").await;
         assert!(secret_in(&again.body).is_none(), "once in a session: {}", again.body);

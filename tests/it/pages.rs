@@ -138,7 +138,7 @@ on_each_engine! {
         assert!(again.body.contains(&asked), "the script is told where to ask");
         let answer = site.get(&asked).await;
         assert_eq!((answer.status, answer.body.as_str()), (204, ""));
-        secrets.uses.flush(&app.db).await.unwrap();
+        secrets.verifier.uses.flush(&app.db).await.unwrap();
         let answer = site.get(&asked).await;
         assert_eq!(answer.status, 200);
         assert!(answer.body.starts_with("The new secret is in use, first seen 2"), "{}", answer.body);

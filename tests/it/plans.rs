@@ -213,8 +213,13 @@ on_each_engine! {
         };
         app.execute(analyze).await;
         let id = "x00000000042".parse().unwrap();
-        uses(&app, verify::statement(&app.db, id), "uq_api_keys_public_id").await;
-        uses(&app, verify::statement(&app.db, id), "uq_key_secrets_key_id_version").await;
+        uses(&app, verify::of_one(&app.db, id), "uq_api_keys_public_id").await;
+        uses(&app, verify::of_one(&app.db, id), "uq_key_secrets_key_id_version").await;
+        if app.db.engine() == Engine::Postgres {
+            let ids = [id; 20];
+            uses(&app, verify::of_many(&app.db, &ids), "uq_api_keys_public_id").await;
+            uses(&app, verify::of_many(&app.db, &ids), "uq_key_secrets_key_id_version").await;
+        }
     }
 }
 

@@ -67,9 +67,9 @@ on_each_engine! {
             assert_eq!(secrets.finding(token).await, "valid");
         }
         // Only the one of these two is written down: the other was presented to a daemon that died.
-        secrets.uses = Default::default();
+        secrets.verifier = Default::default();
         assert_eq!(secrets.finding(&used).await, "valid");
-        secrets.uses.flush(&app.db).await.unwrap();
+        secrets.verifier.uses.flush(&app.db).await.unwrap();
         assert!(rotates(&secrets, &by_code, &secrets.next_code(&seed)).await);
         let recovery = |n: usize| Attempt::Recovery(codes[n].clone());
         assert!(rotates(&secrets, &by_code, &recovery(0)).await, "an old recovery code counts");

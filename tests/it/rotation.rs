@@ -185,7 +185,7 @@ on_each_engine! {
         assert_eq!(again.done.old_valid_until, lost.done.old_valid_until, "and the answer says so");
         assert_eq!(secrets.finding(&token).await, "valid");
 
-        secrets.uses.flush(&app.db).await.unwrap();
+        secrets.verifier.uses.flush(&app.db).await.unwrap();
         let refused = secrets.reissue(&first).await.unwrap_err();
         assert!(matches!(refused, RotationError::NotReissuable), "it has been used: {refused}");
 

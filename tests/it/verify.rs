@@ -1,12 +1,13 @@
 //! What is told of a secret, and to whom nothing is.
 
 use chrono::TimeDelta;
+use futures_util::{future::join_all, poll};
 use lapsed::{
     domain::{
         token::{Class, Token},
         verdict::Verdict,
     },
-    store::{key_changes, last_use::LastUse, verify},
+    store::{Engine, key_changes, last_use::LastUse},
 };
 
 use crate::{
@@ -81,7 +82,62 @@ on_each_engine! {
         let before = n_statements();
         secrets.verify(&key.expose()[1..]).await;
         assert_eq!(n_statements() - before, 0, "anybody can see that a mistyped key is none");
-        assert_eq!(secrets.uses.flush(&app.db).await.unwrap(), 0, "and no use is noted");
+        assert_eq!(secrets.verifier.uses.flush(&app.db).await.unwrap(), 0, "and no use is noted");
+    }
+}
+
+on_each_engine! {
+    async fn those_who_ask_at_the_same_time_are_answered_together_and_each_for_itself(app: TestApp) {
+        let secrets = Secrets::new(&app).await;
+        let (good, rotated, revoked) =
+            (secrets.create().await, secrets.create().await, secrets.create().await);
+        let policies = secrets.policies().await;
+        key_changes::revoke(&app.db, &policies, OPERATOR, revoked.id.as_str(), None).await.unwrap();
+        let next = async |key| secrets.rotate(key).await.unwrap().token.unwrap();
+        let second = next(&rotated).await;
+        let before = next(&second).await;
+        let newest = next(&before).await;
+        let forged = |id| Token::new(secrets.brand, good.kind, Class::Live, id, &[1; 32]);
+        let (unknown, wrong) = (forged("nobodyskey00".parse().unwrap()), forged(good.id));
+        let asked = [
+            (&good, "valid", Some(1)),
+            (&unknown, "invalid", None),
+            (&rotated, "invalid", None),
+            (&second, "invalid", None),
+            (&wrong, "invalid", None),
+            (&before, "valid", Some(3)),
+            (&revoked, "revoked", Some(1)),
+            (&newest, "valid", Some(4)),
+        ];
+        let n_statements = || app.db.meter().statements().iter().map(|(_, seen)| seen.count).sum::<u64>();
+        let n_before = n_statements();
+        let all = asked.iter().cycle().take(140);
+        let verdicts = join_all(all.clone().map(|(key, ..)| secrets.verify(key.expose()))).await;
+        for (verdict, (key, finding, version)) in verdicts.iter().zip(all) {
+            let known = verdict.key.map(|known| (known.id, known.version));
+            assert_eq!((verdict.finding.as_str(), known), (*finding, version.map(|n| (key.id, n))));
+        }
+        let n = n_statements() - n_before;
+        let most = if app.db.engine() == Engine::MariaDb { 140 } else { 5 };
+        assert!(n <= most, "{n} statements for 140 keys");
+    }
+}
+
+on_each_engine! {
+    async fn whoever_asks_for_others_too_and_goes_away_keeps_nobody_waiting(app: TestApp) {
+        let secrets = Secrets::new(&app).await;
+        let key = secrets.create().await;
+        let mut all: Vec<_> =
+            (0..9).map(|_| Box::pin(secrets.verify(key.expose()))).collect();
+        for asked in &mut all {
+            assert!(poll!(asked).is_pending());
+        }
+        // The first of them ask the database, for all; then some who only wait go too.
+        all.drain(..4);
+        for verdict in join_all(all).await {
+            assert!(verdict.is_valid());
+        }
+        assert!(secrets.verify(key.expose()).await.is_valid(), "and the next one asks as ever");
     }
 }
 
@@ -92,7 +148,7 @@ on_each_engine! {
         app.db.close().await.unwrap();
         assert_eq!(secrets.verify(&key.expose()[1..]).await, Verdict::INVALID);
         let given = (secrets.brand, secrets.keyring.pepper());
-        let answer = verify::verify(&app.db, given, &secrets.uses, (key.expose(), None)).await;
+        let answer = secrets.verifier.verify(&app.db, given, (key.expose(), None)).await;
         assert!(answer.is_err(), "without a database nobody is let in");
     }
 }
@@ -125,7 +181,7 @@ on_each_engine! {
     async fn uses_are_written_down_together_and_only_forwards(app: TestApp) {
         let secrets = Secrets::new(&app).await;
         let (one, other) = (secrets.create().await, secrets.create().await);
-        let uses = &secrets.uses;
+        let uses = &secrets.verifier.uses;
         let began = app.now().timestamp_millis();
         assert_eq!(uses.flush_if_due(&app.db, app.now()).await.unwrap(), 0);
         secrets.finding(&one).await;

@@ -11,7 +11,7 @@ use crate::{
         when::show,
     },
     domain::verdict::{Known, Verdict},
-    store::{last_use::LastUse, verify},
+    store::verify::Verifier,
 };
 
 #[derive(Debug, Args)]
@@ -56,10 +56,10 @@ pub(super) async fn run(ctx: &Context, args: VerifyArgs) -> anyhow::Result<Exit>
         ctx.out.note("key:");
     }
     let text = ask::line()?;
-    let (keyring, uses) = (ctx.app.keyring()?, LastUse::default());
+    let (keyring, verifier) = (ctx.app.keyring()?, Verifier::default());
     let secrets = (ctx.app.brand, keyring.pepper());
-    let verdict = verify::verify(ctx.db(), secrets, &uses, (&text, None)).await?;
-    uses.flush(ctx.db()).await?;
+    let verdict = verifier.verify(ctx.db(), secrets, (&text, None)).await?;
+    verifier.uses.flush(ctx.db()).await?;
     let now = ctx.now().await?;
     ctx.out.fields(&VerdictJson::from(verdict), &fields(&verdict, now))?;
     Ok(if verdict.is_valid() { Exit::Done } else { Exit::Failed })

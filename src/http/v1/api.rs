@@ -17,13 +17,7 @@ use crate::{
         v1::guesses::{Asker, Guesses, too_many},
     },
     shutdown::{Shutdown, pause},
-    store::{
-        Db,
-        last_use::{FLUSH_EVERY, LastUse},
-        policies::PolicyBook,
-        rotation::Mint,
-        verify,
-    },
+    store::{Db, last_use::FLUSH_EVERY, policies::PolicyBook, rotation::Mint, verify::Verifier},
 };
 
 /// The API's state. Cheap to clone.
@@ -34,7 +28,7 @@ pub struct Api(Arc<Inner>);
 struct Inner {
     shutdown: Shutdown,
     house: OnceLock<Arc<House>>,
-    uses: LastUse,
+    verifier: Verifier,
     guesses: Guesses,
 }
 
@@ -42,8 +36,8 @@ impl Api {
     /// An API without a database: it answers 503. Clients may present as many keys that are nobody's
     /// as `guesses` allows.
     pub fn new(shutdown: Shutdown, guesses: Guesses) -> Self {
-        let (house, uses) = (OnceLock::new(), LastUse::default());
-        Self(Arc::new(Inner { shutdown, house, uses, guesses }))
+        let (house, verifier) = (OnceLock::new(), Verifier::default());
+        Self(Arc::new(Inner { shutdown, house, verifier, guesses }))
     }
 
     /// From now on there is a database. Last uses are written down from now on too, every ten
@@ -65,7 +59,7 @@ impl Api {
     /// request was answered. A database that is away is tried again later.
     pub async fn flush(&self) {
         let Some(house) = self.0.house.get() else { return };
-        if let Err(error) = self.0.uses.flush(&house.db).await {
+        if let Err(error) = self.0.verifier.uses.flush(&house.db).await {
             warn!("Failed to write down last uses: {:#}", anyhow::Error::from(error));
         }
     }
@@ -115,14 +109,14 @@ impl Api {
     /// no key at all costs no look at the database, and is no guess.
     pub(super) async fn judge(&self, text: &str, asker: Asker) -> Result<Verdict, Problem> {
         let Asker { address, by } = asker;
-        let Ok(Token { id, .. }) = Token::parse(self.house()?.brand, text) else {
-            return Ok(Verdict::INVALID);
-        };
+        let house = self.house()?;
+        let Ok(token) = Token::parse(house.brand, text) else { return Ok(Verdict::INVALID) };
         let (guesses, now) = (self.guesses(), Instant::now());
-        if !guesses.admits(address, &id, now) {
+        if !guesses.admits(address, &token.id, now) {
             return Err(too_many());
         }
-        let verdict = self.verify(text, by).await?;
+        let (verifier, pepper) = (&self.0.verifier, house.keyring.pepper());
+        let verdict = verifier.judge(&house.db, pepper, (&token, by)).await?;
         match verdict.key {
             Some(known) => guesses.right(known.id, now),
             None => guesses.wrong(address, now),
@@ -139,7 +133,7 @@ impl Api {
     ) -> Result<Verdict, Problem> {
         let house = self.house()?;
         let secrets = (house.brand, house.keyring.pepper());
-        Ok(verify::verify(&house.db, secrets, &self.0.uses, (text, by)).await?)
+        Ok(self.0.verifier.verify(&house.db, secrets, (text, by)).await?)
     }
 
     pub(in crate::http) fn mint<'a>(&'a self, random: &'a [u8; 32]) -> Result<Mint<'a>, Problem> {

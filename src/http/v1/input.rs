@@ -1,6 +1,6 @@
 //! What callers send, read strictly: what is not understood is refused, and the answer names it.
 
-use std::time::Duration;
+use std::{pin::pin, task::Poll, time::Duration};
 
 use axum::{
     body::Bytes,
@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::poll;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
@@ -33,19 +34,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             let detail = "the body must be of the type application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
-        let bytes = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await;
+        let mut reading = pin!(Bytes::from_request(request, state));
+        // Most bodies come with their head: then there is nothing to set a timer for.
+        let bytes = match poll!(&mut reading) {
+            Poll::Ready(bytes) => Ok(bytes),
+            Poll::Pending => tokio::time::timeout(BODY_TIMEOUT, reading).await,
+        };
         let bytes = bytes
             .map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"))?
             .map_err(|error| Problem::new(error.status(), "the body cannot be read"))?;
-        let mut json = serde_json::Deserializer::from_slice(&bytes);
-        let body = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let path = error.path().to_string();
-            let what = error.into_inner();
-            malformed(if path == "." { what.to_string() } else { format!("`{path}`: {what}") })
-        })?;
-        json.end().map_err(|error| malformed(error.to_string()))?;
-        Ok(Self(body))
+        let body = serde_json::from_slice(&bytes);
+        body.map(Self)
+            .map_err(|error| what_is_wrong::<T>(&bytes).unwrap_or(malformed(error.to_string())))
     }
+}
+
+/// Names the field that is wrong. Keeping track of it takes longer than reading, so it is done only
+/// for a body that is no good.
+fn what_is_wrong<T: DeserializeOwned>(bytes: &[u8]) -> Option<Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let error = serde_path_to_error::deserialize::<_, T>(&mut json).err()?;
+    let path = error.path().to_string();
+    let what = error.into_inner();
+    Some(malformed(if path == "." { what.to_string() } else { format!("`{path}`: {what}") }))
 }
 
 /// The query, with no parameter but those of `T`.

@@ -2,7 +2,7 @@
 //!
 //! A route and its description are one thing ([`routes!`]), so there is none without the other;
 //! the description names the roles that may call it, and a test tries every route as every role.
-//! A request is answered in a task of its own: a client that goes away stops nothing half-way.
+//! A client that goes away stops nothing half-way.
 
 use axum::{
     Router,
@@ -12,19 +12,23 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tracing::Instrument as _;
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::http::problem::{Problem, method_not_allowed};
+use crate::http::{
+    Vitals,
+    problem::{Problem, method_not_allowed},
+    unbroken::{Panicked, unbroken},
+};
 
 mod api;
 pub(super) mod approvals;
 mod audit;
 pub(super) mod auth;
+mod direct;
 mod docs;
 mod etag;
 mod guesses;
@@ -79,11 +83,16 @@ impl Modify for Tokens {
     }
 }
 
-/// All routes with their descriptions.
-fn described() -> OpenApiRouter<Api> {
+/// The routes of verification with their descriptions. They are served by [`direct`].
+fn verification() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(verify::verify))
         .routes(routes!(verify::forward_auth))
+}
+
+/// All other routes with their descriptions.
+fn others() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::show, keys::change::amend))
         .routes(routes!(keys::timeline))
@@ -131,12 +140,22 @@ fn described() -> OpenApiRouter<Api> {
 
 /// The document that describes the API (OpenAPI 3.1).
 pub fn document() -> utoipa::openapi::OpenApi {
-    described().into_openapi()
+    verification().merge(others()).into_openapi()
 }
 
 /// Everything the API serves.
 pub fn router(api: Api) -> Router {
-    let (router, document) = described().split_for_parts();
+    behind_layers(api.clone()).merge(direct::router(api, None))
+}
+
+/// Verification, whose answers are counted by `vitals` without any layer.
+pub(super) fn without_layers(api: Api, vitals: Vitals) -> Router {
+    direct::router(api, Some(vitals))
+}
+
+/// Everything but verification.
+pub(super) fn behind_layers(api: Api) -> Router {
+    let (document, router) = (document(), Router::from(others()));
     // Written once: it never changes.
     let json: &'static str = document.to_json().unwrap_or_default().leak();
     let serve = move || async move { ([(header::CONTENT_TYPE, "application/json")], json) };
@@ -149,16 +168,20 @@ pub fn router(api: Api) -> Router {
         .with_state(api)
 }
 
-/// Answers in a task that a stop waits for, and that does not end with the client's patience.
+/// Answers; and carries out what was begun, however patient the client is.
 async fn answer(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let answered = api.shutdown().tracker.spawn(next.run(request).in_current_span()).await;
-    let mut response = answered.unwrap_or_else(|_| {
-        // The panic has been reported where it happened.
+    carry_out(&api, next.run(request)).await
+}
+
+async fn carry_out(api: &Api, work: impl Future<Output = Response> + Send + 'static) -> Response {
+    let answered = unbroken(&api.shutdown().tracker, work).await;
+    let mut response = answered.unwrap_or_else(|Panicked| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong; the log says what")
             .code("internal")
             .into_response()
     });
     let headers = response.headers_mut();
+    headers.reserve(8);
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CACHE_CONTROL, "no-store"),

@@ -14,12 +14,11 @@ use lapsed::{
     keyring::Keyring,
     store::{
         keys::{self, NewKey},
-        last_use::LastUse,
         otp,
         owners::{self, Owner},
         policies::PolicyBook,
         rotation::{self, Mint, Proof, Request, Rotated, RotationError},
-        verify,
+        verify::Verifier,
     },
 };
 
@@ -30,14 +29,14 @@ pub struct Secrets<'a> {
     pub app: &'a TestApp,
     pub keyring: Arc<Keyring>,
     pub brand: Brand,
-    pub uses: LastUse,
+    pub verifier: Verifier,
 }
 
 impl<'a> Secrets<'a> {
     pub async fn new(app: &'a TestApp) -> Self {
         app.people().await;
         let brand = Brand::new("lp").unwrap();
-        Self { app, keyring: Arc::new(Keyring::throwaway()), brand, uses: LastUse::default() }
+        Self { app, keyring: Arc::new(Keyring::throwaway()), brand, verifier: Verifier::default() }
     }
 
     pub async fn policies(&self) -> PolicyBook {
@@ -114,7 +113,7 @@ impl<'a> Secrets<'a> {
 
     pub async fn verify(&self, text: &str) -> Verdict {
         let secrets = (self.brand, self.keyring.pepper());
-        verify::verify(&self.app.db, secrets, &self.uses, (text, None)).await.unwrap()
+        self.verifier.verify(&self.app.db, secrets, (text, None)).await.unwrap()
     }
 
     /// The one word of the verdict.

@@ -1,0 +1,141 @@
+//! Those who ask at the same time are answered together.
+//!
+//! A statement about ten keys is hardly more work than one about a single key; what costs is the way
+//! there and back. So only a few statements are under way at a time, and whoever
+//! asks meanwhile waits for the next one. Nobody waits for company: who comes alone asks at once.
+//!
+//! There is no task that does this: one of those who wait reads for all, and then gives its turn to
+//! the next who came meanwhile. One that is dropped, or panics, passes its turn on all the same.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    domain::identity::PublicId,
+    store::{
+        Db,
+        verify::read::{Answer, Question, most_reads},
+    },
+};
+
+/// Keys in one statement.
+const MOST_KEYS: usize = 64;
+
+/// Where those who ask meet.
+#[derive(Debug, Default)]
+pub(super) struct Together {
+    question: Question,
+    line: Arc<Mutex<Line>>,
+}
+
+/// Those who wait, in the order in which they came.
+#[derive(Debug, Default)]
+struct Line {
+    waiting: VecDeque<Waiting>,
+    n_reads: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    id: PublicId,
+    tell: oneshot::Sender<Word>,
+}
+
+/// What somebody who waits is told.
+#[derive(Debug)]
+enum Word {
+    Answer(Answer),
+    /// To read, for itself and for those who wait.
+    Turn(Turn),
+}
+
+impl Together {
+    /// What is stored of the key called `id`.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub(super) async fn ask(&self, db: &Db, id: PublicId) -> Answer {
+        let Some(most_reads) = most_reads(db) else { return self.question.one(db, id).await };
+        loop {
+            let turn = match self.join(id, most_reads) {
+                Joined::Reads(turn) => turn,
+                Joined::Waits(told) => match told.await {
+                    Ok(Word::Answer(answer)) => return answer,
+                    Ok(Word::Turn(turn)) => turn,
+                    // Whoever was to read for us was stopped.
+                    Err(_) => continue,
+                },
+            };
+            return turn.read(&self.question, db, id).await;
+        }
+    }
+
+    fn join(&self, id: PublicId, most_reads: usize) -> Joined {
+        let mut line = lock(&self.line);
+        if line.n_reads < most_reads {
+            line.n_reads += 1;
+            return Joined::Reads(Turn(Arc::clone(&self.line)));
+        }
+        let (tell, told) = oneshot::channel();
+        line.waiting.push_back(Waiting { id, tell });
+        Joined::Waits(told)
+    }
+}
+
+enum Joined {
+    Reads(Turn),
+    Waits(oneshot::Receiver<Word>),
+}
+
+/// The right to read. Passed on when it is dropped.
+#[derive(Debug)]
+struct Turn(Arc<Mutex<Line>>);
+
+impl Turn {
+    /// Reads what is stored of the key called `id`, and of those that others wait for.
+    async fn read(self, question: &Question, db: &Db, id: PublicId) -> Answer {
+        let others = self.take();
+        let ids: Vec<_> = [id].into_iter().chain(others.iter().map(|other| other.id)).collect();
+        let mut answers = question.many(db, &ids).await.into_iter();
+        let own = answers.next().unwrap_or_else(|| Ok(Vec::new()));
+        drop(self);
+        for (other, answer) in others.into_iter().zip(answers) {
+            // Whoever has gone needs no answer.
+            let _ = other.tell.send(Word::Answer(answer));
+        }
+        own
+    }
+
+    fn take(&self) -> Vec<Waiting> {
+        let mut line = lock(&self.0);
+        let n = line.waiting.len().min(MOST_KEYS - 1);
+        line.waiting.drain(..n).filter(|other| !other.tell.is_closed()).collect()
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let next = {
+            let mut line = lock(&self.0);
+            let next = line.waiting.pop_front();
+            if next.is_none() {
+                line.n_reads -= 1;
+            }
+            next
+        };
+        if let Some(next) = next {
+            // To somebody who has gone it cannot be given: it is dropped again, and so passed on.
+            mem::drop(next.tell.send(Word::Turn(Turn(Arc::clone(&self.0)))));
+        }
+    }
+}
+
+/// Nothing here can be left half-done, so a panic elsewhere spoils nothing.
+fn lock(line: &Mutex<Line>) -> std::sync::MutexGuard<'_, Line> {
+    line.lock().unwrap_or_else(PoisonError::into_inner)
+}
