@@ -49,7 +49,7 @@ async fn key(State(direct): State<Direct>, request: Request) -> Response {
         let body = Body::<Presented>::from_request(Request::from_parts(parts, body), &api).await?;
         verify(State(api), asker, body).await
     };
-    direct.answer(request, |api, request| work(api, request)).await
+    direct.answer(request, work).await
 }
 
 async fn gateway(State(direct): State<Direct>, request: Request) -> Response {
@@ -59,7 +59,7 @@ async fn gateway(State(direct): State<Direct>, request: Request) -> Response {
         let headers: HeaderMap = parts.headers;
         forward_auth(State(api), asker, headers).await
     };
-    direct.answer(request, |api, request| work(api, request)).await
+    direct.answer(request, work).await
 }
 
 async fn wrong_method(State(direct): State<Direct>, request: Request) -> Response {
