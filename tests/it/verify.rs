@@ -1,7 +1,7 @@
 //! What is told of a secret, and to whom nothing is.
 
 use chrono::TimeDelta;
-use futures_util::{future::join_all, poll};
+use futures_util::future::join_all;
 use lapsed::{
     domain::{
         token::{Class, Token},
@@ -120,24 +120,6 @@ on_each_engine! {
         let n = n_statements() - n_before;
         let most = if app.db.engine() == Engine::MariaDb { 140 } else { 5 };
         assert!(n <= most, "{n} statements for 140 keys");
-    }
-}
-
-on_each_engine! {
-    async fn whoever_asks_for_others_too_and_goes_away_keeps_nobody_waiting(app: TestApp) {
-        let secrets = Secrets::new(&app).await;
-        let key = secrets.create().await;
-        let mut all: Vec<_> =
-            (0..9).map(|_| Box::pin(secrets.verify(key.expose()))).collect();
-        for asked in &mut all {
-            assert!(poll!(asked).is_pending());
-        }
-        // The first of them ask the database, for all; then some who only wait go too.
-        all.drain(..4);
-        for verdict in join_all(all).await {
-            assert!(verdict.is_valid());
-        }
-        assert!(secrets.verify(key.expose()).await.is_valid(), "and the next one asks as ever");
     }
 }
 

@@ -139,3 +139,54 @@ impl Drop for Turn {
 fn lock(line: &Mutex<Line>) -> std::sync::MutexGuard<'_, Line> {
     line.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot::error::TryRecvError;
+
+    use super::*;
+
+    fn id(n: u8) -> PublicId {
+        PublicId::from_random([n; 12])
+    }
+
+    fn reads(together: &Together, n: u8) -> Turn {
+        let Joined::Reads(turn) = together.join(id(n), 1) else { panic!("{n} has to wait") };
+        turn
+    }
+
+    fn waits(together: &Together, n: u8) -> oneshot::Receiver<Word> {
+        let Joined::Waits(told) = together.join(id(n), 1) else { panic!("{n} reads") };
+        told
+    }
+
+    #[test]
+    fn a_turn_goes_to_the_next_who_still_waits_and_brings_the_others_along() {
+        let together = Together::default();
+        let turn = reads(&together, 1);
+        let (gone, mut next, mut last) =
+            (waits(&together, 2), waits(&together, 3), waits(&together, 4));
+        drop(gone);
+        drop(turn);
+        let Ok(Word::Turn(turn)) = next.try_recv() else { panic!("nobody reads") };
+        assert_eq!(last.try_recv().unwrap_err(), TryRecvError::Empty);
+        assert_eq!(turn.take().iter().map(|other| other.id).collect::<Vec<_>>(), [id(4)]);
+        assert_eq!(last.try_recv().unwrap_err(), TryRecvError::Closed, "it asks anew");
+        drop(turn);
+        drop(reads(&together, 5));
+        assert_eq!(lock(&together.line).n_reads, 0);
+    }
+
+    #[test]
+    fn a_turn_that_nobody_takes_up_is_passed_on() {
+        let together = Together::default();
+        let turn = reads(&together, 1);
+        let (next, mut last) = (waits(&together, 2), waits(&together, 3));
+        drop(turn);
+        assert_eq!(last.try_recv().unwrap_err(), TryRecvError::Empty, "it is the other's turn");
+        drop(next);
+        let Ok(Word::Turn(turn)) = last.try_recv() else { panic!("the turn is lost") };
+        drop(turn);
+        drop(reads(&together, 4));
+    }
+}
