@@ -118,8 +118,9 @@ on_each_engine! {
             assert_eq!((verdict.finding.as_str(), known), (*finding, version.map(|n| (key.id, n))));
         }
         let n = n_statements() - n_before;
-        let most = if app.db.engine() == Engine::MariaDb { 140 } else { 5 };
-        assert!(n <= most, "{n} statements for 140 keys");
+        // How many there are at the least is a matter of who comes when.
+        let are_together = app.db.engine() != Engine::MariaDb;
+        assert!(if are_together { n < 70 } else { n == 140 }, "{n} statements for 140 keys");
     }
 }
 
