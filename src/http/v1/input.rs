@@ -44,8 +44,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             .map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"))?
             .map_err(|error| Problem::new(error.status(), "the body cannot be read"))?;
         let body = serde_json::from_slice(&bytes);
-        body.map(Self)
-            .map_err(|error| what_is_wrong::<T>(&bytes).unwrap_or(malformed(error.to_string())))
+        body.map(Self).map_err(|error| {
+            what_is_wrong::<T>(&bytes).unwrap_or_else(|| malformed(error.to_string()))
+        })
     }
 }
 

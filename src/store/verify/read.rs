@@ -77,7 +77,8 @@ pub fn of_one(db: &Db, id: PublicId) -> Sql {
     Question::default().about(db, id)
 }
 
-/// The one read for several keys at once, for those who want to see its plan.
+/// The one read for several keys at once, for those who want to see its plan. SQLite and PostgreSQL
+/// understand it.
 pub fn of_many(db: &Db, ids: &[PublicId]) -> Sql {
     if db.engine() == Engine::Sqlite {
         return of_many_by_json(db, ids);

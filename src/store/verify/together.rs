@@ -4,8 +4,8 @@
 //! there and back. So only a few statements are under way at a time, and whoever
 //! asks meanwhile waits for the next one. Nobody waits for company: who comes alone asks at once.
 //!
-//! There is no task that does this: one of those who wait reads for all, and then gives its turn to
-//! the next who came meanwhile. One that is dropped, or panics, passes its turn on all the same.
+//! There is no task that does this: one of those who wait reads for all, and then hands the baton to
+//! the next who came meanwhile. One that is dropped, or panics, passes it on all the same.
 
 use std::{
     collections::VecDeque,
@@ -51,7 +51,7 @@ struct Waiting {
 enum Word {
     Answer(Answer),
     /// To read, for itself and for those who wait.
-    Turn(Turn),
+    Baton(Baton),
 }
 
 impl Together {
@@ -62,16 +62,16 @@ impl Together {
     pub(super) async fn ask(&self, db: &Db, id: PublicId) -> Answer {
         let Some(most_reads) = most_reads(db) else { return self.question.one(db, id).await };
         loop {
-            let turn = match self.join(id, most_reads) {
-                Joined::Reads(turn) => turn,
+            let baton = match self.join(id, most_reads) {
+                Joined::Reads(baton) => baton,
                 Joined::Waits(told) => match told.await {
                     Ok(Word::Answer(answer)) => return answer,
-                    Ok(Word::Turn(turn)) => turn,
+                    Ok(Word::Baton(baton)) => baton,
                     // Whoever was to read for us was stopped.
                     Err(_) => continue,
                 },
             };
-            return turn.read(&self.question, db, id).await;
+            return baton.read(&self.question, db, id).await;
         }
     }
 
@@ -79,7 +79,7 @@ impl Together {
         let mut line = lock(&self.line);
         if line.n_reads < most_reads {
             line.n_reads += 1;
-            return Joined::Reads(Turn(Arc::clone(&self.line)));
+            return Joined::Reads(Baton(Arc::clone(&self.line)));
         }
         let (tell, told) = oneshot::channel();
         line.waiting.push_back(Waiting { id, tell });
@@ -88,15 +88,15 @@ impl Together {
 }
 
 enum Joined {
-    Reads(Turn),
+    Reads(Baton),
     Waits(oneshot::Receiver<Word>),
 }
 
 /// The right to read. Passed on when it is dropped.
 #[derive(Debug)]
-struct Turn(Arc<Mutex<Line>>);
+struct Baton(Arc<Mutex<Line>>);
 
-impl Turn {
+impl Baton {
     /// Reads what is stored of the key called `id`, and of those that others wait for.
     async fn read(self, question: &Question, db: &Db, id: PublicId) -> Answer {
         let others = self.take();
@@ -118,7 +118,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for Baton {
     fn drop(&mut self) {
         let next = {
             let mut line = lock(&self.0);
@@ -130,7 +130,7 @@ impl Drop for Turn {
         };
         if let Some(next) = next {
             // To somebody who has gone it cannot be given: it is dropped again, and so passed on.
-            mem::drop(next.tell.send(Word::Turn(Turn(Arc::clone(&self.0)))));
+            mem::drop(next.tell.send(Word::Baton(Baton(Arc::clone(&self.0)))));
         }
     }
 }
@@ -150,9 +150,9 @@ mod tests {
         PublicId::from_random([n; 12])
     }
 
-    fn reads(together: &Together, n: u8) -> Turn {
-        let Joined::Reads(turn) = together.join(id(n), 1) else { panic!("{n} has to wait") };
-        turn
+    fn reads(together: &Together, n: u8) -> Baton {
+        let Joined::Reads(baton) = together.join(id(n), 1) else { panic!("{n} has to wait") };
+        baton
     }
 
     fn waits(together: &Together, n: u8) -> oneshot::Receiver<Word> {
@@ -163,16 +163,16 @@ mod tests {
     #[test]
     fn a_turn_goes_to_the_next_who_still_waits_and_brings_the_others_along() {
         let together = Together::default();
-        let turn = reads(&together, 1);
+        let baton = reads(&together, 1);
         let (gone, mut next, mut last) =
             (waits(&together, 2), waits(&together, 3), waits(&together, 4));
         drop(gone);
-        drop(turn);
-        let Ok(Word::Turn(turn)) = next.try_recv() else { panic!("nobody reads") };
+        drop(baton);
+        let Ok(Word::Baton(baton)) = next.try_recv() else { panic!("nobody reads") };
         assert_eq!(last.try_recv().unwrap_err(), TryRecvError::Empty);
-        assert_eq!(turn.take().iter().map(|other| other.id).collect::<Vec<_>>(), [id(4)]);
+        assert_eq!(baton.take().iter().map(|other| other.id).collect::<Vec<_>>(), [id(4)]);
         assert_eq!(last.try_recv().unwrap_err(), TryRecvError::Closed, "it asks anew");
-        drop(turn);
+        drop(baton);
         drop(reads(&together, 5));
         assert_eq!(lock(&together.line).n_reads, 0);
     }
@@ -180,13 +180,13 @@ mod tests {
     #[test]
     fn a_turn_that_nobody_takes_up_is_passed_on() {
         let together = Together::default();
-        let turn = reads(&together, 1);
+        let baton = reads(&together, 1);
         let (next, mut last) = (waits(&together, 2), waits(&together, 3));
-        drop(turn);
-        assert_eq!(last.try_recv().unwrap_err(), TryRecvError::Empty, "it is the other's turn");
+        drop(baton);
+        assert_eq!(last.try_recv().unwrap_err(), TryRecvError::Empty, "it is the other's baton");
         drop(next);
-        let Ok(Word::Turn(turn)) = last.try_recv() else { panic!("the turn is lost") };
-        drop(turn);
+        let Ok(Word::Baton(baton)) = last.try_recv() else { panic!("the baton is lost") };
+        drop(baton);
         drop(reads(&together, 4));
     }
 }
