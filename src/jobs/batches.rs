@@ -7,6 +7,7 @@
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
 
 use crate::{
     jobs::{Context, Outcome, braking::Brake, patience::Patience},
@@ -133,8 +134,11 @@ pub(super) async fn run<B: Batches>(
             continue;
         }
         let (now, following) = (ready.now, run.following(&ready));
-        // Neither is ever dropped half-way: a statement that is under way ends.
-        let (written, prepared) = tokio::join!(run.write(ready), async {
+        // Neither is ever dropped half-way: a statement that is under way ends. Whoever reads waits
+        // until the writer has begun: it would be kept from it by a reader that works for longer.
+        let has_begun = Notify::new();
+        let (written, prepared) = tokio::join!(run.write(ready, &has_begun), async {
+            has_begun.notified().await;
             match following {
                 Some(turn) => run.prepare(turn, brake).await,
                 None => Ok(None),
@@ -218,16 +222,24 @@ impl<B: Batches> Run<'_, B> {
     }
 
     /// `None` if a row that had only been looked at is another by now: then nothing was written.
-    async fn write(&self, ready: Ready<B::Plan>) -> Result<Option<Outcome>, StoreError> {
+    ///
+    /// `has_begun` is told once the transaction has begun.
+    async fn write(
+        &self,
+        ready: Ready<B::Plan>,
+        has_begun: &Notify,
+    ) -> Result<Option<Outcome>, StoreError> {
         let Ready { claim, now, taken, .. } = ready;
         let is_claimed = claim.is_some();
-        let tx = match claim {
-            Some(tx) if taken.n_rows == 0 => {
-                return tx.undo().await.map(|()| Some(Outcome::default()));
-            }
-            Some(tx) => tx,
-            None => self.ctx.deps.db.begin().await?,
+        let begun = match claim {
+            Some(tx) => Ok(tx),
+            None => self.ctx.deps.db.begin().await,
         };
+        has_begun.notify_one();
+        let tx = begun?;
+        if taken.n_rows == 0 {
+            return tx.undo().await.map(|()| Some(Outcome::default()));
+        }
         let written = self.work.write(&tx, &taken.plan, now).await?;
         if !written.is_whole && !is_claimed {
             return tx.undo().await.map(|()| None);

@@ -1,19 +1,20 @@
 //! One database on one of three engines, and its transactions.
 
-use std::{ops::Deref, path::Path, sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
-    sqlx::{
-        Executor as _,
-        sqlite::{SqliteJournalMode, SqliteSynchronous},
-    },
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::{clock::Clock, crash, meter::Meter, store::StoreError};
+
+mod options;
+
+pub(super) use options::MARIADB_SESSION;
+use options::{full_url, is_in_memory, server_port, tune};
 
 /// The engines there are. They differ in a few statements, and in what they can promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,9 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Db {
     conn: DatabaseConnection,
+    /// Where transactions begin. SQLite's have a connection of their own: the pages that it has read
+    /// stay true as long as nobody else writes, and hardly anybody else does.
+    writing: DatabaseConnection,
     engine: Engine,
     /// The clock that decides where the engine has none, or where a test wants its own.
     clock: Option<Arc<dyn Clock>>,
@@ -97,14 +101,15 @@ impl Db {
             .test_before_acquire_if_idle_for(Duration::from_secs(5))
             .sqlx_logging(false);
         tune(&mut options, server_port(&settings.url, engine));
-        let mut conn = Database::connect(options).await.map_err(StoreError::during("connect"))?;
         let meter = Arc::new(Meter::new());
-        let counted = meter.clone();
-        conn.set_metric_callback(move |info| {
-            counted.statement(&info.statement.sql, info.elapsed, info.failed);
-        });
+        let conn = pool(options.clone(), &meter).await?;
+        let writing = if engine == Engine::Sqlite && !is_in_memory(&settings.url) {
+            pool(options.max_connections(1).clone(), &meter).await?
+        } else {
+            conn.clone()
+        };
         let clock = (is_forced || engine == Engine::Sqlite).then_some(clock);
-        Ok(Self { conn, engine, clock, writer: Arc::default(), meter })
+        Ok(Self { conn, writing, engine, clock, writer: Arc::default(), meter })
     }
 
     /// For reads, and for single statements that need no transaction.
@@ -150,7 +155,7 @@ impl Db {
             // else has written meanwhile; this one takes the write lock first, and waits for it.
             options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
         }
-        let tx = self.conn.begin_with_options(options).await;
+        let tx = self.writing.begin_with_options(options).await;
         let tx = tx.map_err(StoreError::during("begin a transaction"))?;
         Ok(Tx { tx, meter: self.meter.clone(), _turn: turn })
     }
@@ -160,8 +165,24 @@ impl Db {
     /// # Errors
     /// As the database answers.
     pub async fn close(&self) -> Result<(), StoreError> {
-        self.conn.clone().close().await.map_err(StoreError::during("close the database"))
+        for conn in [&self.writing, &self.conn] {
+            conn.clone().close().await.map_err(StoreError::during("close the database"))?;
+        }
+        Ok(())
     }
+}
+
+/// Opens connections whose statements `meter` counts.
+async fn pool(
+    options: ConnectOptions,
+    meter: &Arc<Meter>,
+) -> Result<DatabaseConnection, StoreError> {
+    let mut conn = Database::connect(options).await.map_err(StoreError::during("connect"))?;
+    let meter = meter.clone();
+    conn.set_metric_callback(move |info| {
+        meter.statement(&info.statement.sql, info.elapsed, info.failed);
+    });
+    Ok(conn)
 }
 
 /// A transaction that writes. Dropped without [`Tx::commit`], it leaves nothing.
@@ -215,100 +236,42 @@ pub(super) fn engine_of(backend: DbBackend) -> Engine {
     }
 }
 
-/// The URL with the password in its place; for SQLite, with its folder made.
-fn full_url(settings: &Settings) -> Result<String, StoreError> {
-    let url = settings.url.as_str();
-    if Engine::of_url(url)? == Engine::Sqlite {
-        let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
-        let path = path.split('?').next().unwrap_or_default();
-        if let Some(folder) = Path::new(path).parent().filter(|_| !path.starts_with(':')) {
-            std::fs::create_dir_all(folder).map_err(|error| {
-                StoreError::Url(format!("needs the folder {}: {error}", folder.display()))
-            })?;
-        }
-        return Ok(url.to_owned());
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::SystemClock, store::sql::Sql};
+
+    async fn in_memory() -> Db {
+        let settings = Settings {
+            url: "sqlite::memory:".to_owned(),
+            password: None,
+            max_connections: 2,
+            acquire_timeout: Duration::from_secs(5),
+        };
+        Db::connect(&settings, Arc::new(SystemClock), false).await.unwrap()
     }
-    let url = url.replacen("mariadb:", "mysql:", 1);
-    let Some(password) = &settings.password else { return Ok(url) };
-    let (scheme, rest) = url
-        .split_once("://")
-        .ok_or_else(|| StoreError::Url("has no `//` after its scheme".to_owned()))?;
-    let (user, rest) = rest.split_once('@').ok_or_else(|| {
-        StoreError::Url("has no user name, but database.password_file is set".to_owned())
-    })?;
-    Ok(format!("{scheme}://{user}:{}@{rest}", percent_encode(password.expose_secret())))
-}
 
-/// The port of the server in `url`, or the usual one.
-fn server_port(url: &str, engine: Engine) -> u16 {
-    let usual = if engine == Engine::Postgres { 5432 } else { 3306 };
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let server = rest.split(['/', '?']).next().unwrap_or_default();
-    server.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(usual)
-}
-
-/// Everything but unreserved characters as `%XX` (RFC 3986 section 2.1).
-fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded += &format!("%{byte:02X}");
-        }
+    /// What .cargo/config.toml asks for.
+    #[tokio::test]
+    async fn connections_to_sqlite_share_no_lock() {
+        let db = in_memory().await;
+        let rows = Sql::new(db.conn(), "read").push("PRAGMA compile_options").all(db.conn()).await;
+        let options: Vec<String> =
+            rows.unwrap().iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+        let has = |option: &str| options.iter().any(|one| one == option);
+        assert!(has("DEFAULT_MEMSTATUS=0"), "{options:?}");
+        assert!(!has("ENABLE_MEMORY_MANAGEMENT"), "{options:?}");
     }
-    encoded
-}
 
-/// What each engine needs so that nothing waits for ever and nothing committed is lost.
-///
-/// Nor does a statement wait for Nagle's algorithm: sqlx 0.9.0 leaves it on, and the end of a large
-/// batch would wait for 40 ms.
-fn tune(options: &mut ConnectOptions, port: u16) {
-    options
-        .map_sqlx_postgres_pool_opts(move |options| {
-            options.after_connect(move |_, _| {
-                nodelay::set(port);
-                Box::pin(async { Ok(()) })
-            })
-        })
-        .map_sqlx_sqlite_opts(|options| {
-            options
-                .create_if_missing(true)
-                .journal_mode(SqliteJournalMode::Wal)
-                // A commit that was answered survives a power cut: the outbox promises that.
-                .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(Duration::from_secs(5))
-                .foreign_keys(true)
-                .pragma("journal_size_limit", "67108864")
-                .pragma("cache_size", "-16384")
-                .optimize_on_close(true, None)
-        })
-        .map_sqlx_postgres_opts(|options| {
-            options.application_name("lapsed").options([
-                ("statement_timeout", "30000"),
-                ("lock_timeout", "5000"),
-                ("idle_in_transaction_session_timeout", "10000"),
-                // What a batch reads lies close together and is in memory. By the usual 4, a
-                // thousand rows found by their numbers cost more than all rows.
-                ("random_page_cost", "1.1"),
-            ])
-        })
-        .map_sqlx_mysql_pool_opts(move |options| {
-            options.after_connect(move |conn, _| {
-                nodelay::set(port);
-                Box::pin(async move {
-                    conn.execute(MARIADB_SESSION).await?;
-                    conn.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
-                    Ok(())
-                })
-            })
-        });
+    #[tokio::test]
+    async fn what_is_in_memory_is_written_where_it_is_read() {
+        let db = in_memory().await;
+        let tx = db.begin().await.unwrap();
+        Sql::new(&*tx, "write").push("CREATE TABLE here (n INTEGER)").execute(&*tx).await.unwrap();
+        tx.commit().await.unwrap();
+        let sql = Sql::new(db.conn(), "read").push("SELECT COUNT(*) FROM here");
+        let row = sql.one(db.conn()).await.unwrap().unwrap();
+        assert_eq!(row.try_get_by_index::<i64>(0).unwrap(), 0);
+        db.close().await.unwrap();
+    }
 }
-
-/// Time limits in seconds. MySQL has only the first one, and takes the rest for a comment. A daemon
-/// that freezes in the middle of a transaction would hold its rows for hours: only MariaDB can be
-/// told to put it out. (Under READ COMMITTED a claim locks the rows it returns, and not the gaps between them, into
-/// which other daemons want to insert.)
-pub(super) const MARIADB_SESSION: &str = "SET SESSION innodb_lock_wait_timeout = 5 \
-     /*M! , max_statement_time = 30, idle_transaction_timeout = 10 */";
