@@ -1,9 +1,8 @@
 //! The references: the very same writes by hand, over one connection, with nothing in between.
 //!
-//! Either from a program, which reads rows, decides, and sends what is to be written ([`program`]).
-//! Or everything is decided inside the database, and no row travels to us and back: less than what
-//! the daemon could do, whose decisions are no SQL. On PostgreSQL such a batch is one statement; the
-//! other engines cannot write in a `WITH`, so there a table in memory holds the batch.
+//! Everything is decided inside the database: no row travels to us and back. On PostgreSQL a batch
+//! is one statement; the other engines cannot write in a `WITH`, so there a table in memory holds
+//! the batch.
 
 use chrono::{DateTime, SecondsFormat};
 use lapsed::{
@@ -16,12 +15,10 @@ use sea_orm::{
 
 use crate::place::Place;
 
-mod program;
 mod purge;
 mod sweep;
 mod whole;
 
-pub(crate) use program::sweep_from_program;
 pub(crate) use purge::purge;
 pub(crate) use sweep::sweep;
 pub(crate) use whole::whole;

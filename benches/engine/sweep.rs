@@ -31,47 +31,32 @@ async fn on(args: &Args, place: &Place, table: &mut Table) -> anyhow::Result<()>
     for &batch in &args.batch {
         let is_usual = batch == args.batch();
         let rounds = if is_usual { args.rounds() } else { args.rounds().div_ceil(2) };
-        let (mut from_program, mut inside) = (Pairs::default(), Pairs::default());
+        let mut pairs = Pairs::default();
         for _ in 0..rounds {
-            let (n_swept, sent) = timed(by_hand::sweep_from_program(place, batch)).await?;
-            ensure!(n_swept == n_due, "from a program {n_swept} keys were swept, not {n_due}");
-            let by_program = traces(place).await?;
-            fleet.reset(place).await?;
-            let ours = one(place, batch, n_due).await?;
-            let by_lapsed = traces(place).await?;
-            fleet.reset(place).await?;
-            let (n_swept, alone) = timed(by_hand::sweep(place, batch)).await?;
-            ensure!(n_swept == n_due, "inside {n_swept} keys were swept, not {n_due}");
+            let (n_swept, reference) = timed(by_hand::sweep(place, batch)).await?;
+            ensure!(n_swept == n_due, "by hand {n_swept} keys were swept, not {n_due}");
             let by_hand = traces(place).await?;
             fleet.reset(place).await?;
+            let ours = one(place, batch, n_due).await?;
             ensure!(
-                by_hand == by_lapsed && by_program == by_lapsed,
+                by_hand == traces(place).await?,
                 "lapsed does not write what is written by hand"
             );
-            from_program.add(sent, ours);
-            inside.add(alone, ours);
+            fleet.reset(place).await?;
+            pairs.add(reference, ours);
         }
-        let what = format!(
-            "sweep, {:?}, {} due of {}, batches of {batch}",
-            place.engine,
-            grouped(n_due),
-            grouped(n_keys)
+        table.add(
+            format!(
+                "sweep, {:?}, {} due of {}, batches of {batch}",
+                place.engine,
+                grouped(n_due),
+                grouped(n_keys)
+            ),
+            rate(n_due, pairs.reference()),
+            rate(n_due, pairs.ours()),
+            pairs.speed(),
+            if is_usual { Goal::AtLeast(0.9) } else { Goal::None },
         );
-        let of_program = if is_usual { Goal::AtLeast(0.9) } else { Goal::None };
-        // SQLite's cannot be reached: it writes what it has never handed out.
-        let of_inside = if place.engine == Engine::Sqlite { Goal::None } else { of_program };
-        for (pairs, how, goal) in [
-            (from_program, "from a program", of_program),
-            (inside, "decided inside the database", of_inside),
-        ] {
-            table.add(
-                format!("{what}, by hand {how}"),
-                rate(n_due, pairs.reference()),
-                rate(n_due, pairs.ours()),
-                pairs.speed(),
-                goal,
-            );
-        }
     }
     if place.engine == Engine::Postgres {
         two_by_hand(args, place, &fleet, table).await?;
