@@ -91,11 +91,12 @@ async fn seconds(args: &Args, engine: Engine, keys: u64, due: u64) -> anyhow::Re
     within(args, engine, async |place| {
         let fleet = Fleet::dense(keys, due, SystemClock.now());
         fleet.fill(place).await?;
-        let mut times = Vec::new();
+        let (mut times, db) = (Vec::new(), place.open().await?);
         for _ in 0..args.rounds().min(3) {
-            times.push(sweep::one(place, args.batch(), fleet.due()).await?.as_secs_f64());
+            times.push(sweep::one(&db, args.batch(), fleet.due()).await?.as_secs_f64());
             fleet.reset(place).await?;
         }
+        db.close().await?;
         Ok(median(times))
     })
     .await

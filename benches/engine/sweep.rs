@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use lapsed::{
     clock::{Clock as _, SystemClock},
-    store::Engine,
+    store::{Db, Engine},
 };
 
 use crate::{
@@ -32,12 +32,13 @@ async fn on(args: &Args, place: &Place, table: &mut Table) -> anyhow::Result<()>
         let is_usual = batch == args.batch();
         let rounds = if is_usual { args.rounds() } else { args.rounds().div_ceil(2) };
         let mut pairs = Pairs::default();
+        let db = place.open().await?;
         for _ in 0..rounds {
             let (n_swept, reference) = timed(by_hand::sweep(place, batch)).await?;
             ensure!(n_swept == n_due, "by hand {n_swept} keys were swept, not {n_due}");
             let by_hand = traces(place).await?;
             fleet.reset(place).await?;
-            let ours = one(place, batch, n_due).await?;
+            let ours = one(&db, batch, n_due).await?;
             ensure!(
                 by_hand == traces(place).await?,
                 "lapsed does not write what is written by hand"
@@ -45,6 +46,7 @@ async fn on(args: &Args, place: &Place, table: &mut Table) -> anyhow::Result<()>
             fleet.reset(place).await?;
             pairs.add(reference, ours);
         }
+        db.close().await?;
         table.add(
             format!(
                 "sweep, {:?}, {} due of {}, batches of {batch}",
@@ -93,11 +95,9 @@ pub(crate) async fn traces(place: &Place) -> anyhow::Result<Vec<String>> {
 }
 
 /// Lets lapsed sweep everything that is due.
-pub(crate) async fn one(place: &Place, batch: usize, n_due: u64) -> anyhow::Result<Duration> {
-    let db = place.open().await?;
+pub(crate) async fn one(db: &Db, batch: usize, n_due: u64) -> anyhow::Result<Duration> {
     let installation = Installation::new(db.clone(), batch)?;
     let (outcome, took) = timed(installation.job("sweep")).await?;
-    db.close().await?;
     ensure!(outcome.n_changed == n_due, "lapsed swept {} keys, not {n_due}", outcome.n_changed);
     Ok(took)
 }
@@ -144,10 +144,10 @@ async fn two_workers(
     table: &mut Table,
 ) -> anyhow::Result<()> {
     let (mut pairs, n_due) = (Pairs::default(), fleet.due());
+    let (first, second) = (place.open().await?, place.open().await?);
     for _ in 0..args.rounds() {
-        let alone = one(place, args.batch(), n_due).await?;
+        let alone = one(&first, args.batch(), n_due).await?;
         fleet.reset(place).await?;
-        let (first, second) = (place.open().await?, place.open().await?);
         let replicas = (
             Installation::new(first.clone(), args.batch())?,
             Installation::new(second.clone(), args.batch())?,
@@ -157,12 +157,12 @@ async fn two_workers(
             Ok(both.0.n_changed + both.1.n_changed)
         };
         let (n_changed, together) = timed(both).await?;
-        first.close().await?;
-        second.close().await?;
         ensure!(n_changed == n_due, "two replicas swept {n_changed} keys, not {n_due}");
         fleet.reset(place).await?;
         pairs.add(alone, together);
     }
+    first.close().await?;
+    second.close().await?;
     table.add(
         format!("sweep, Postgres, two workers against one, {} due", grouped(n_due)),
         rate(n_due, pairs.reference()),

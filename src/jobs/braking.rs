@@ -12,24 +12,27 @@ use tracing::{info, warn};
 
 use crate::{
     domain::{
-        brake::{Action, Braked, Counts, Destruction, Doomed, HANDFUL, Toll, WHOLE_TENANT},
+        brake::{Braked, Counts, Destruction, HANDFUL, Toll, WHOLE_TENANT},
         key::KeyId,
-        purge::{self, Ended, Verdict, since, verdict, waits_for_approval},
     },
     jobs::{Deps, deliver::alarm},
     store::{
         StoreError,
         brake::{self, BrakeOn},
-        policies::PolicyBook,
-        purge::{self as ended_keys, EndReason, EndedKey, Terms},
-        turn,
     },
 };
+
+mod toll;
+
+use toll::toll;
+pub(super) use toll::{ended, notice, terms};
 
 /// For how long a key that is held back is put off.
 pub(super) const PUT_OFF: TimeDelta = TimeDelta::minutes(5);
 /// Rows read or written at a time.
 const CHUNK: usize = 5_000;
+/// From so many keys on, a bound on their number is known sooner than the number.
+const MANY: u64 = 1_000;
 /// Who the trail says it was.
 const ACTOR: &str = "daemon";
 
@@ -128,15 +131,20 @@ impl<'a> Brake<'a> {
         let on = brake::get(db, self.what).await?;
         let n_done: u64 = self.done.values().sum();
         if on.is_none() {
+            if let Some(n) = self.bound(now).await? {
+                self.grip = Grip::Free(n_done + n + HANDFUL);
+                return Ok(());
+            }
             // What may go is counted quickly. Only if that is too much, it matters which keys.
             let tally = brake::tally(db.conn(), self.what, (now, now + PUT_OFF)).await?;
-            if self.judge(&tally, now).await?.is_ok() {
-                self.grip = Grip::Free(n_done + tally.values().sum::<u64>() + HANDFUL);
+            let n = tally.values().sum();
+            if self.judge(n, &tally, now).await?.is_ok() {
+                self.grip = Grip::Free(n_done + n + HANDFUL);
                 return Ok(());
             }
         }
         let toll = toll(self.deps, self.what, now).await?;
-        let judged = self.judge(&toll.by_tenant(), now).await?;
+        let judged = self.judge(toll.len(), &toll.by_tenant(), now).await?;
         self.grip = match (judged, on) {
             (Ok(()), on) => {
                 if on.is_some() {
@@ -153,6 +161,18 @@ impl<'a> Brake<'a> {
             }
         };
         Ok(())
+    }
+
+    /// How many keys may be destroyed at most, if that is seen at a glance: where even all that is
+    /// due were no reason to brake, and each tenant keeps a key.
+    async fn bound(&self, now: DateTime<Utc>) -> Result<Option<u64>, StoreError> {
+        let (conn, until) = (self.deps.db.conn(), now + PUT_OFF);
+        let n = brake::n_at_most(conn, self.what, until).await?;
+        if n < MANY || !brake::each_tenant_keeps_a_key(conn, self.what, (now, until)).await? {
+            return Ok(None);
+        }
+        let judged = self.judge(n, &BTreeMap::new(), now).await?;
+        Ok(judged.is_ok().then_some(n))
     }
 
     /// What becomes of a brake that is on, and for good reason: it stays, until somebody has
@@ -205,15 +225,16 @@ impl<'a> Brake<'a> {
         Ok(())
     }
 
+    /// Whether so many keys may be destroyed, and of each of these tenants so many.
     async fn judge(
         &self,
+        n_due: u64,
         by_tenant: &BTreeMap<i64, u64>,
         now: DateTime<Utc>,
     ) -> Result<Result<(), Braked>, StoreError> {
         let (db, limit) = (&self.deps.db, self.deps.limits.brake.of(self.what));
         let n_done: u64 = self.done.values().sum();
         let n_lately = brake::n_lately(db, self.what, now).await? + n_done;
-        let n_due = by_tenant.values().sum();
         let mut counts = Counts { n_due, n_lately, ..Counts::default() };
         // How many keys there are matters only if the number alone is no reason.
         let enough = limit.enough(counts.n_due + n_lately);
@@ -244,80 +265,4 @@ impl<'a> Brake<'a> {
 fn braked(toll: &Toll, reason: Braked, since: DateTime<Utc>, as_of: DateTime<Utc>) -> BrakeOn {
     let (hash, n) = (toll.hash().to_string(), toll.len());
     BrakeOn { hash, n, reason: reason.to_string(), since, as_of }
-}
-
-/// Everything of this kind that is to be destroyed at `now`, put off or not.
-async fn toll(deps: &Deps, what: Destruction, now: DateTime<Utc>) -> Result<Toll, StoreError> {
-    let (conn, until) = (deps.db.conn(), now + PUT_OFF);
-    let book = PolicyBook::load(&deps.db, (*deps.policies).clone()).await?;
-    let mut toll = Toll::default();
-    let mut place = Some(turn::BEGINNING);
-    while let Some(after) = place {
-        match what {
-            Destruction::Expire => {
-                let (keys, last) = brake::expiring(conn, after, (now, until), CHUNK).await?;
-                toll.extend(keys);
-                place = last;
-            }
-            Destruction::Purge => {
-                let claim = ended_keys::look(conn, after, until, CHUNK).await?;
-                let purged = |key| purged(&book, key, notice(&book, deps, key), now);
-                toll.extend(claim.keys.iter().filter_map(purged));
-                place = claim.last.filter(|_| claim.len() == CHUNK);
-            }
-        }
-    }
-    Ok(toll)
-}
-
-/// The key, if it may be purged.
-fn purged(
-    book: &PolicyBook,
-    key: &EndedKey,
-    notice: TimeDelta,
-    now: DateTime<Utc>,
-) -> Option<Doomed> {
-    let ended = ended(book, key);
-    if verdict(&ended, notice, now) != Verdict::Purge {
-        return None;
-    }
-    Some(Doomed {
-        id: key.id,
-        version: key.version,
-        tenant_id: key.tenant_id,
-        action: Action::Purge,
-        since: since(&ended, notice)?,
-    })
-}
-
-/// What the question whether a key may be purged depends on.
-pub(super) fn ended(book: &PolicyBook, key: &EndedKey) -> Ended {
-    let policy = book.of_key(&key.governed());
-    Ended {
-        ends_at: key.ends_at,
-        told_at: key.told_at,
-        needs_notice: key.reason != EndReason::Revoked,
-        is_held: key.is_held,
-        needs_approval: waits_for_approval(&policy, key.ends_at, key.approved_for),
-    }
-}
-
-/// How long before its purge the key's owner must have been told.
-pub(super) fn notice(book: &PolicyBook, deps: &Deps, key: &EndedKey) -> TimeDelta {
-    let min_notice = deps.limits.min_notice;
-    match key.reason {
-        EndReason::WindowClosed => purge::notice(&book.of_key(&key.governed()), min_notice),
-        EndReason::Revoked | EndReason::AccessEnded => min_notice,
-    }
-}
-
-/// On which terms the key goes, if it is purged at `now`.
-pub(super) fn terms(book: &PolicyBook, deps: &Deps, key: &EndedKey, now: DateTime<Utc>) -> Terms {
-    let policy = book.of_key(&key.governed());
-    Terms {
-        notice: notice(book, deps, key),
-        // Whatever was given: the statement asks the row.
-        needs_approval: waits_for_approval(&policy, key.ends_at, None),
-        keep_until: purge::keep_until(&policy, now),
-    }
 }

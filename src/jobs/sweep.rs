@@ -123,11 +123,8 @@ impl Batches for Sweep<'_> {
 
     async fn write(&self, tx: &Tx, plan: &Plan, now: DateTime<Utc>) -> Result<Written, StoreError> {
         let (tx, writes) = (&**tx, &plan.writes);
-        let n_changed = plan.keys.clone().execute(tx).await?;
+        let n_changed = due::write_with(tx, &plan.keys, [&plan.notices, &plan.events]).await?;
         let n_marked = unused::mark(tx, &writes.unused, now).await?;
-        for sql in [&plan.notices, &plan.events].into_iter().flatten() {
-            sql.clone().execute(tx).await?;
-        }
         due::park(tx, &writes.corrupt).await?;
         brake::set_turn(tx, writes.held.iter().copied(), now + PUT_OFF).await?;
         let n_failed = writes.corrupt.len() as u64;

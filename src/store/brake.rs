@@ -1,7 +1,7 @@
 //! What the brake has to know, and what it remembers: as flags, so that it holds for all replicas
 //! and over restarts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
@@ -20,9 +20,11 @@ use crate::{
     },
 };
 
+mod bound;
 mod engage;
 mod lately;
 
+pub use bound::{each_tenant_keeps_a_key, n_at_most};
 pub use engage::{contacts, engage, held_back, tenant_name};
 pub use lately::{add_lately, n_lately};
 
@@ -275,13 +277,14 @@ pub async fn set_turn(
     at: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
     let (ids, versions): (Vec<i64>, Vec<i64>) = keys.map(|(id, version)| (id.0, version)).unzip();
-    if ids.is_empty() {
+    let n_keys = ids.len();
+    if n_keys == 0 {
         return Ok(0);
     }
     let batch = Batch::new()
-        .numbers("at", ids.iter().map(|_| to_ms(at)))
         .numbers("id", ids.into_iter())
-        .numbers("version", versions.into_iter());
+        .numbers("version", versions.into_iter())
+        .numbers("at", iter::repeat_n(to_ms(at), n_keys));
     let update = Update {
         table: "api_keys",
         sets: &[("next_action_at", "v.at")],

@@ -253,13 +253,14 @@ mod tests {
 
     /// What .cargo/config.toml asks for.
     #[tokio::test]
-    async fn connections_to_sqlite_share_no_lock() {
+    async fn sqlite_is_built_as_it_is_fast() {
         let db = in_memory().await;
         let rows = Sql::new(db.conn(), "read").push("PRAGMA compile_options").all(db.conn()).await;
         let options: Vec<String> =
             rows.unwrap().iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
         let has = |option: &str| options.iter().any(|one| one == option);
         assert!(has("DEFAULT_MEMSTATUS=0"), "{options:?}");
+        assert!(has("STMTJRNL_SPILL=-1"), "{options:?}");
         assert!(!has("ENABLE_MEMORY_MANAGEMENT"), "{options:?}");
     }
 

@@ -16,7 +16,7 @@ use crate::{
         policies::Governed,
         purge::EndReason,
         row::{CorruptKey, KeyColumns, key_of},
-        sql::{Batch, Sql, Update},
+        sql::{Batch, Sql, Update, execute_at_once},
         to_ms,
         turn::{self, Claim, Lock, Place, Turn},
     },
@@ -134,14 +134,16 @@ pub fn glance_statement(db: &Db, from: DateTime<Utc>) -> Result<Sql, StoreError>
         Some(now) => Ok(sql.push(now)),
         None => Ok(sql.bind(to_ms(db.now_of(None)?))),
     };
+    // The earliest, and not whether there is one: where much is due, PostgreSQL would rather read the
+    // table until it comes upon one, which may lie at its end.
     let sql = now(Sql::new(db.conn(), "look whether anything is due").push("SELECT "))?
         .push(
-            ", CASE WHEN EXISTS (SELECT 1 FROM api_keys WHERE next_job = 1 \
+            ", CASE WHEN (SELECT next_action_at FROM api_keys WHERE next_job = 1 \
              AND next_action_at >= ",
         )
         .bind(to_ms(from))
-        .push(" AND next_action_at <= ");
-    let brake = ") OR EXISTS (SELECT 1 FROM flags WHERE name = 'brake.expire') THEN 1 ELSE 0 END";
+        .push(" ORDER BY next_action_at LIMIT 1) <= ");
+    let brake = " OR EXISTS (SELECT 1 FROM flags WHERE name = 'brake.expire') THEN 1 ELSE 0 END";
     Ok(now(sql)?.push(brake))
 }
 
@@ -259,6 +261,21 @@ pub fn update(conn: &impl ConnectionTrait, changes: &[KeyChange]) -> Sql {
         guard: "api_keys.version = v.version",
     };
     Sql::new(conn, "write swept keys").update_from(&update, &batch)
+}
+
+/// Runs an [`update`], and with it the statements of what is told and noted about the same keys;
+/// counts the keys that still were as they had been read.
+///
+/// # Errors
+/// As the database answers.
+pub async fn write_with(
+    conn: &impl ConnectionTrait,
+    update: &Sql,
+    others: [&Option<Sql>; 2],
+) -> Result<u64, StoreError> {
+    let all = [update].into_iter().chain(others.into_iter().flatten()).cloned().collect();
+    let counts = execute_at_once(conn, "write swept keys", all).await?;
+    Ok(counts.first().copied().unwrap_or_default())
 }
 
 /// Puts rows aside that are no keys: they leave the due set, and wait for an operator.

@@ -2,7 +2,7 @@
 //!
 //! One file per table or per hot statement. *SQL narrows, the domain decides, the `WHERE` guards*:
 //! a read returns what may be due, a write repeats its condition and says how many rows it met.
-//! Batches are written by set-based statements ([`sql`]) whose text never changes with the batch.
+//! Batches are written by set-based statements ([`sql`]) whose text never grows with the batch.
 //!
 //! A future of this room must not be dropped half-way: a cancelled `begin` leaves an open
 //! transaction behind (sqlx 0.9.0). Callers run to the end, in tasks that nobody aborts.

@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use lapsed::{
     domain::{
-        brake::{Destruction, Limits},
+        brake::{Destruction, Limit, Limits},
         digest::Digest,
     },
     jobs::{
@@ -330,6 +330,85 @@ on_each_engine! {
         app.clock.advance(PUT_OFF);
         app.sweep().await;
         assert_eq!(n_expired(&app).await, 5, "not all: one is left");
+    }
+}
+
+/// Another tenant, which has these keys, all of them due.
+async fn small_tenant(app: &TestApp, ids: RangeInclusive<i64>) {
+    app.execute("INSERT INTO tenants (id, slug, name, contacts, created_at) VALUES (2, 'small', 'Small', '[]', 0)").await;
+    let these = format!("id BETWEEN {} AND {}", ids.start(), ids.end());
+    keys(app, ids, days(0)).await;
+    app.execute(&format!("UPDATE api_keys SET tenant_id = 2 WHERE {these}")).await;
+}
+
+on_each_engine! {
+    async fn a_crowd_hides_no_tenant_that_would_lose_all_its_keys(app: TestApp) {
+        let all = Limit { keys: 1_000_000, percent: 100 };
+        let app = app.with(|deps| deps.limits.brake = Limits { expire: all, ..Limits::default() });
+        // So many that the brake asks for bounds before it counts.
+        fleet(&app, 1_200).await;
+        small_tenant(&app, 20_001..=20_005).await;
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 0);
+        assert_eq!(expire_on(&app).await.unwrap().reason, "tenant 2 would lose all its keys");
+        keys(&app, 20_006..=20_006, days(80)).await;
+        app.execute("UPDATE api_keys SET tenant_id = 2 WHERE id = 20006").await;
+        app.clock.advance(PUT_OFF);
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 1_205);
+    }
+}
+
+on_each_engine! {
+    async fn a_crowd_that_is_too_large_is_counted_and_stopped(app: TestApp) {
+        let tenth = Limit { keys: 1_000_000, percent: 10 };
+        let app = app.with(|deps| deps.limits.brake = Limits { expire: tenth, ..Limits::default() });
+        // A thousand reminders are due besides: with them it is too much, and without them it is not.
+        fleet(&app, 1_000).await;
+        app.execute("UPDATE api_keys SET next_action_at = 1 WHERE id > 9000").await;
+        app.sweep().await;
+        assert_eq!((n_expired(&app).await, expire_on(&app).await), (1_000, None));
+        app.clock.advance(days(1));
+        keys(&app, 20_001..=21_201, days(0)).await;
+        app.sweep().await;
+        assert_eq!(n_expired(&app).await, 1_000);
+        let reason = expire_on(&app).await.unwrap().reason;
+        assert!(reason.starts_with("1201 keys within half an hour"), "{reason}");
+    }
+}
+
+on_each_engine! {
+    async fn whether_each_tenant_keeps_a_key_is_not_guessed(app: TestApp) {
+        app.people().await;
+        let (now, conn) = (app.now(), app.db.conn());
+        let keeps = async |what| brake::each_tenant_keeps_a_key(conn, what, (now, now)).await.unwrap();
+        assert!(keeps(Destruction::Expire).await, "nobody has a key that could go");
+        keys(&app, 1..=5, days(0)).await;
+        assert!(!keeps(Destruction::Expire).await);
+        assert!(keeps(Destruction::Purge).await);
+        assert_eq!(brake::n_at_most(conn, Destruction::Expire, now).await.unwrap(), 5);
+        assert_eq!(brake::n_at_most(conn, Destruction::Purge, now).await.unwrap(), 0);
+        keys(&app, 6..=6, days(80)).await;
+        assert!(keeps(Destruction::Expire).await);
+        small_tenant(&app, 7..=7).await;
+        assert!(!keeps(Destruction::Expire).await, "the other tenant has no other");
+        for stays in ["expires_at = NULL, next_job = 0, next_action_at = NULL", "next_job = 2"] {
+            app.execute(&format!("UPDATE api_keys SET {stays} WHERE id = 7")).await;
+            assert!(keeps(Destruction::Expire).await, "{stays}");
+        }
+        app.execute("UPDATE api_keys SET state = 2 WHERE id = 7").await;
+        assert!(keeps(Destruction::Expire).await, "none of its keys is active");
+        assert!(keeps(Destruction::Purge).await, "it has no turn");
+        app.execute("UPDATE api_keys SET next_action_at = 1 WHERE id = 7").await;
+        assert!(!keeps(Destruction::Purge).await, "its turn has come");
+        app.execute("UPDATE api_keys SET next_action_at = 9000000000000 WHERE id = 7").await;
+        assert!(keeps(Destruction::Purge).await, "its turn has not");
+        let tenants: Vec<String> = (3..=1_000).map(|id| format!("({id}, 't{id}', 'T', '[]', 0)")).collect();
+        for more in [tenants.join(", "), "(1001, 'more', 'T', '[]', 0)".to_owned()] {
+            assert!(keeps(Destruction::Expire).await, "those have no keys");
+            app.execute(&format!("INSERT INTO tenants (id, slug, name, contacts, created_at) VALUES {more}")).await;
+        }
+        assert!(!keeps(Destruction::Expire).await, "too many to ask");
     }
 }
 
