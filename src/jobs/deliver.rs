@@ -1,4 +1,5 @@
-//! Delivery: notices are gathered into mails ([`gather`]), and mails are sent ([`send`]).
+//! Delivery: notices are gathered into mails ([`gather`]), and mails are sent ([`send`]) while more
+//! are gathered.
 //!
 //! Claim (commit), send, mark (commit): that order is the guarantee. A mail is sent at least
 //! once; a crash between the server's yes and our note of it sends the same Message-ID again, and
@@ -22,6 +23,7 @@ use crate::{
 pub(in crate::jobs) mod alarm;
 mod breaker;
 mod compose;
+mod feed;
 mod gather;
 mod mark;
 mod reset;
@@ -29,9 +31,10 @@ mod send;
 mod streak;
 mod verdict;
 mod ways;
+mod word;
 
 pub use breaker::Breaker;
-pub use compose::preview;
+pub use word::preview;
 
 /// The way out for mails: words, sender, transport, and how the transport has been doing.
 #[derive(Debug)]
@@ -98,6 +101,9 @@ impl Mailer {
 /// # Errors
 /// If the database fails; what was committed before stays done.
 pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
-    gather::run(&ctx).await.context("gather notices")?;
-    send::run(ctx).await.context("send messages")
+    let (progress, gathered) = feed::gathering();
+    let (all_gathered, sent) =
+        tokio::join!(gather::run(&ctx, progress), send::run(ctx.clone(), gathered));
+    all_gathered.context("gather notices")?;
+    sent.context("send messages")
 }

@@ -1,30 +1,18 @@
-//! From a claimed message to a mail: what it says is looked up now, so that a key that changed
-//! meanwhile is left out, and words and bytes are made.
+//! What claimed messages are about is looked up now, so that a key that changed meanwhile is left
+//! out. Nothing is worded here but alarms: that can wait until the rows are let go of.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use tracing::warn;
 
 use crate::{
-    domain::{digest::Digest as Digest256, language::Language, stage::Stage, wish::is_early},
+    domain::digest::Digest as Digest256,
     jobs::{
-        Context, Deps,
-        deliver::{
-            Mailer,
-            alarm::{self, Worded},
-            reset,
-        },
+        Context,
+        deliver::alarm::{self, Worded},
     },
-    mail::{
-        address::EmailAddress,
-        build::build,
-        digest::{self, Digest, Item, Why},
-        render::Letter,
-        transport::Outgoing,
-        words::Words,
-    },
+    mail::transport::Outgoing,
     random,
     store::{
         MessageStatus, NoticeStatus, StoreError, Tx,
@@ -32,34 +20,58 @@ use crate::{
         links::{self, NewLink},
         messages::{ClaimedMessage, Mark},
         outbox::{self, Audience},
-        policies::{Governed, PolicyBook},
     },
 };
 
-/// What became of claimed messages before anything was sent.
+/// A message that is to leave, and all that its words depend on.
+#[derive(Debug)]
+pub(super) struct Draft {
+    /// The message.
+    pub(super) message: ClaimedMessage,
+    /// What it is about.
+    pub(super) about: About,
+}
+
+/// What a message is about.
+#[derive(Debug)]
+pub(super) enum About {
+    /// Keys of an owner.
+    Keys {
+        /// The owner, if they are still there.
+        owner: Option<Addressee>,
+        /// Where they find their keys.
+        link: Option<String>,
+        /// What is to be said.
+        texts: Vec<NoticeText>,
+    },
+    /// An owner, and no key.
+    NoKey {
+        /// The owner, if they are still there.
+        owner: Option<Addressee>,
+        /// The name of their tenant.
+        tenant: String,
+    },
+    /// The brake; it is worded already.
+    Brake(Outgoing),
+}
+
+/// What became of claimed messages when they were looked up.
 #[derive(Debug, Default)]
-pub(super) struct Composed {
-    /// Ready to leave.
-    pub(super) mails: Vec<(ClaimedMessage, Outgoing)>,
+pub(super) struct LookedUp {
+    /// To be worded, and to leave.
+    pub(super) drafts: Vec<Draft>,
     /// Not to be sent at all: all its notices are void, or it cannot be made into a mail.
     pub(super) marks: Vec<Mark>,
 }
 
-impl Composed {
-    /// Adds a mail that is about no key.
-    fn add_worded(&mut self, message: ClaimedMessage, worded: Result<Outgoing, String>) {
-        match worded {
-            Ok(mail) => self.mails.push((message, mail)),
-            Err(reason) => {
-                let (status, notices) = (MessageStatus::Parked, NoticeStatus::Queued);
-                self.marks.push(Mark::over(&message, status, reason, notices));
-            }
-        }
+impl LookedUp {
+    fn add(&mut self, message: ClaimedMessage, about: About) {
+        self.drafts.push(Draft { message, about });
     }
 
     fn add_alarm(&mut self, message: ClaimedMessage, worded: Worded) {
         let (status, reason, notices) = match worded {
-            Worded::Mail(mail) => return self.mails.push((message, mail)),
+            Worded::Mail(mail) => return self.add(message, About::Brake(mail)),
             Worded::Void => {
                 let reason = "the brake was off before it was sent".to_owned();
                 (MessageStatus::Void, reason, NoticeStatus::Void)
@@ -70,14 +82,13 @@ impl Composed {
     }
 }
 
-/// Looks up and words `messages`, in the transaction that claimed them.
-pub(super) async fn compose(
+/// Looks up what `messages` are about, in the transaction that claimed them.
+pub(super) async fn look_up(
     ctx: &Context,
     tx: &Tx,
-    book: &PolicyBook,
     messages: Vec<ClaimedMessage>,
     now: DateTime<Utc>,
-) -> Result<Composed, StoreError> {
+) -> Result<LookedUp, StoreError> {
     let is_copy = |message: &&ClaimedMessage| message.audience == Audience::Copy;
     let copies: Vec<i64> = messages.iter().filter(is_copy).map(|message| message.id).collect();
     let ids: Vec<i64> =
@@ -97,39 +108,37 @@ pub(super) async fn compose(
     for text in texts.into_iter().chain(copied) {
         by_message.entry(text.message_id).or_default().push(text);
     }
-    let links = links(ctx, tx, &messages, now).await?;
+    let mut links = links(ctx, tx, &messages, now).await?;
     let silent = |message: &&ClaimedMessage| {
         let is_of_owner = matches!(message.audience, Audience::Owner | Audience::Contacts);
         is_of_owner && !by_message.contains_key(&message.id)
     };
     let silent: Vec<i64> = messages.iter().filter(silent).map(|message| message.id).collect();
-    let of_no_key: HashMap<i64, String> =
+    let mut of_no_key: HashMap<i64, String> =
         letters::of_no_key(&**tx, &silent).await?.into_iter().collect();
-    let mut composed = Composed::default();
+    let mut looked_up = LookedUp::default();
     for mut message in messages {
         if let Audience::Operators(what) = message.audience {
             let worded = alarm::word(&ctx.deps, tx, &message, what, now).await?;
-            composed.add_alarm(message, worded);
+            looked_up.add_alarm(message, worded);
             continue;
         }
-        let owner = owners.get(&message.owner_id);
-        if let Some(tenant) = of_no_key.get(&message.id) {
-            let worded = reset::word(&ctx.deps.mailer, &message, owner, tenant, now);
-            composed.add_worded(message, worded);
+        let owner = owners.get(&message.owner_id).cloned();
+        if let Some(tenant) = of_no_key.remove(&message.id) {
+            looked_up.add(message, About::NoKey { owner, tenant });
             continue;
         }
         let Some(texts) = by_message.remove(&message.id) else {
             let (status, notices) = (MessageStatus::Void, NoticeStatus::Void);
             let reply = "all its keys changed before it was sent".to_owned();
-            composed.marks.push(Mark::over(&message, status, reply, notices));
+            looked_up.marks.push(Mark::over(&message, status, reply, notices));
             continue;
         };
         message.due = texts.iter().filter_map(|text| text.due_at).collect();
-        let link = links.get(&message.id).map(String::as_str);
-        let worded = word(&ctx.deps.mailer, book, &message, (owner, link), texts, now);
-        composed.add_worded(message, worded);
+        let link = links.remove(&message.id);
+        looked_up.add(message, About::Keys { owner, link, texts });
     }
-    Ok(composed)
+    Ok(looked_up)
 }
 
 /// The links of mails to owners, by message. Nobody else gets one: it opens an owner's keys.
@@ -157,155 +166,4 @@ async fn links(
     };
     let tokens = links::make(&**tx, &made_of.key, &new, now).await?;
     Ok(tokens.iter().map(|(id, token)| (*id, made_of.url(token))).collect())
-}
-
-/// What a mail with this notice says, to be looked at: without the link, which opens its owner's
-/// keys. `None` if there is no such notice, or its key has left no trace.
-///
-/// # Errors
-/// If the database fails, or the templates do.
-pub async fn preview(
-    deps: &Deps,
-    book: &PolicyBook,
-    notice: i64,
-    now: DateTime<Utc>,
-) -> anyhow::Result<Option<Letter>> {
-    let conn = deps.db.conn();
-    let Some((owner_id, texts)) = letters::of_notice(conn, notice, now).await? else {
-        return reset::preview(deps, notice).await;
-    };
-    let owner = letters::addressees(conn, &[owner_id]).await?.pop();
-    let Some(owner) = owner else { return Ok(None) };
-    let is_refused = owner.refusal.is_some();
-    let digest = Digest {
-        message_id: "preview".to_owned(),
-        to: owner.email.parse().into_iter().collect(),
-        to_name: Some(owner.name.clone()).filter(|name| !name.trim().is_empty()),
-        audience: match is_refused {
-            false => digest::Audience::Owner,
-            true => contacts(Some(&owner), why(Some(&owner), &texts)),
-        },
-        time_zone: owner.time_zone.parse().unwrap_or(Tz::UTC),
-        language: language(Some(&owner)),
-        wish_link: None,
-        items: texts.into_iter().map(|text| item(book, text, None)).collect(),
-    };
-    Ok(Some(deps.mailer.templates.render(&digest, now)?))
-}
-
-/// Makes one mail. The error says why it cannot be made; trying again would not help.
-fn word(
-    mailer: &Mailer,
-    book: &PolicyBook,
-    message: &ClaimedMessage,
-    (owner, link): (Option<&Addressee>, Option<&str>),
-    texts: Vec<NoticeText>,
-    now: DateTime<Utc>,
-) -> Result<Outgoing, String> {
-    let to: Vec<EmailAddress> =
-        message.recipients.iter().filter_map(|address| address.parse().ok()).collect();
-    let digest = Digest {
-        message_id: message.header_id.clone(),
-        to,
-        to_name: owner.map(|owner| owner.name.clone()).filter(|name| !name.trim().is_empty()),
-        audience: audience(message, owner, &texts),
-        time_zone: owner.and_then(|owner| owner.time_zone.parse().ok()).unwrap_or(Tz::UTC),
-        language: language(owner),
-        wish_link: owner
-            .zip(mailer.links.as_ref())
-            .map(|(owner, links)| links.wish_url(&owner.public_id, &owner.email)),
-        items: texts.into_iter().map(|text| item(book, text, link)).collect(),
-    };
-    let letter = mailer.templates.render(&digest, now).map_err(|error| error.to_string())?;
-    let built = build(&letter, &digest, &mailer.sender, now).map_err(|error| error.to_string())?;
-    Ok(Outgoing {
-        id: message.id,
-        from: built.from,
-        to: built.to,
-        bytes: built.bytes,
-        not_after: None,
-    })
-}
-
-/// The owner's language. Contacts who are told instead get it too: the mail is to be passed on.
-pub(super) fn language(owner: Option<&Addressee>) -> Language {
-    owner.and_then(|owner| Language::of_tag(&owner.locale)).unwrap_or_default()
-}
-
-fn audience(
-    message: &ClaimedMessage,
-    owner: Option<&Addressee>,
-    texts: &[NoticeText],
-) -> digest::Audience {
-    match message.audience {
-        Audience::Owner => digest::Audience::Owner,
-        Audience::Contacts => contacts(owner, why(owner, texts)),
-        Audience::Copy => contacts(owner, Why::Copy),
-        Audience::Operators(_) => digest::Audience::Operators,
-    }
-}
-
-/// Why contacts are told what is about no key.
-pub(super) fn why_instead(owner: Option<&Addressee>) -> digest::Audience {
-    contacts(owner, why(owner, &[]))
-}
-
-/// Why contacts get these notices, of which none is a copy.
-fn why(owner: Option<&Addressee>, texts: &[NoticeText]) -> Why {
-    let is_beside = |text: &NoticeText| text.stage == Stage::SuspendedContacts;
-    if !texts.is_empty() && texts.iter().all(is_beside) {
-        return Why::Beside;
-    }
-    match owner {
-        Some(Addressee { refusal: Some(refusal), .. }) => Why::Unreachable(refusal.clone()),
-        Some(owner) if owner.email.parse::<EmailAddress>().is_ok() => Why::Instead,
-        _ => Why::Unreachable(Words::of(language(owner)).not_an_address.to_owned()),
-    }
-}
-
-fn contacts(owner: Option<&Addressee>, why: Why) -> digest::Audience {
-    digest::Audience::Contacts {
-        owner_name: owner.map(|owner| owner.name.clone()).unwrap_or_default(),
-        owner_mail_masked: owner.map(|owner| mask(&owner.email)).unwrap_or_default(),
-        why,
-    }
-}
-
-/// An address as it may be shown, even one that is none.
-fn mask(email: &str) -> String {
-    email.parse::<EmailAddress>().map_or_else(|_| "***".to_owned(), |address| address.to_string())
-}
-
-fn item(book: &PolicyBook, text: NoticeText, link: Option<&str>) -> Item {
-    let policy = book.of_key(&Governed {
-        id: text.key_id.unwrap_or(0),
-        tenant_id: text.tenant_id,
-        environment_id: text.environment_id.unwrap_or(0),
-        kind: text.kind,
-        own: text.own_policy.as_deref(),
-    });
-    // Before the expiry, the end of the window is what the policy of now promises.
-    let window_ends_at = text.window_ends_at.or_else(|| {
-        let window = policy.window();
-        text.expires_at.filter(|_| !window.is_zero()).map(|expires_at| expires_at + window)
-    });
-    let has_way_back = !text.ends_with_access && text.stage != Stage::Purged;
-    Item {
-        public_id: text.public_id,
-        name: text.name,
-        tenant: text.tenant,
-        environment: text.environment,
-        kind: text.kind,
-        stage: text.stage,
-        is_early: is_early(text.stage, &policy),
-        created_at: text.created_at,
-        expires_at: text.expires_at,
-        window_ends_at: window_ends_at.filter(|_| has_way_back),
-        ends_with_access: text.ends_with_access,
-        is_suspended: text.is_suspended,
-        suspends_at: text.about.filter(|_| text.stage == Stage::Unused),
-        last_used_at: text.last_used_at,
-        // Of a purged key there is nothing left to open.
-        link: link.filter(|_| text.stage != Stage::Purged).map(str::to_owned),
-    }
 }

@@ -10,6 +10,7 @@ use crate::{
         Context,
         deliver::{
             Mailer,
+            feed::Progress,
             ways::{Meant, Way, together},
         },
         patience::Patience,
@@ -22,13 +23,16 @@ use crate::{
     },
 };
 
-/// Gathers all pending notices.
-pub(super) async fn run(ctx: &Context) -> Result<(), StoreError> {
+/// Gathers all pending notices, and says so after each batch of them.
+pub(super) async fn run(ctx: &Context, progress: Progress) -> Result<(), StoreError> {
     let (mut patience, mut rules) = (Patience::default(), None);
     while !ctx.cancel.is_cancelled() {
         match gather_batch(ctx, &mut rules).await {
             Ok(true) => return Ok(()),
-            Ok(false) => patience.done(),
+            Ok(false) => {
+                patience.done();
+                progress.made();
+            }
             Err(error) => patience.begin_anew(error, &ctx.cancel).await?,
         }
     }

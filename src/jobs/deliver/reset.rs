@@ -8,7 +8,7 @@ use crate::{
         Deps,
         deliver::{
             Mailer,
-            compose::{language, why_instead},
+            word::{language, why_instead},
         },
     },
     mail::{

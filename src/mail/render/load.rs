@@ -1,7 +1,6 @@
 //! Where templates come from: embedded, and from a folder of the operator's.
 
 use std::{
-    fmt::Write,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -126,7 +125,7 @@ pub(super) fn environment(folder: Option<&Path>) -> Result<Environment<'static>,
     });
     // Ours are compiled when they are first used: all of them, in every language, would be megabytes
     // of which most installations use a few.
-    environment.set_loader(|name| Ok(embedded(name).map(str::to_owned)));
+    environment.set_loader(|name| Ok(embedded(name).map(in_blocks)));
     if let Some(folder) = folder {
         for path in files_in(folder)? {
             add_override(&mut environment, folder, &path)?;
@@ -139,6 +138,15 @@ pub(super) fn environment(folder: Option<&Path>) -> Result<Environment<'static>,
 fn embedded(name: &str) -> Option<&'static str> {
     let found = EMBEDDED.iter().find(|(own, ours, _)| [*own, *ours].contains(&name));
     found.map(|(_, _, text)| *text)
+}
+
+/// A template of ours whose words are in blocks, each of which is asked for by its name, says nothing
+/// by itself: otherwise every mail would be worded twice.
+fn in_blocks(text: &str) -> String {
+    match text.contains("{% block ") {
+        true => format!("{{% if false %}}{text}{{% endif %}}"),
+        false => text.to_owned(),
+    }
 }
 
 /// Writes a value into a page or a text.
@@ -154,17 +162,20 @@ fn write_value(
         Some(text) if *state.auto_escape() == AutoEscape::Html && !value.is_safe() => text,
         _ => return minijinja::escape_formatter(out, state, value),
     };
-    for c in text.chars() {
-        match c {
-            '&' => out.write_str("&amp;")?,
-            '<' => out.write_str("&lt;")?,
-            '>' => out.write_str("&gt;")?,
-            '"' => out.write_str("&quot;")?,
-            '\'' => out.write_str("&#39;")?,
-            _ => out.write_char(c)?,
-        }
+    let mut rest = text;
+    while let Some(at) = rest.find(['&', '<', '>', '"', '\'']) {
+        let (plain, special) = rest.split_at(at);
+        out.write_str(plain)?;
+        out.write_str(match special.as_bytes().first() {
+            Some(b'&') => "&amp;",
+            Some(b'<') => "&lt;",
+            Some(b'>') => "&gt;",
+            Some(b'"') => "&quot;",
+            _ => "&#39;",
+        })?;
+        rest = special.get(1..).unwrap_or_default();
     }
-    Ok(())
+    Ok(out.write_str(rest)?)
 }
 
 /// The files of a folder and of its folders for languages, in the order of their names. Hidden ones

@@ -1,7 +1,9 @@
 //! A digest as templates see it: cleaned, sorted, with every date and distance in words.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
-use minijinja::{Value, context};
+use minijinja::{Value, context, value::Object};
 
 use crate::mail::{
     address::{clean_name, shorten},
@@ -244,14 +246,7 @@ impl<'a> View<'a> {
     /// An instant's words; for one that is missing nothing, or a stopgap if sentences need one.
     fn moment_or(&self, at: Option<DateTime<Utc>>, is_needed: bool) -> Option<Value> {
         match at.map(|at| self.at(at)) {
-            Some(moment) => Some(context! {
-                ahead => moment.ahead(),
-                ago => moment.ago(),
-                day => moment.day(),
-                local => moment.local(),
-                full => moment.full(),
-                is_near => moment.is_near(),
-            }),
+            Some(moment) => Some(Value::from_object(moment)),
             None if is_needed => {
                 let &Words { unknown_date: unknown, soon, .. } = self.words();
                 Some(context! {
@@ -277,6 +272,25 @@ impl<'a> View<'a> {
 
     fn or_no_name(&self, name: String) -> String {
         if name.is_empty() { self.words().no_name.to_owned() } else { name }
+    }
+}
+
+/// In templates, an instant has these words: each is made when a sentence asks for it.
+impl Object for Moment {
+    fn get_value(self: &Arc<Self>, field: &Value) -> Option<Value> {
+        Some(match field.as_str()? {
+            "ahead" => self.ahead().into(),
+            "ago" => self.ago().into(),
+            "day" => self.day().into(),
+            "local" => self.local().into(),
+            "full" => self.full().into(),
+            "is_near" => self.is_near().into(),
+            _ => return None,
+        })
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        true
     }
 }
 
