@@ -40,11 +40,11 @@ pub(super) trait Batches {
     /// The tenants of the keys that the plan destroys, one for each key.
     fn doomed<'p>(&self, plan: &'p Self::Plan) -> &'p [i64];
 
-    /// Writes the plan. It is not whole if a row was no longer what had been decided about.
+    /// Writes the plan, once. It is not whole if a row was no longer what had been decided about.
     async fn write(
         &self,
         tx: &Tx,
-        plan: &Self::Plan,
+        plan: &mut Self::Plan,
         now: DateTime<Utc>,
     ) -> Result<Written, StoreError>;
 
@@ -229,7 +229,7 @@ impl<B: Batches> Run<'_, B> {
         ready: Ready<B::Plan>,
         has_begun: &Notify,
     ) -> Result<Option<Outcome>, StoreError> {
-        let Ready { claim, now, taken, .. } = ready;
+        let Ready { claim, now, mut taken, .. } = ready;
         let is_claimed = claim.is_some();
         let begun = match claim {
             Some(tx) => Ok(tx),
@@ -240,7 +240,7 @@ impl<B: Batches> Run<'_, B> {
         if taken.n_rows == 0 {
             return tx.undo().await.map(|()| Some(Outcome::default()));
         }
-        let written = self.work.write(&tx, &taken.plan, now).await?;
+        let written = self.work.write(&tx, &mut taken.plan, now).await?;
         if !written.is_whole && !is_claimed {
             return tx.undo().await.map(|()| None);
         }

@@ -106,7 +106,12 @@ impl Batches for Purge<'_> {
         &plan.tenants
     }
 
-    async fn write(&self, tx: &Tx, plan: &Plan, now: DateTime<Utc>) -> Result<Written, StoreError> {
+    async fn write(
+        &self,
+        tx: &Tx,
+        plan: &mut Plan,
+        now: DateTime<Utc>,
+    ) -> Result<Written, StoreError> {
         let tx = &**tx;
         let terms = |key: &EndedKey| terms(&self.book, self.deps, key, now);
         let n_purged = purge::purge(tx, &plan.gone, &self.policy, now, terms).await?;

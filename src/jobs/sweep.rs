@@ -5,6 +5,8 @@
 //! set in that transaction: done, put off, or put aside with the reason. So nothing can clog the
 //! window, and a crash at any point leaves either all of a batch or none of it.
 
+use std::mem;
+
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use tracing::warn;
@@ -121,9 +123,14 @@ impl Batches for Sweep<'_> {
         &plan.writes.expired
     }
 
-    async fn write(&self, tx: &Tx, plan: &Plan, now: DateTime<Utc>) -> Result<Written, StoreError> {
+    async fn write(
+        &self,
+        tx: &Tx,
+        plan: &mut Plan,
+        now: DateTime<Utc>,
+    ) -> Result<Written, StoreError> {
         let (tx, writes) = (&**tx, &plan.writes);
-        let n_changed = due::write_with(tx, &plan.keys, [&plan.notices, &plan.events]).await?;
+        let n_changed = due::write_all(tx, mem::take(&mut plan.statements)).await?;
         let n_marked = unused::mark(tx, &writes.unused, now).await?;
         due::park(tx, &writes.corrupt).await?;
         brake::set_turn(tx, writes.held.iter().copied(), now + PUT_OFF).await?;
@@ -156,21 +163,24 @@ impl Sweep<'_> {
 /// to be put into words, which is better done while another batch is written.
 struct Plan {
     writes: Writes,
-    keys: Sql,
-    notices: Option<Sql>,
-    events: Option<Sql>,
+    /// Keys first.
+    statements: Vec<Sql>,
 }
 
 impl Plan {
     fn new(db: &Db, writes: Writes, now: DateTime<Utc>) -> Self {
-        let conn = db.conn();
+        let (conn, mut statements) = (db.conn(), Vec::new());
         let Writes { changes, notices, events, .. } = &writes;
-        Self {
-            keys: due::update(conn, changes),
-            notices: (!notices.is_empty()).then(|| notices::insertion(conn, notices, now)),
-            events: (!events.is_empty()).then(|| audit::insertion(conn, "daemon", events, now)),
-            writes,
+        if !changes.is_empty() {
+            statements.push(due::update(conn, changes));
         }
+        if !notices.is_empty() {
+            statements.push(notices::insertion(conn, notices, now));
+        }
+        if !events.is_empty() {
+            statements.push(audit::insertion(conn, "daemon", events, now));
+        }
+        Self { writes, statements }
     }
 }
 

@@ -10,8 +10,9 @@ use crate::{
         stage::Stage,
     },
     store::{
-        Db, StoreError,
+        Db, Engine, StoreError,
         codes::{Coded, JobCode, StateCode},
+        connect::engine_of,
         lines::{self, Cells, Lines},
         policies::Governed,
         purge::EndReason,
@@ -56,10 +57,8 @@ impl DueKey {
     }
 }
 
-/// The numbers of a claim, in the order in which [`to_due`] reads them. The owner's wish is asked
-/// for in a query of its own, so that a claim locks no owner; hardly any owner has one, which an
-/// index of just those says sooner than the owner's row.
-const NUMBERS: [&str; 16] = [
+/// The numbers of a claim, in the order in which [`to_due`] reads them; the owner's wish follows.
+const NUMBERS: [&str; 15] = [
     "k.id",
     "k.next_action_at",
     "k.version",
@@ -75,8 +74,13 @@ const NUMBERS: [&str; 16] = [
     "k.window_ends_at",
     "k.last_stage",
     "CASE WHEN k.hold IS NULL THEN 0 ELSE 1 END",
-    "SELECT o.reminder_wish FROM owners o WHERE o.id = k.owner_id AND o.reminder_wish IS NOT NULL",
 ];
+/// The owner's wish is asked for in a query of its own, so that a claim locks no owner.
+const WISH: &str = "SELECT o.reminder_wish FROM owners o WHERE o.id = k.owner_id";
+/// Hardly any owner has one, which an index of just those says sooner than the owner's row; and where
+/// none has, it says so once for a whole claim.
+const RARE_WISH: &str = "CASE WHEN EXISTS (SELECT 1 FROM owners WHERE reminder_wish IS NOT NULL) THEN \
+     (SELECT o.reminder_wish FROM owners o WHERE o.id = k.owner_id AND o.reminder_wish IS NOT NULL) END";
 /// What follows them.
 const TEXT: &str = "k.policy";
 
@@ -91,8 +95,11 @@ pub fn claim_statement(
 }
 
 fn statement(conn: &impl ConnectionTrait, which: Turn, lock: Lock) -> Sql {
+    let is_indexed = engine_of(conn.get_database_backend()) == Engine::Postgres;
+    let wish = if is_indexed { RARE_WISH } else { WISH };
+    let numbers: Vec<&str> = NUMBERS.into_iter().chain([wish]).collect();
     // The literal lets the planner see that the partial index applies.
-    let sql = lines::select(conn, "read due keys", &NUMBERS, TEXT)
+    let sql = lines::select(conn, "read due keys", &numbers, TEXT)
         .push(" FROM api_keys k WHERE k.next_job = 1");
     turn::in_turn(sql, which, lock)
 }
@@ -263,18 +270,16 @@ pub fn update(conn: &impl ConnectionTrait, changes: &[KeyChange]) -> Sql {
     Sql::new(conn, "write swept keys").update_from(&update, &batch)
 }
 
-/// Runs an [`update`], and with it the statements of what is told and noted about the same keys;
-/// counts the keys that still were as they had been read.
+/// Runs an [`update`], and after it what is told and noted about the same keys; counts the keys that
+/// still were as they had been read.
 ///
 /// # Errors
 /// As the database answers.
-pub async fn write_with(
+pub async fn write_all(
     conn: &impl ConnectionTrait,
-    update: &Sql,
-    others: [&Option<Sql>; 2],
+    statements: Vec<Sql>,
 ) -> Result<u64, StoreError> {
-    let all = [update].into_iter().chain(others.into_iter().flatten()).cloned().collect();
-    let counts = execute_at_once(conn, "write swept keys", all).await?;
+    let counts = execute_at_once(conn, "write swept keys", statements).await?;
     Ok(counts.first().copied().unwrap_or_default())
 }
 
