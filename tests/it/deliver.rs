@@ -46,6 +46,25 @@ on_each_engine! {
 }
 
 on_each_engine! {
+    async fn what_is_gathered_batch_after_batch_leaves_in_one_run(app: TestApp) {
+        app.people().await;
+        for id in 2..=31 {
+            app.owner(id, &format!("owner{id}@acme.example")).await;
+            app.key_of(id, id, days(7)).await;
+        }
+        app.sweep().await;
+        // Whoever sends is done with a batch long before the next is there.
+        let app = app.with(|deps| deps.limits.batch = 3);
+        let outcome = app.job("deliver").await;
+        assert_eq!((outcome.n_examined, outcome.n_changed), (30, 30));
+        let mut mails = app.subjects();
+        mails.sort();
+        mails.dedup();
+        assert_eq!(mails.len(), 30, "each owner has one");
+    }
+}
+
+on_each_engine! {
     async fn a_mail_is_in_its_owners_language(app: TestApp) {
         app.people().await;
         for (id, locale) in [(2, "de-AT"), (3, "fr"), (4, "de")] {
