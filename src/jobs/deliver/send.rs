@@ -1,4 +1,4 @@
-//! The line from the outbox to the relay: one task claims and words messages ([`feed`]), the
+//! The line from the outbox to the relay: one task claims and words messages ([`feed`](super::feed)), the
 //! transport's lanes send them, one task marks what became of them. Everything in between is bounded,
 //! so that memory does not grow with the outbox.
 
