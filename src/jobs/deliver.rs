@@ -1,5 +1,5 @@
 //! Delivery: notices are gathered into mails ([`gather`]), and mails are sent ([`send`]) while more
-//! are gathered.
+//! are gathered, where the engine lets the two work side by side.
 //!
 //! Claim (commit), send, mark (commit): that order is the guarantee. A mail is sent at least
 //! once; a crash between the server's yes and our note of it sends the same Message-ID again, and
@@ -102,6 +102,12 @@ impl Mailer {
 /// If the database fails; what was committed before stays done.
 pub async fn run(ctx: Context) -> anyhow::Result<Outcome> {
     let (progress, gathered) = feed::gathering();
+    // Whoever marks mails there would hide notices from whoever gathers: some would have to wait for
+    // the next run, and their owners would get two mails.
+    if ctx.deps.db.locks_what_it_passes() {
+        gather::run(&ctx, progress).await.context("gather notices")?;
+        return send::run(ctx, gathered).await.context("send messages");
+    }
     let (all_gathered, sent) =
         tokio::join!(gather::run(&ctx, progress), send::run(ctx.clone(), gathered));
     all_gathered.context("gather notices")?;

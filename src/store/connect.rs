@@ -127,6 +127,12 @@ impl Db {
         self.engine == Engine::Sqlite
     }
 
+    /// Whether a statement that changes rows also locks, for a moment, those that it only comes by
+    /// on its way. Another that passes over locked rows then misses some that nobody changes.
+    pub fn locks_what_it_passes(&self) -> bool {
+        self.engine == Engine::MariaDb
+    }
+
     /// What this process counts as it works.
     pub fn meter(&self) -> &Arc<Meter> {
         &self.meter
