@@ -224,7 +224,7 @@ async fn test_mail(
         html: format!("<!DOCTYPE html><html lang=\"en\"><body><p>{text}</p></body></html>"),
     };
     let built = build(&letter, &digest, &mailer.sender, now)?;
-    Ok(Outgoing { id: 0, from: built.from, to: built.to, bytes: built.bytes, not_after: None })
+    Ok(Outgoing::new(0, built))
 }
 
 fn refused(outcome: &Outcome) -> anyhow::Error {

@@ -33,7 +33,6 @@ use crate::{
         due::{self, DueKey, KeyChange},
         notices::{self, NewNotice},
         policies::PolicyBook,
-        purge,
         sql::Sql,
         turn::{self, Claim, Place},
         unused::{self, UnusedKey},
@@ -193,7 +192,8 @@ pub async fn foretell(db: &Db, book: &PolicyBook) -> Result<Day, StoreError> {
     const CHUNK: usize = 5_000;
 
     let now = db.now(db.conn()).await?;
-    let mut due = Day { n_purged: purge::count_due(db.conn(), now).await?, ..Day::default() };
+    let n_purged = brake::n_at_most(db.conn(), Destruction::Purge, now).await?;
+    let mut due = Day { n_purged, ..Day::default() };
     let mut after = turn::BEGINNING;
     loop {
         let mut claim = due::look(db.conn(), after, now, CHUNK).await?;

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    build::Built,
     files::{self, FileSettings},
     memory::MemoryOutbox,
     outcome::{Class, Outcome, SmtpStage},
@@ -28,6 +29,12 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// A mail that was built, to be known by this `id`. It may be begun at any time.
+    pub fn new(id: i64, built: Built) -> Self {
+        let Built { from, to, bytes } = built;
+        Self { id, from, to, bytes, not_after: None }
+    }
+
     /// Why this mail must not be given to a relay at all. The addresses become part of commands,
     /// so that one with a line end in it would be a command of its own. They have been checked
     /// long before; this is the last door.

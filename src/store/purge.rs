@@ -176,18 +176,3 @@ pub async fn defer(
     };
     Sql::new(conn, "put off purges").update_from(&update, &batch).execute(conn).await
 }
-
-/// How many keys' turn to be purged has come at `now`.
-///
-/// # Errors
-/// As the database answers.
-pub async fn count_due(conn: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<u64, StoreError> {
-    let row = Sql::new(conn, "count ended keys")
-        .push("SELECT COUNT(*) FROM api_keys WHERE next_job = 2 AND next_action_at <= ")
-        .bind(to_ms(now))
-        .one(conn)
-        .await?;
-    let count = row.map(|row| row.try_get_by_index::<i64>(0)).transpose();
-    let count = count.map_err(StoreError::during("count ended keys"))?;
-    Ok(count.unwrap_or_default().unsigned_abs())
-}

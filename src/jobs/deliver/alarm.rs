@@ -145,11 +145,5 @@ fn mail(
         items: Vec::new(),
     };
     let built = build(&letter, &digest, &mailer.sender, now).map_err(|error| error.to_string())?;
-    Ok(Outgoing {
-        id: message.id,
-        from: built.from,
-        to: built.to,
-        bytes: built.bytes,
-        not_after: None,
-    })
+    Ok(Outgoing::new(message.id, built))
 }

@@ -39,13 +39,7 @@ pub(super) fn word(
     let digest = digest(&message.header_id, &message.recipients, owner, reader);
     let letter = mailer.templates.render_reset(&digest, tenant).map_err(|e| e.to_string())?;
     let built = build(&letter, &digest, &mailer.sender, now).map_err(|error| error.to_string())?;
-    Ok(Outgoing {
-        id: message.id,
-        from: built.from,
-        to: built.to,
-        bytes: built.bytes,
-        not_after: None,
-    })
+    Ok(Outgoing::new(message.id, built))
 }
 
 /// What the mail with this notice says, to be looked at. `None` if it is about a key, or there is no

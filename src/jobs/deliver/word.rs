@@ -103,13 +103,7 @@ fn about_keys(
     };
     let letter = mailer.templates.render(&digest, now).map_err(|error| error.to_string())?;
     let built = build(&letter, &digest, &mailer.sender, now).map_err(|error| error.to_string())?;
-    Ok(Outgoing {
-        id: message.id,
-        from: built.from,
-        to: built.to,
-        bytes: built.bytes,
-        not_after: None,
-    })
+    Ok(Outgoing::new(message.id, built))
 }
 
 /// The owner's language. Contacts who are told instead get it too: the mail is to be passed on.

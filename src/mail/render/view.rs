@@ -289,6 +289,7 @@ impl Object for Moment {
         })
     }
 
+    /// Templates ask whether there is one.
     fn is_true(self: &Arc<Self>) -> bool {
         true
     }
