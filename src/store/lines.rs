@@ -2,17 +2,15 @@
 //!
 //! A driver hands over every column of every row by itself, and SQLite's copies each into memory of
 //! its own and wakes the reader for each row. For a claim of a thousand rows with seventeen columns
-//! that is more work than finding them. So PostgreSQL joins the numbers of a row to one array; the
-//! others, which have no arrays, join its columns to a line, and SQLite the lines to a single value.
+//! that is more work than finding them. So PostgreSQL hands over each column as one array; the
+//! others, which have no arrays, join the columns of a row to a line, and SQLite the lines to a single
+//! value.
 //!
 //! The columns of a line are parted by U+001F and lines by U+001E, which ASCII calls unit and record
 //! separator. No number contains them, nor does JSON (RFC 8259 section 7). A damaged text that does spoils
 //! only its own row: what follows it makes no sense there, and the rest of its line is no row.
 
-use std::{
-    slice,
-    str::{FromStr, Split},
-};
+use std::str::{FromStr, Split};
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
@@ -35,20 +33,19 @@ pub(super) fn select(
 ) -> Sql {
     let engine = engine_of(conn.get_database_backend());
     let cells = |none: &str| {
-        let cells: Vec<_> =
-            numbers.iter().map(|column| format!("COALESCE(({column}), {none})")).collect();
-        cells.join(", ")
+        let cells = numbers.iter().map(|column| format!("COALESCE(({column}), {none})"));
+        cells.chain([format!("COALESCE({text}, '')")]).collect::<Vec<_>>()
     };
-    let line = || format!("CONCAT_WS('{UNIT}', {}, COALESCE({text}, ''))", cells("''"));
+    let line = || format!("CONCAT_WS('{UNIT}', {})", cells("''").join(", "));
     Sql::new(conn, op).push(&match engine {
         // Bytes, since a damaged row may hold what is no text.
         Engine::Sqlite => format!(
             "SELECT CAST(group_concat(line, '{RECORD}') AS BLOB) FROM (SELECT {} AS line",
             line()
         ),
-        // It would make an array of each row that somebody else holds too, before it passes over it.
         Engine::Postgres => {
-            format!("SELECT ARRAY[{}], {text} FROM (SELECT k.*", cells(NO_NUMBER_SQL))
+            let columns = cells(NO_NUMBER_SQL).into_iter().map(|cell| format!("array_agg({cell})"));
+            format!("SELECT {} FROM (SELECT k.*", columns.collect::<Vec<_>>().join(", "))
         }
         Engine::MariaDb => format!("SELECT {}", line()),
     })
@@ -63,7 +60,14 @@ pub(super) fn end(sql: Sql) -> Sql {
 #[derive(Debug)]
 pub(super) enum Lines {
     Texts(Vec<String>),
-    Rows(Vec<(Vec<i64>, Option<String>)>),
+    Columns(Columns),
+}
+
+/// The columns of all rows.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    numbers: Vec<Vec<i64>>,
+    texts: Vec<String>,
 }
 
 impl Lines {
@@ -83,11 +87,9 @@ impl Lines {
         let op = sql.op();
         let rows = sql.all(conn).await?;
         let found: Result<_, DbErr> = match engine {
-            Engine::Postgres => rows
-                .iter()
-                .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
-                .collect::<Result<_, _>>()
-                .map(Self::Rows),
+            Engine::Postgres => {
+                rows.first().map_or(Ok(Columns::default()), of_columns).map(Self::Columns)
+            }
             _ => rows.iter().map(text).collect::<Result<_, _>>().map(Self::Texts),
         };
         found.map_err(StoreError::during(op))
@@ -99,7 +101,7 @@ impl Lines {
             Self::Texts(texts) => {
                 texts.iter().flat_map(|text| text.split(RECORD)).filter_map(of_line).collect()
             }
-            Self::Rows(rows) => rows.iter().filter_map(of_row).collect(),
+            Self::Columns(columns) => columns.rows(),
         }
     }
 }
@@ -110,9 +112,20 @@ fn of_line(line: &str) -> Option<(i64, Cells<'_>)> {
     Some((first, Cells::Line(cells)))
 }
 
-fn of_row((numbers, text): &(Vec<i64>, Option<String>)) -> Option<(i64, Cells<'_>)> {
-    let (first, numbers) = numbers.split_first()?;
-    Some((*first, Cells::Row(numbers.iter(), text.as_deref())))
+/// No row at all makes no array.
+fn of_columns(row: &QueryResult) -> Result<Columns, DbErr> {
+    let last = row.column_names().len().saturating_sub(1);
+    let numbers =
+        (0..last).map(|n| row.try_get_by_index::<Option<_>>(n).map(Option::unwrap_or_default));
+    let texts: Option<_> = row.try_get_by_index(last)?;
+    Ok(Columns { numbers: numbers.collect::<Result<_, _>>()?, texts: texts.unwrap_or_default() })
+}
+
+impl Columns {
+    fn rows(&self) -> Vec<(i64, Cells<'_>)> {
+        let firsts = self.numbers.first().into_iter().flatten().enumerate();
+        firsts.map(|(row, first)| (*first, Cells::Row { columns: self, row, next: 1 })).collect()
+    }
 }
 
 /// The cells of a row from the second on, in order. Each is asked for by its column's name, with
@@ -120,7 +133,7 @@ fn of_row((numbers, text): &(Vec<i64>, Option<String>)) -> Option<(i64, Cells<'_
 #[derive(Debug)]
 pub(super) enum Cells<'a> {
     Line(Split<'a, char>),
-    Row(slice::Iter<'a, i64>, Option<&'a str>),
+    Row { columns: &'a Columns, row: usize, next: usize },
 }
 
 impl<'a> Cells<'a> {
@@ -141,11 +154,14 @@ impl<'a> Cells<'a> {
                 .filter(|cell| !cell.is_empty())
                 .map(|cell| cell.parse().map_err(|_| wrong(short(cell))))
                 .transpose(),
-            Self::Row(numbers, _) => numbers
-                .next()
-                .filter(|number| **number != NO_NUMBER)
-                .map(|number| (*number).try_into().map_err(|_| wrong(&number.to_string())))
-                .transpose(),
+            Self::Row { columns, row, next } => {
+                let number = columns.numbers.get(*next).and_then(|column| column.get(*row));
+                *next += 1;
+                number
+                    .filter(|number| **number != NO_NUMBER)
+                    .map(|number| (*number).try_into().map_err(|_| wrong(&number.to_string())))
+                    .transpose()
+            }
         }
     }
 
@@ -153,7 +169,7 @@ impl<'a> Cells<'a> {
     pub(super) fn text(&mut self) -> Option<&'a str> {
         let text = match self {
             Self::Line(cells) => cells.next(),
-            Self::Row(_, text) => *text,
+            Self::Row { columns, row, .. } => columns.texts.get(*row).map(String::as_str),
         };
         text.filter(|text| !text.is_empty())
     }
@@ -209,11 +225,15 @@ mod tests {
     }
 
     #[test]
-    fn an_array_says_the_same() {
-        let rows = vec![(vec![7, NO_NUMBER, 70_000, 3], Some("{}".to_owned())), (Vec::new(), None)];
-        let lines = Lines::Rows(rows);
+    fn columns_say_the_same() {
+        assert!(Lines::Columns(Columns::default()).rows().is_empty(), "no row at all");
+        let numbers = vec![vec![7, 8], vec![NO_NUMBER, 1], vec![70_000, 2], vec![3, NO_NUMBER]];
+        let texts = vec!["{}".to_owned(), String::new()];
+        let lines = Lines::Columns(Columns { numbers, texts });
         let mut rows = lines.rows();
-        assert_eq!(rows.len(), 1, "what has no number is no row");
+        let (last, mut cells) = rows.remove(1);
+        assert_eq!((last, cells.number("review_at"), cells.number("kind")), (8, Ok(1), Ok(2)));
+        assert_eq!((cells.maybe::<i64>("state"), cells.text()), (Ok(None), None));
         let (first, mut cells) = rows.remove(0);
         assert_eq!((first, cells.maybe::<i64>("review_at")), (7, Ok(None)));
         let error = cells.number::<i16>("kind").unwrap_err();

@@ -97,6 +97,8 @@ impl Batch {
         }
     }
 
+    /// Numbers are picked from their arrays by their place, which costs half of what it takes to let
+    /// `unnest` copy all columns; it is as quick for the last as for the first, but for texts.
     fn unnest(&self, n_values: usize) -> Table {
         let mut values = Vec::new();
         let (mut list, mut arrays, mut names) = (Vec::new(), Vec::new(), Vec::new());
@@ -107,18 +109,27 @@ impl Batch {
                 list.push(format!("${place}::{kind} AS {name}"));
                 continue;
             }
-            let column = format!("c{}", names.len());
+            let array = format!("${place}::{kind}[]");
+            let cell = match cells {
+                Cells::Numbers(_) | Cells::MaybeNumbers(_) if !names.is_empty() => {
+                    format!("({array})[n]")
+                }
+                _ => {
+                    let cell = format!("c{}", names.len());
+                    arrays.push(array);
+                    names.push(cell.clone());
+                    cell
+                }
+            };
             list.push(match cells {
-                Cells::Numbers(_) => format!("{column} AS {name}"),
-                Cells::MaybeNumbers(_) => format!("NULLIF({column}, {NO_NUMBER_SQL}) AS {name}"),
-                Cells::Texts(_) => format!("NULLIF({column}, '') AS {name}"),
+                Cells::Numbers(_) => format!("{cell} AS {name}"),
+                Cells::MaybeNumbers(_) => format!("NULLIF({cell}, {NO_NUMBER_SQL}) AS {name}"),
+                Cells::Texts(_) => format!("NULLIF({cell}, '') AS {name}"),
             });
-            arrays.push(format!("${place}::{kind}[]"));
-            names.push(column);
         }
         let (list, arrays, names) = (list.join(", "), arrays.join(", "), names.join(", "));
-        let text = format!("(SELECT {list} FROM unnest({arrays}) AS u({names})) AS v");
-        Table { text, values }
+        let rows = format!("unnest({arrays}) WITH ORDINALITY AS u({names}, n)");
+        Table { text: format!("(SELECT {list} FROM {rows}) AS v"), values }
     }
 
     fn json_each(&self) -> Table {
@@ -254,8 +265,8 @@ mod tests {
         assert_eq!(
             table.text,
             "(SELECT c0 AS id, $4::bigint AS version, $5::bigint AS ends, \
-             NULLIF(c1, '') AS reason, NULLIF(c2, (-9223372036854775807 - 1)) AS at \
-             FROM unnest($3::bigint[], $6::text[], $7::bigint[]) AS u(c0, c1, c2)) AS v"
+             NULLIF(c1, '') AS reason, NULLIF(($7::bigint[])[n], (-9223372036854775807 - 1)) AS at \
+             FROM unnest($3::bigint[], $6::text[]) WITH ORDINALITY AS u(c0, c1, n)) AS v"
         );
         assert_eq!(table.values[1..3], [Value::from(3_i64), Value::BigInt(None)]);
         let table = batch(MANY).table(Engine::Sqlite, 2);
