@@ -5,6 +5,8 @@
 //! batch is only looked at, and written on condition that every row still is what was seen. Where
 //! one is not, nothing of that batch is written, and it is claimed and decided anew.
 
+use std::ops::AddAssign;
+
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
@@ -41,11 +43,15 @@ pub(super) trait Batches {
     fn doomed<'p>(&self, plan: &'p Self::Plan) -> &'p [i64];
 
     /// Writes the plan, once. It is not whole if a row was no longer what had been decided about.
+    ///
+    /// `take_next` may be told earlier that the next batch shall be taken: so late that what it
+    /// reads is still at hand when its turn comes, so early that it is decided by then.
     async fn write(
         &self,
         tx: &Tx,
         plan: &mut Self::Plan,
         now: DateTime<Utc>,
+        take_next: &Notify,
     ) -> Result<Written, StoreError>;
 
     /// The plan is true now: says what people have to know of it.
@@ -70,6 +76,20 @@ pub(super) struct Written {
     pub(super) outcome: Outcome,
     /// Whether every row still was what had been decided about.
     pub(super) is_whole: bool,
+}
+
+impl Default for Written {
+    /// Nothing was to be written.
+    fn default() -> Self {
+        Self { outcome: Outcome::default(), is_whole: true }
+    }
+}
+
+impl AddAssign for Written {
+    fn add_assign(&mut self, other: Self) {
+        self.outcome += other.outcome;
+        self.is_whole &= other.is_whole;
+    }
 }
 
 /// What came of a run.
@@ -134,11 +154,15 @@ pub(super) async fn run<B: Batches>(
             continue;
         }
         let (now, following) = (ready.now, run.following(&ready));
-        // Neither is ever dropped half-way: a statement that is under way ends. Whoever reads waits
-        // until the writer has begun: it would be kept from it by a reader that works for longer.
-        let has_begun = Notify::new();
-        let (written, prepared) = tokio::join!(run.write(ready, &has_begun), async {
-            has_begun.notified().await;
+        // Neither is ever dropped half-way: a statement that is under way ends.
+        let take_next = Notify::new();
+        let write = async {
+            let written = run.write(ready, &take_next).await;
+            take_next.notify_one();
+            written
+        };
+        let (written, prepared) = tokio::join!(write, async {
+            take_next.notified().await;
             match following {
                 Some(turn) => run.prepare(turn, brake).await,
                 None => Ok(None),
@@ -211,8 +235,7 @@ impl<B: Batches> Run<'_, B> {
                 None
             }
         };
-        let tx = db.begin().await?;
-        let now = db.now(&*tx).await?;
+        let (tx, now) = db.begin_step().await?;
         match self.work.claim(&tx, after, now, brake).await? {
             Some(taken) => {
                 Ok(Some(Ready { turn: Turn::Claim(after), claim: Some(tx), now, taken }))
@@ -222,25 +245,26 @@ impl<B: Batches> Run<'_, B> {
     }
 
     /// `None` if a row that had only been looked at is another by now: then nothing was written.
-    ///
-    /// `has_begun` is told once the transaction has begun.
     async fn write(
         &self,
         ready: Ready<B::Plan>,
-        has_begun: &Notify,
+        take_next: &Notify,
     ) -> Result<Option<Outcome>, StoreError> {
         let Ready { claim, now, mut taken, .. } = ready;
         let is_claimed = claim.is_some();
-        let begun = match claim {
-            Some(tx) => Ok(tx),
-            None => self.ctx.deps.db.begin().await,
+        let tx = match claim {
+            Some(tx) => tx,
+            None => {
+                let tx = self.ctx.deps.db.begin().await?;
+                // Not before: a reader that works for longer would keep the writer from beginning.
+                take_next.notify_one();
+                tx
+            }
         };
-        has_begun.notify_one();
-        let tx = begun?;
         if taken.n_rows == 0 {
             return tx.undo().await.map(|()| Some(Outcome::default()));
         }
-        let written = self.work.write(&tx, &mut taken.plan, now).await?;
+        let written = self.work.write(&tx, &mut taken.plan, now, take_next).await?;
         if !written.is_whole && !is_claimed {
             return tx.undo().await.map(|()| None);
         }

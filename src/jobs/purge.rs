@@ -3,6 +3,7 @@
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
 use tracing::warn;
 
 use crate::{
@@ -111,7 +112,9 @@ impl Batches for Purge<'_> {
         tx: &Tx,
         plan: &mut Plan,
         now: DateTime<Utc>,
+        take_next: &Notify,
     ) -> Result<Written, StoreError> {
+        take_next.notify_one();
         let tx = &**tx;
         let terms = |key: &EndedKey| terms(&self.book, self.deps, key, now);
         let n_purged = purge::purge(tx, &plan.gone, &self.policy, now, terms).await?;

@@ -5,39 +5,32 @@
 //! set in that transaction: done, put off, or put aside with the reason. So nothing can clog the
 //! window, and a crash at any point leaves either all of a batch or none of it.
 
-use std::mem;
-
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
 use tracing::warn;
 
 use crate::{
-    domain::{
-        brake::Destruction,
-        doubt::Doubt,
-        key::{KeyId, KeyState},
-        lifecycle::{Decision, Step, next_step},
-        plan::Day,
-        stage::Stage,
-        unused::{Deed, Unused},
-    },
+    domain::{brake::Destruction, doubt::Doubt, key::KeyId, plan::Day},
     jobs::{
         Context, Deps, Outcome,
         batches::{self, Batches, Taken, Written},
-        braking::{Brake, PUT_OFF},
+        braking::Brake,
     },
     store::{
-        CorruptKey, Db, NoticeStatus, StoreError, Tx,
-        audit::{self, NewEvent},
-        brake,
-        due::{self, DueKey, KeyChange},
-        notices::{self, NewNotice},
+        CorruptKey, Db, NoticeStatus, StoreError, Tx, brake,
+        due::{self, DueKey},
         policies::PolicyBook,
-        sql::Sql,
         turn::{self, Claim, Place},
-        unused::{self, UnusedKey},
+        unused,
     },
 };
+
+mod decide;
+mod part;
+
+use decide::decide;
+use part::Part;
 
 /// Looks at every key that is due.
 ///
@@ -119,7 +112,7 @@ impl Batches for Sweep<'_> {
     }
 
     fn doomed<'p>(&self, plan: &'p Plan) -> &'p [i64] {
-        &plan.writes.expired
+        &plan.expired
     }
 
     async fn write(
@@ -127,60 +120,57 @@ impl Batches for Sweep<'_> {
         tx: &Tx,
         plan: &mut Plan,
         now: DateTime<Utc>,
+        take_next: &Notify,
     ) -> Result<Written, StoreError> {
-        let (tx, writes) = (&**tx, &plan.writes);
-        let n_changed = due::write_all(tx, mem::take(&mut plan.statements)).await?;
-        let n_marked = unused::mark(tx, &writes.unused, now).await?;
-        due::park(tx, &writes.corrupt).await?;
-        brake::set_turn(tx, writes.held.iter().copied(), now + PUT_OFF).await?;
-        let n_failed = writes.corrupt.len() as u64;
-        let n_examined = (writes.changes.len() + writes.held.len()) as u64 + n_failed;
-        let outcome = Outcome { n_examined, n_changed, n_failed };
-        let is_whole =
-            n_changed == writes.changes.len() as u64 && n_marked == writes.unused.len() as u64;
-        Ok(Written { outcome, is_whole })
+        let (mut written, n_parts) = (Written::default(), plan.parts.len());
+        for (n, part) in plan.parts.iter_mut().enumerate() {
+            if n + 1 == n_parts {
+                take_next.notify_one();
+            }
+            written += part.write(tx, now).await?;
+        }
+        due::park(&**tx, &plan.corrupt).await?;
+        let n_corrupt = plan.corrupt.len() as u64;
+        written.outcome += Outcome { n_examined: n_corrupt, n_changed: 0, n_failed: n_corrupt };
+        Ok(written)
     }
 
     fn tell(&self, plan: &Plan) {
-        for key in &plan.writes.corrupt {
+        for key in &plan.corrupt {
             warn!(key.id = key.id.0, "Put a key aside: {}", key.what);
         }
     }
 }
 
 impl Sweep<'_> {
-    fn taken(&self, claim: Claim<DueKey>, now: DateTime<Utc>, brake: &Brake<'_>) -> Taken<Plan> {
+    fn taken(
+        &self,
+        mut claim: Claim<DueKey>,
+        now: DateTime<Utc>,
+        brake: &Brake<'_>,
+    ) -> Taken<Plan> {
         let (n_rows, last) = (claim.len(), claim.last);
-        let mut writes = decide(&claim, &self.book, now, |due| brake.holds(due.id, due.version));
-        writes.corrupt = claim.corrupt;
-        let is_sound = writes.corrupt.is_empty();
-        Taken { n_rows, last, is_sound, plan: Plan::new(&self.deps.db, writes, now) }
+        let is_sound = claim.corrupt.is_empty();
+        let size = part::size(&self.deps.db, &mut claim.keys);
+        let is_held = |due: &DueKey| brake.holds(due.id, due.version);
+        let mut plan = Plan { corrupt: claim.corrupt, ..Plan::default() };
+        for keys in claim.keys.chunks(size) {
+            let writes = decide(keys, &self.book, now, is_held);
+            plan.expired.extend_from_slice(&writes.expired);
+            plan.parts.push(Part::new(&self.deps.db, writes, now));
+        }
+        Taken { n_rows, last, is_sound, plan }
     }
 }
 
-/// What is written about a batch, and the statements that do it: a thousand rows take their time
-/// to be put into words, which is better done while another batch is written.
+/// What is written about a batch.
+#[derive(Default)]
 struct Plan {
-    writes: Writes,
-    /// Keys first.
-    statements: Vec<Sql>,
-}
-
-impl Plan {
-    fn new(db: &Db, writes: Writes, now: DateTime<Utc>) -> Self {
-        let (conn, mut statements) = (db.conn(), Vec::new());
-        let Writes { changes, notices, events, .. } = &writes;
-        if !changes.is_empty() {
-            statements.push(due::update(conn, changes));
-        }
-        if !notices.is_empty() {
-            statements.push(notices::insertion(conn, notices, now));
-        }
-        if !events.is_empty() {
-            statements.push(audit::insertion(conn, "daemon", events, now));
-        }
-        Self { writes, statements }
-    }
+    parts: Vec<Part>,
+    /// The tenants of the keys that expire.
+    expired: Vec<i64>,
+    /// Rows that make no sense.
+    corrupt: Vec<CorruptKey>,
 }
 
 /// Counts what a sweep and a purge would do now, without doing it: everything that is due.
@@ -198,7 +188,7 @@ pub async fn foretell(db: &Db, book: &PolicyBook) -> Result<Day, StoreError> {
     loop {
         let mut claim = due::look(db.conn(), after, now, CHUNK).await?;
         unused::look_up(db.conn(), &mut claim, book).await?;
-        let writes = decide(&claim, book, now, |_| false);
+        let writes = decide(&claim.keys, book, now, |_| false);
         due.n_notices +=
             writes.notices.iter().filter(|notice| notice.status == NoticeStatus::Pending).count()
                 as u64;
@@ -209,135 +199,4 @@ pub async fn foretell(db: &Db, book: &PolicyBook) -> Result<Day, StoreError> {
             _ => return Ok(due),
         }
     }
-}
-
-/// What one batch writes.
-#[derive(Debug, Default)]
-struct Writes {
-    changes: Vec<KeyChange>,
-    notices: Vec<NewNotice>,
-    events: Vec<NewEvent>,
-    /// The tenants of the keys that expire.
-    expired: Vec<i64>,
-    /// Keys that nothing uses.
-    unused: Vec<UnusedKey>,
-    /// Keys that would expire, but are held back: each with its version.
-    held: Vec<(KeyId, i64)>,
-    /// Rows that make no sense.
-    corrupt: Vec<CorruptKey>,
-}
-
-/// Asks the domain about each key. Nothing here waits or fails.
-fn decide(
-    claim: &Claim<DueKey>,
-    book: &PolicyBook,
-    now: DateTime<Utc>,
-    is_held: impl Fn(&DueKey) -> bool,
-) -> Writes {
-    let mut writes = Writes::default();
-    for due in &claim.keys {
-        let policy = book.of_key(&due.governed());
-        let decision = next_step(&due.key, &policy, now);
-        if matches!(decision.step, Step::Expire { .. } | Step::End { .. }) {
-            if is_held(due) {
-                writes.held.push((due.id, due.version));
-                continue;
-            }
-            writes.expired.push(due.tenant_id);
-        }
-        writes.add(due, &decision, now);
-    }
-    writes
-}
-
-impl Writes {
-    fn add(&mut self, due: &DueKey, decision: &Decision, now: DateTime<Utc>) {
-        let mut change = KeyChange {
-            id: due.id,
-            version: due.version,
-            state: due.key.state,
-            last_stage: decision.last_stage(&due.key),
-            review_at: due.key.review_at,
-            next: decision.next,
-        };
-        for stage in &decision.superseded {
-            self.tell(due, *stage, NoticeStatus::Superseded);
-        }
-        match decision.step {
-            Step::Keep => {}
-            Step::Notify { stage } => self.tell(due, stage, NoticeStatus::Pending),
-            Step::Mute { stage } => self.tell(due, stage, NoticeStatus::Muted),
-            Step::Review { next_review_at } => {
-                change.review_at = next_review_at;
-                self.notice(due, Stage::ReviewDue, due.due_at, NoticeStatus::Pending);
-            }
-            Step::Expire { window_ends_at } => {
-                let expires_at = due.key.expires_at().unwrap_or(now);
-                change.state = KeyState::Window { expires_at, window_ends_at };
-                self.tell(due, Stage::Expired, NoticeStatus::Pending);
-                let detail = format!(r#"{{"window_ends_at":"{}"}}"#, iso(window_ends_at));
-                self.happened(due, "key.expired", detail);
-            }
-            Step::End { purge_at } => {
-                change.state = KeyState::Revoked { purge_at };
-                self.tell(due, Stage::Expired, NoticeStatus::Pending);
-                let detail = format!(r#"{{"purge_at":"{}"}}"#, iso(purge_at));
-                self.happened(due, "key.access_ended", detail);
-            }
-        }
-        self.changes.push(change);
-        if let (Some(deed), Some(Unused { since, .. })) = (decision.unused, due.key.unused) {
-            match deed {
-                Deed::Warn { suspends_at } => {
-                    self.notice(due, Stage::Unused, suspends_at, NoticeStatus::Pending);
-                }
-                Deed::Suspend => {
-                    // Of this instant, so that each time is told.
-                    self.notice(due, Stage::SuspendedUnused, now, NoticeStatus::Pending);
-                    let since = iso(since);
-                    let detail = format!(r#"{{"reason":"unused","unused_since":"{since}"}}"#);
-                    self.happened(due, "key.suspended", detail);
-                }
-            }
-            // The rest is written first, and that raises the version.
-            self.unused.push(UnusedKey { id: due.id, version: due.version + 1, since, deed });
-        }
-    }
-
-    fn n_suspended(&self) -> u64 {
-        self.unused.iter().filter(|key| key.deed == Deed::Suspend).count() as u64
-    }
-
-    /// Adds a notice about the key's expiry.
-    fn tell(&mut self, due: &DueKey, stage: Stage, status: NoticeStatus) {
-        let about = due.key.expires_at().unwrap_or(due.due_at);
-        self.notice(due, stage, about, status);
-    }
-
-    fn notice(&mut self, due: &DueKey, stage: Stage, about: DateTime<Utc>, status: NoticeStatus) {
-        self.notices.push(NewNotice {
-            key_id: due.id,
-            tenant_id: due.tenant_id,
-            owner_id: due.owner_id,
-            stage,
-            about,
-            status,
-            due_at: due.due_at,
-        });
-    }
-
-    fn happened(&mut self, due: &DueKey, action: &'static str, detail: String) {
-        self.events.push(NewEvent {
-            action,
-            tenant_id: Some(due.tenant_id),
-            key_id: Some(due.id),
-            owner_id: Some(due.owner_id),
-            detail,
-        });
-    }
-}
-
-/// An instant as JSON has it.
-fn iso(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }

@@ -9,7 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 ///
 /// A transaction may commit a due time that has gone by while it ran, so the floor stays a good
 /// deal below the last drained instant. A replica that failed may have held rows while this one
-/// looked; so every ten minutes a sweep looks at everything all the same.
+/// looked, and a server that crashed may have undone the last steps of a run; so every ten minutes a
+/// sweep looks at everything all the same.
 #[derive(Debug, Default)]
 pub struct Swept {
     state: Mutex<Option<SweptState>>,

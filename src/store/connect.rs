@@ -2,6 +2,7 @@
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
@@ -133,6 +134,12 @@ impl Db {
         self.engine == Engine::MariaDb
     }
 
+    /// Whether a changed row is written anew at another place, with all its index entries, and not
+    /// only where it changed. A change then reads and writes many pages.
+    pub fn moves_what_it_changes(&self) -> bool {
+        self.engine == Engine::Postgres
+    }
+
     /// What this process counts as it works.
     pub fn meter(&self) -> &Arc<Meter> {
         &self.meter
@@ -164,6 +171,20 @@ impl Db {
         let tx = self.writing.begin_with_options(options).await;
         let tx = tx.map_err(StoreError::during("begin a transaction"))?;
         Ok(Tx { tx, meter: self.meter.clone(), _turn: turn })
+    }
+
+    /// Begins a transaction that writes one step of a run, and reads the time that decides.
+    ///
+    /// PostgreSQL answers its commit before it is on the disk, so that no step waits there for the
+    /// one before. A crash of the server undoes it only together with everything that was committed
+    /// after it: once the run is in the history, whose commit does wait, all its steps are safe.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn begin_step(&self) -> Result<(Tx, DateTime<Utc>), StoreError> {
+        let tx = self.begin().await?;
+        let now = self.now_of_step(&*tx).await?;
+        Ok((tx, now))
     }
 
     /// Closes all connections, after what is under way.

@@ -23,20 +23,38 @@ impl Db {
     /// # Errors
     /// As the database is asked, it may be away.
     pub async fn now(&self, conn: &impl ConnectionTrait) -> Result<DateTime<Utc>, StoreError> {
-        let text = format!("SELECT {}", self.now_column());
-        let statement = Statement::from_string(conn.get_database_backend(), text);
-        let ms = match self.host_clock() {
-            Some(_) => None,
-            None => {
-                let row = conn.query_one_raw(statement).await;
-                let ms = row.and_then(|row| match row {
-                    Some(row) => row.try_get_by_index::<Option<i64>>(0),
-                    None => Err(sea_orm::DbErr::RecordNotFound("the time".to_owned())),
-                });
-                ms.map_err(StoreError::during("read the database's clock"))?
-            }
-        };
-        self.now_of(ms)
+        match self.host_clock() {
+            Some(clock) => Ok(clock.now()),
+            None => self.ask(conn, format!("SELECT {}", self.now_column())).await,
+        }
+    }
+
+    /// The same at the beginning of a transaction, whose commit PostgreSQL then answers before it is
+    /// on the disk: see [`Db::begin_step`].
+    pub(super) async fn now_of_step(
+        &self,
+        conn: &impl ConnectionTrait,
+    ) -> Result<DateTime<Utc>, StoreError> {
+        if self.engine() != Engine::Postgres {
+            return self.now(conn).await;
+        }
+        let off = "set_config('synchronous_commit', 'off', true)";
+        self.ask(conn, format!("SELECT {}, {off}", self.now_column())).await
+    }
+
+    /// Asks for the time by a query that begins with [`Db::now_column`].
+    async fn ask(
+        &self,
+        conn: &impl ConnectionTrait,
+        text: String,
+    ) -> Result<DateTime<Utc>, StoreError> {
+        let row =
+            conn.query_one_raw(Statement::from_string(conn.get_database_backend(), text)).await;
+        let ms = row.and_then(|row| match row {
+            Some(row) => row.try_get_by_index::<Option<i64>>(0),
+            None => Err(sea_orm::DbErr::RecordNotFound("the time".to_owned())),
+        });
+        self.now_of(ms.map_err(StoreError::during("read the database's clock"))?)
     }
 
     /// What a query selects to learn the time that decides along with its rows: for [`Db::now_of`].

@@ -19,6 +19,7 @@ mod killed;
 mod lines;
 mod outage;
 mod ping;
+mod plug;
 mod schema;
 mod share;
 mod stop;

@@ -9,6 +9,8 @@ use lapsed::{
 };
 use sea_orm::{ConnectionTrait as _, Database};
 
+use crate::support::server::Server;
+
 /// Makes one test out of a body for each engine.
 #[macro_export]
 macro_rules! on_each_engine {
@@ -42,6 +44,8 @@ macro_rules! on_each_engine {
 pub struct TestDb {
     engine: Engine,
     name: String,
+    /// Where its server is; `None` for an embedded one.
+    server: Option<String>,
     /// SQLite's folder; dropped with the last clone.
     folder: Option<Arc<tempfile::TempDir>>,
 }
@@ -49,30 +53,34 @@ pub struct TestDb {
 impl TestDb {
     /// Makes an empty database.
     pub async fn create(engine: Engine) -> Self {
+        Self::create_on(engine, server(engine)).await
+    }
+
+    async fn create_on(engine: Engine, server: Option<String>) -> Self {
         let name = format!("lapsed_test_{:016x}", rand::random::<u64>());
         let folder = (engine == Engine::Sqlite).then(|| Arc::new(tempfile::tempdir().unwrap()));
-        if let Some(server) = server(engine) {
+        if let Some(server) = &server {
             execute(
                 &format!("{server}/{}", first_database(engine)),
                 &format!("CREATE DATABASE {name}"),
             )
             .await;
         }
-        Self { engine, name, folder }
+        Self { engine, name, server, folder }
     }
 
     /// Makes an empty SQLite database in memory, where no disk is waited for.
     pub fn in_memory() -> Self {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let (engine, name) = (Engine::Sqlite, String::new());
-        Self { engine, name, folder: Some(Arc::new(folder)) }
+        Self { engine, name, server: None, folder: Some(Arc::new(folder)) }
     }
 
     /// How to reach it.
     pub fn url(&self) -> String {
         match &self.folder {
             Some(folder) => format!("sqlite://{}", folder.path().join("test.db").display()),
-            None => format!("{}/{}", server(self.engine).unwrap(), self.name),
+            None => format!("{}/{}", self.server.as_ref().unwrap(), self.name),
         }
     }
 
@@ -102,13 +110,13 @@ impl TestDb {
 
     /// Where its server listens; `None` for an embedded one.
     pub fn server(&self) -> Option<SocketAddr> {
-        let server = server(self.engine)?;
+        let server = self.server.as_ref()?;
         server.rsplit(['@', '/']).next()?.parse().ok()
     }
 
     /// Drops it.
     pub async fn drop(self) {
-        let Some(server) = server(self.engine) else { return };
+        let Some(server) = &self.server else { return };
         let force = if self.engine == Engine::Postgres { " WITH (FORCE)" } else { "" };
         let statement = format!("DROP DATABASE {}{force}", self.name);
         execute(&format!("{server}/{}", first_database(self.engine)), &statement).await;
@@ -122,7 +130,15 @@ async fn connect(url: String, clock: Arc<dyn Clock>, acquire_timeout: Duration) 
 
 /// Runs `body` with a database of its own, and drops it whether the body panics or not.
 pub async fn with_db<F: Future<Output = ()>>(engine: Engine, body: impl FnOnce(TestDb) -> F) {
-    let db = TestDb::create(engine).await;
+    within(TestDb::create(engine).await, body).await;
+}
+
+/// The same on a PostgreSQL of its own.
+pub async fn with_db_on<F: Future<Output = ()>>(server: &Server, body: impl FnOnce(TestDb) -> F) {
+    within(TestDb::create_on(Engine::Postgres, Some(server.url())).await, body).await;
+}
+
+async fn within<F: Future<Output = ()>>(db: TestDb, body: impl FnOnce(TestDb) -> F) {
     let result = AssertUnwindSafe(body(db.clone())).catch_unwind().await;
     db.drop().await;
     if let Err(panic) = result {

@@ -7,5 +7,6 @@ pub mod db;
 pub mod notify;
 pub mod proxy;
 pub mod secrets;
+pub mod server;
 pub mod smtp;
 pub mod web;
