@@ -155,6 +155,13 @@ on_each_engine! {
     }
 }
 
+on_each_engine! {
+    async fn so_they_do_in_a_batch_that_is_written_in_parts(app: TestApp) {
+        let app = app.with(|deps| deps.limits.batch = 10_000);
+        thirty_kinds_among_ten_thousand_stop_only_themselves(app).await;
+    }
+}
+
 #[tokio::test]
 async fn whoever_lists_what_was_put_aside_reads_why() {
     with_db(Engine::Sqlite, |test_db| async move {
