@@ -30,7 +30,7 @@ mod decide;
 mod part;
 
 use decide::decide;
-use part::Part;
+use part::{Part, in_parts};
 
 /// Looks at every key that is due.
 ///
@@ -151,10 +151,9 @@ impl Sweep<'_> {
     ) -> Taken<Plan> {
         let (n_rows, last) = (claim.len(), claim.last);
         let is_sound = claim.corrupt.is_empty();
-        let size = part::size(&self.deps.db, &mut claim.keys);
         let is_held = |due: &DueKey| brake.holds(due.id, due.version);
         let mut plan = Plan { corrupt: claim.corrupt, ..Plan::default() };
-        for keys in claim.keys.chunks(size) {
+        for keys in in_parts(&self.deps.db, &mut claim.keys) {
             let writes = decide(keys, &self.book, now, is_held);
             plan.expired.extend_from_slice(&writes.expired);
             plan.parts.push(Part::new(&self.deps.db, writes, now));

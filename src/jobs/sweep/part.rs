@@ -1,6 +1,6 @@
 //! A part of a batch: as many keys as are written at a time.
 
-use std::mem;
+use std::{mem, slice::Chunks};
 
 use chrono::{DateTime, Utc};
 
@@ -16,21 +16,21 @@ use crate::{
     },
 };
 
-/// How many keys are written at a time, and puts them in the order in which that is done best.
+/// The keys in parts, each of which is best written at a time, in the best order.
 ///
 /// That of their turns is good where nothing but the index of turns is written anew. Where all
 /// indexes are, keys that lie side by side in them are written one after the other. And there a large
 /// batch is written in parts: what its claim has read would have left the server's memory by then
 /// if all of it, and the claim of the next batch, came in between.
-pub(super) fn size(db: &Db, keys: &mut [DueKey]) -> usize {
+pub(super) fn in_parts<'k>(db: &Db, keys: &'k mut [DueKey]) -> Chunks<'k, DueKey> {
     /// Some tens of megabytes of pages.
     const SOME: usize = 1_000;
 
     if !db.moves_what_it_changes() {
-        return keys.len().max(1);
+        return keys.chunks(keys.len().max(1));
     }
     keys.sort_unstable_by_key(|due| due.id);
-    SOME
+    keys.chunks(SOME)
 }
 
 /// What is written about some keys, and the statements that do it: a thousand rows take their time
