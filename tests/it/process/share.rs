@@ -4,7 +4,7 @@ use lapsed::store::{Engine, due};
 
 use super::{IN_A_WEEK, PURGED, check_told, gated, people, seed, seed_ended, until_done};
 use crate::support::{
-    daemon::{Daemon, LANES, Site, until},
+    daemon::{Daemon, LANES, LONG_LEASE, Site, until},
     db::with_db,
     smtp::{Plan, SmtpServer},
 };
@@ -139,7 +139,7 @@ async fn one_daemon_is_killed_and_started_again_on_sqlite() {
         daemon.kill();
         let n_held = site.count("messages WHERE status = 2").await;
         gate.send_replace(true);
-        let mut daemon = site.start();
+        let mut daemon = site.start_with(&[LONG_LEASE]);
         until_done(&site).await;
         daemon.stop().await;
         let told = check_told(&site, &relay, IN_A_WEEK, 1_200).await;
@@ -155,7 +155,7 @@ async fn each_key_is_purged_once(engine: Engine) {
         let relay = Plan::new().start().await;
         let site = Site::new(&test_db, relay.port).await;
         people(&site, 200).await;
-        let mut fleet = site.fleet(4).await;
+        let mut fleet = site.fleet_with(4, &[LONG_LEASE]).await;
         seed_ended(&site, 200, n_keys).await;
         site.until_count("tombstones", |n| n == i64::from(n_keys)).await;
         until_done(&site).await;
@@ -168,7 +168,7 @@ async fn each_key_is_purged_once(engine: Engine) {
         let trail = "audit_events WHERE action = 'key.purged'";
         assert_eq!(site.count(trail).await, i64::from(n_keys));
         let told = check_told(&site, &relay, PURGED, n_keys).await;
-        assert_eq!((told.n_copies, told.n_ambiguous), (0, 0));
+        assert_eq!((told.n_copies, told.n_ambiguous), (0, 0), "{told:?}");
     })
     .await;
 }

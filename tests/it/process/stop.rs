@@ -7,7 +7,7 @@ use lapsed::{
 
 use super::{IN_A_WEEK, check_told, gated, people, seed, until_done};
 use crate::support::{
-    daemon::{Daemon, LANES, Site, until},
+    daemon::{Daemon, LANES, LONG_LEASE, Site, until},
     db::{TestDb, with_db},
     smtp::{Action, Plan, SmtpServer, Step},
 };
@@ -15,11 +15,15 @@ use crate::support::{
 /// More than a daemon holds at a time, so that its claims wait too.
 const N_OWNERS: u32 = 1_000;
 
-async fn busy_daemon(test_db: &TestDb, relay: &SmtpServer) -> (Site, Daemon) {
+async fn busy_daemon(
+    test_db: &TestDb,
+    relay: &SmtpServer,
+    options: &[(&str, &str)],
+) -> (Site, Daemon) {
     let site = Site::new(test_db, relay.port).await;
     people(&site, N_OWNERS).await;
     seed(&site, N_OWNERS, N_OWNERS).await;
-    let daemon = site.start();
+    let daemon = site.start_with(options);
     site.until_count("messages WHERE status = 2", |n| n > 250).await;
     (site, daemon)
 }
@@ -37,7 +41,7 @@ async fn all_is_given_back(site: &Site) {
 async fn under_load(engine: Engine) {
     with_db(engine, |test_db| async move {
         let (relay, gate) = gated(20).await;
-        let (site, mut daemon) = busy_daemon(&test_db, &relay).await;
+        let (site, mut daemon) = busy_daemon(&test_db, &relay, &[LONG_LEASE]).await;
         until("the relay has taken some", async || (relay.n_mails() >= 20).then_some(())).await;
         daemon.signal("TERM");
         daemon.has_logged("Stopping on SIGTERM").await;
@@ -46,7 +50,7 @@ async fn under_load(engine: Engine) {
         assert_eq!(daemon.n_logged("everything was finished"), 1);
         all_is_given_back(&site).await;
 
-        let mut daemon = site.start();
+        let mut daemon = site.start_with(&[LONG_LEASE]);
         until_done(&site).await;
         daemon.stop().await;
         let told = check_told(&site, &relay, IN_A_WEEK, N_OWNERS).await;
@@ -81,7 +85,7 @@ async fn stalled() -> SmtpServer {
 async fn a_stop_does_not_wait_for_a_relay_that_is_silent() {
     with_db(Engine::Postgres, |test_db| async move {
         let relay = stalled().await;
-        let (site, mut daemon) = busy_daemon(&test_db, &relay).await;
+        let (site, mut daemon) = busy_daemon(&test_db, &relay, &[]).await;
         daemon.stop().await;
         all_is_given_back(&site).await;
         assert_eq!(site.count("messages WHERE ambiguous > 0 OR attempts > 0").await, 0);
@@ -93,7 +97,7 @@ async fn a_stop_does_not_wait_for_a_relay_that_is_silent() {
 async fn a_second_signal(engine: Engine) {
     with_db(engine, |test_db| async move {
         let (relay, gate) = gated(0).await;
-        let (site, mut daemon) = busy_daemon(&test_db, &relay).await;
+        let (site, mut daemon) = busy_daemon(&test_db, &relay, &[]).await;
         daemon.signal("TERM");
         daemon.has_logged("Stopping on SIGTERM").await;
         daemon.signal("TERM");

@@ -145,7 +145,13 @@ impl Site {
 
     /// Starts so many daemons, and waits until they are ready.
     pub async fn fleet(&self, n: usize) -> Vec<Daemon> {
-        let mut daemons: Vec<Daemon> = (0..n).map(|_| self.start()).collect();
+        self.fleet_with(n, &[]).await
+    }
+
+    /// Starts so many daemons with some options set by their environment, and waits until they are
+    /// ready.
+    pub async fn fleet_with(&self, n: usize, options: &[(&str, &str)]) -> Vec<Daemon> {
+        let mut daemons: Vec<Daemon> = (0..n).map(|_| self.start_with(options)).collect();
         for daemon in &mut daemons {
             daemon.is_ready().await;
         }
@@ -206,6 +212,10 @@ impl Site {
 
 /// How long a mail belongs to a daemon that does not answer, in these tests.
 pub const LEASE: Duration = Duration::from_secs(5);
+
+/// The option that lets a mail belong to a daemon for longer than a busy machine keeps it waiting:
+/// for those in which none is lost, and no mail may be taken for lost.
+pub const LONG_LEASE: (&str, &str) = ("LAPSED_JOBS__RESCUE_AFTER", "10m");
 
 /// The connections each daemon has to the relay.
 pub const LANES: usize = 4;
