@@ -13,6 +13,7 @@ mod admin_tokens;
 mod api;
 mod audit;
 mod bad_rows;
+mod batch;
 mod brake;
 mod browser;
 mod calendars;
