@@ -182,6 +182,7 @@ async fn bare(url: &str) -> anyhow::Result<DatabaseConnection> {
             .foreign_keys(true)
             .pragma("journal_size_limit", "67108864")
             .pragma("cache_size", "-16384")
+            .pragma("wal_autocheckpoint", "8000")
     });
     Ok(Database::connect(options).await?)
 }

@@ -102,6 +102,7 @@ pub(super) fn tune(options: &mut ConnectOptions, port: u16) {
                 .foreign_keys(true)
                 .pragma("journal_size_limit", "67108864")
                 .pragma("cache_size", "-16384")
+                .pragma("wal_autocheckpoint", "8000")
                 .optimize_on_close(true, None)
         })
         .map_sqlx_postgres_opts(|options| {
