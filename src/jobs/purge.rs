@@ -19,13 +19,13 @@ use crate::{
         braking::{Brake, PUT_OFF, ended, notice, terms},
     },
     store::{
-        CorruptKey, NoticeStatus, StoreError, Tx,
+        CorruptKey, JobCode, NoticeStatus, StoreError, Tx,
         audit::{self, NewEvent},
         brake, due, flags,
         notices::{self, NewNotice},
         policies::PolicyBook,
         purge::{self, EndedKey},
-        turn::{self, Claim, Place},
+        turn::{Claim, Stretch},
     },
 };
 
@@ -74,32 +74,36 @@ struct Plan {
 impl Batches for Purge<'_> {
     type Plan = Plan;
 
+    const JOB: JobCode = JobCode::Purge;
+
+    fn all(&self) -> Stretch {
+        Stretch::ALL
+    }
+
     async fn claim(
         &self,
         tx: &Tx,
-        after: Option<Place>,
+        stretch: Stretch,
         now: DateTime<Utc>,
         brake: &Brake<'_>,
     ) -> Result<Option<Taken<Plan>>, StoreError> {
         if self.is_paused().await? {
             return Ok(None);
         }
-        let after = after.unwrap_or(turn::BEGINNING);
-        let claim = purge::claim(&**tx, after, now, self.deps.limits.batch).await?;
+        let claim = purge::claim(&**tx, stretch, now, self.deps.limits.batch).await?;
         Ok(Some(self.taken(claim, now, brake)))
     }
 
     async fn look(
         &self,
-        after: Option<Place>,
+        stretch: Stretch,
         now: DateTime<Utc>,
         brake: &Brake<'_>,
     ) -> Result<Option<Taken<Plan>>, StoreError> {
         if self.is_paused().await? {
             return Ok(None);
         }
-        let after = after.unwrap_or(turn::BEGINNING);
-        let seen = purge::look(self.deps.db.conn(), after, now, self.deps.limits.batch).await?;
+        let seen = purge::look(self.deps.db.conn(), stretch, now, self.deps.limits.batch).await?;
         Ok(Some(self.taken(seen, now, brake)))
     }
 
@@ -154,7 +158,7 @@ impl Purge<'_> {
     }
 
     fn taken(&self, claim: Claim<EndedKey>, now: DateTime<Utc>, brake: &Brake<'_>) -> Taken<Plan> {
-        let (n_rows, last) = (claim.len(), claim.last);
+        let (n_rows, ends) = (claim.len(), claim.first.zip(claim.last));
         let mut plan = Plan { corrupt: claim.corrupt, ..Plan::default() };
         for key in claim.keys {
             match verdict(&ended(&self.book, &key), notice(&self.book, self.deps, &key), now) {
@@ -171,7 +175,7 @@ impl Purge<'_> {
                 }
             }
         }
-        Taken { n_rows, last, is_sound: plan.corrupt.is_empty(), plan }
+        Taken { n_rows, ends, is_sound: plan.corrupt.is_empty(), plan }
     }
 }
 

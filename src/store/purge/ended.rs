@@ -15,7 +15,7 @@ use crate::{
         policies::Governed,
         row::{KeyColumns, key_of},
         sql::Sql,
-        turn::{self, Claim, Lock, Place, Turn},
+        turn::{self, Claim, Lock, Stretch, Turn},
     },
 };
 
@@ -84,28 +84,27 @@ const NUMBERS: [&str; 16] = [
 /// What follows them.
 const TEXT: &str = "k.policy";
 
-/// Claims up to `limit` keys whose turn to be purged has come at `now`, earliest first from the one
-/// after `after` on.
+/// Claims up to `limit` keys of `stretch` whose turn to be purged has come at `now`.
 ///
 /// # Errors
 /// As the database answers.
 pub async fn claim(
     conn: &impl ConnectionTrait,
-    after: Place,
+    stretch: Stretch,
     now: DateTime<Utc>,
     limit: usize,
 ) -> Result<Claim<EndedKey>, StoreError> {
-    Ok(Claim::of(&Lines::read(claim_statement(conn, after, now, limit), conn).await?, to_ended))
+    Ok(Claim::of(&Lines::read(claim_statement(conn, stretch, now, limit), conn).await?, to_ended))
 }
 
 /// The text of the claim, for those who want to see its plan.
 pub fn claim_statement(
     conn: &impl ConnectionTrait,
-    after: Place,
+    stretch: Stretch,
     now: DateTime<Utc>,
     limit: usize,
 ) -> Sql {
-    statement(conn, (after, now, limit), Lock::SkipLocked)
+    statement(conn, (stretch, now, limit), Lock::SkipLocked)
 }
 
 /// Reads the same keys, whose turn is at `until` or before, without a lock.
@@ -114,11 +113,11 @@ pub fn claim_statement(
 /// As the database answers.
 pub async fn look(
     conn: &impl ConnectionTrait,
-    after: Place,
+    stretch: Stretch,
     until: DateTime<Utc>,
     limit: usize,
 ) -> Result<Claim<EndedKey>, StoreError> {
-    let sql = statement(conn, (after, until, limit), Lock::None);
+    let sql = statement(conn, (stretch, until, limit), Lock::None);
     Ok(Claim::of(&Lines::read(sql, conn).await?, to_ended))
 }
 
