@@ -224,8 +224,8 @@ impl<B: Batches> Run<'_, B> {
     /// How the batch after this one is taken; `None` if there is none.
     fn following(&self, ready: &Ready<B::Plan>) -> Option<Turn> {
         let (all, Turn::Claim(stretch) | Turn::Look(stretch)) = (self.work.all(), ready.turn);
-        if let Some((_, last)) = ready.taken.ends.filter(|_| self.is_full(&ready.taken)) {
-            let rest = stretch.beyond(last);
+        if self.is_full(&ready.taken) {
+            let rest = ready.taken.ends.map_or(all, |(_, last)| stretch.beyond(last));
             return Some(self.turn(if ready.has_company { rest.from_the_end() } else { rest }));
         }
         // A key may have become due behind the place that was reached, or another daemon may have
