@@ -1,9 +1,9 @@
 //! Numbers of a row packed into few words.
 //!
-//! SQLite and MariaDB read each cell of a row from JSON by itself, which took a fifth of the time of a
-//! sweep. Within one batch the numbers of a column lie close together, so that what they differ by is
-//! short: a key's number, an instant and three codes often fit into the 63 bits of one whole number
-//! that is not negative. Both take it apart in a tenth of the time. (PostgreSQL has arrays.)
+//! SQLite and MariaDB read each cell of a row from JSON by itself, which was a fifth of SQLite's time
+//! in a sweep (docs/performance.md). Within one batch the numbers of a column lie close together, so
+//! that what they differ by is short: a key's number, an instant and three codes often fit into the 63
+//! bits of one whole number that is not negative. PostgreSQL has arrays, and no need of this.
 
 use sea_orm::Value;
 
