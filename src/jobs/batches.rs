@@ -13,10 +13,7 @@ use tokio::sync::Notify;
 
 use crate::{
     jobs::{Context, Outcome, braking::Brake, patience::Patience},
-    store::{
-        JobCode, StoreError, Tx,
-        turn::{self, Place, Stretch},
-    },
+    store::{StoreError, Tx, turn::Place},
 };
 
 /// A kind of work on keys whose turn has come.
@@ -24,18 +21,12 @@ pub(super) trait Batches {
     /// What was decided about a batch.
     type Plan;
 
-    /// Whose keys these are.
-    const JOB: JobCode;
-
-    /// All there may be to do.
-    fn all(&self) -> Stretch;
-
-    /// Claims the first keys of `stretch` whose turn has come at `now`, and decides about them; `None`
-    /// if no more may be done now.
+    /// Claims the earliest keys whose turn has come at `now`, after `after` if it is given, and
+    /// decides about them; `None` if no more may be done now.
     async fn claim(
         &self,
         tx: &Tx,
-        stretch: Stretch,
+        after: Option<Place>,
         now: DateTime<Utc>,
         brake: &Brake<'_>,
     ) -> Result<Option<Taken<Self::Plan>>, StoreError>;
@@ -43,7 +34,7 @@ pub(super) trait Batches {
     /// The same without a lock.
     async fn look(
         &self,
-        stretch: Stretch,
+        after: Option<Place>,
         now: DateTime<Utc>,
         brake: &Brake<'_>,
     ) -> Result<Option<Taken<Self::Plan>>, StoreError>;
@@ -71,8 +62,8 @@ pub(super) trait Batches {
 pub(super) struct Taken<P> {
     /// How many rows there are.
     pub(super) n_rows: usize,
-    /// The places of the first and the last.
-    pub(super) ends: Option<(Place, Place)>,
+    /// The place of the last.
+    pub(super) last: Option<Place>,
     /// Whether each of them makes sense. If not, they have to be claimed.
     pub(super) is_sound: bool,
     /// What was decided.
@@ -117,15 +108,13 @@ struct Ready<P> {
     claim: Option<Tx>,
     now: DateTime<Utc>,
     taken: Taken<P>,
-    /// Whether somebody else is at work where it was taken.
-    has_company: bool,
 }
 
-/// How a batch is taken, and from which keys.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// How the next batch is taken: from the earliest key on, or from a place that was reached.
+#[derive(Clone, Copy)]
 enum Turn {
-    Claim(Stretch),
-    Look(Stretch),
+    Claim(Option<Place>),
+    Look(Option<Place>),
 }
 
 /// Does everything that is due, as far as `brake` lets it.
@@ -193,7 +182,7 @@ pub(super) async fn run<B: Batches>(
             // What is prepared was decided before this was known.
             Ok(None) => {
                 give_back(prepared).await.context("give a batch back")?;
-                run.prepare(Turn::Claim(work.all()), brake).await
+                run.prepare(Turn::Claim(None), brake).await
             }
             Err(error) => {
                 let given_back = give_back(prepared).await;
@@ -214,45 +203,19 @@ struct Run<'a, B> {
 impl<B: Batches> Run<'_, B> {
     /// How the first batch is taken.
     fn first(&self) -> Turn {
-        self.turn(self.work.all())
-    }
-
-    fn turn(&self, stretch: Stretch) -> Turn {
-        if self.ctx.deps.db.has_one_writer() { Turn::Look(stretch) } else { Turn::Claim(stretch) }
+        if self.ctx.deps.db.has_one_writer() { Turn::Look(None) } else { Turn::Claim(None) }
     }
 
     /// How the batch after this one is taken; `None` if there is none.
     fn following(&self, ready: &Ready<B::Plan>) -> Option<Turn> {
-        let (all, Turn::Claim(stretch) | Turn::Look(stretch)) = (self.work.all(), ready.turn);
-        if self.is_full(&ready.taken) {
-            let rest = ready.taken.ends.map_or(all, |(_, last)| stretch.beyond(last));
-            return Some(self.turn(if ready.has_company { rest.from_the_end() } else { rest }));
+        let last = ready.taken.last;
+        if ready.taken.n_rows >= self.ctx.deps.limits.batch {
+            let is_looked = self.ctx.deps.db.has_one_writer();
+            return Some(if is_looked { Turn::Look(last) } else { Turn::Claim(last) });
         }
         // A key may have become due behind the place that was reached, or another daemon may have
         // let go of one.
-        (ready.turn != Turn::Claim(all)).then_some(Turn::Claim(all))
-    }
-
-    fn is_full(&self, taken: &Taken<B::Plan>) -> bool {
-        taken.n_rows >= self.ctx.deps.limits.batch
-    }
-
-    /// Whether another daemon is at work on the earliest keys, where these were claimed. It is asked
-    /// where to pass over the keys that the other one holds would cost about what it takes to claim
-    /// them: whoever comes second begins at the other end.
-    async fn has_company(
-        &self,
-        tx: &Tx,
-        stretch: Stretch,
-        taken: &Taken<B::Plan>,
-    ) -> Result<bool, StoreError> {
-        let is_first = stretch == self.work.all() && self.is_full(taken);
-        match taken.ends {
-            Some((first, _)) if is_first && self.ctx.deps.db.is_slow_to_pass() => {
-                turn::has_company(&**tx, B::JOB, stretch, first).await
-            }
-            _ => Ok(false),
-        }
+        (!matches!(ready.turn, Turn::Claim(None))).then_some(Turn::Claim(None))
     }
 
     async fn prepare(
@@ -261,25 +224,24 @@ impl<B: Batches> Run<'_, B> {
         brake: &Brake<'_>,
     ) -> Result<Option<Ready<B::Plan>>, StoreError> {
         let db = &self.ctx.deps.db;
-        let stretch = match turn {
-            Turn::Claim(stretch) => stretch,
-            Turn::Look(stretch) => {
+        let after = match turn {
+            Turn::Claim(after) => after,
+            Turn::Look(after) => {
                 let now = db.now(db.conn()).await?;
-                let taken = self.work.look(stretch, now, brake).await?;
-                let Some(taken) = taken else { return Ok(None) };
+                let Some(taken) = self.work.look(after, now, brake).await? else { return Ok(None) };
                 if taken.is_sound && taken.n_rows > 0 {
-                    let has_company = false;
-                    return Ok(Some(Ready { turn, claim: None, now, taken, has_company }));
+                    return Ok(Some(Ready { turn, claim: None, now, taken }));
                 }
-                self.work.all()
+                None
             }
         };
         let (tx, now) = db.begin_step().await?;
-        let Some(taken) = self.work.claim(&tx, stretch, now, brake).await? else {
-            return tx.undo().await.map(|()| None);
-        };
-        let has_company = self.has_company(&tx, stretch, &taken).await?;
-        Ok(Some(Ready { turn: Turn::Claim(stretch), claim: Some(tx), now, taken, has_company }))
+        match self.work.claim(&tx, after, now, brake).await? {
+            Some(taken) => {
+                Ok(Some(Ready { turn: Turn::Claim(after), claim: Some(tx), now, taken }))
+            }
+            None => tx.undo().await.map(|()| None),
+        }
     }
 
     /// `None` if a row that had only been looked at is another by now: then nothing was written.

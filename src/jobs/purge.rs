@@ -19,13 +19,13 @@ use crate::{
         braking::{Brake, PUT_OFF, ended, notice, terms},
     },
     store::{
-        CorruptKey, JobCode, NoticeStatus, StoreError, Tx,
+        CorruptKey, NoticeStatus, StoreError, Tx,
         audit::{self, NewEvent},
         brake, due, flags,
         notices::{self, NewNotice},
         policies::PolicyBook,
         purge::{self, EndedKey},
-        turn::{Claim, Stretch},
+        turn::{self, Claim, Place},
     },
 };
 
@@ -74,36 +74,32 @@ struct Plan {
 impl Batches for Purge<'_> {
     type Plan = Plan;
 
-    const JOB: JobCode = JobCode::Purge;
-
-    fn all(&self) -> Stretch {
-        Stretch::ALL
-    }
-
     async fn claim(
         &self,
         tx: &Tx,
-        stretch: Stretch,
+        after: Option<Place>,
         now: DateTime<Utc>,
         brake: &Brake<'_>,
     ) -> Result<Option<Taken<Plan>>, StoreError> {
         if self.is_paused().await? {
             return Ok(None);
         }
-        let claim = purge::claim(&**tx, stretch, now, self.deps.limits.batch).await?;
+        let after = after.unwrap_or(turn::BEGINNING);
+        let claim = purge::claim(&**tx, after, now, self.deps.limits.batch).await?;
         Ok(Some(self.taken(claim, now, brake)))
     }
 
     async fn look(
         &self,
-        stretch: Stretch,
+        after: Option<Place>,
         now: DateTime<Utc>,
         brake: &Brake<'_>,
     ) -> Result<Option<Taken<Plan>>, StoreError> {
         if self.is_paused().await? {
             return Ok(None);
         }
-        let seen = purge::look(self.deps.db.conn(), stretch, now, self.deps.limits.batch).await?;
+        let after = after.unwrap_or(turn::BEGINNING);
+        let seen = purge::look(self.deps.db.conn(), after, now, self.deps.limits.batch).await?;
         Ok(Some(self.taken(seen, now, brake)))
     }
 
@@ -158,7 +154,7 @@ impl Purge<'_> {
     }
 
     fn taken(&self, claim: Claim<EndedKey>, now: DateTime<Utc>, brake: &Brake<'_>) -> Taken<Plan> {
-        let (n_rows, ends) = (claim.len(), claim.first.zip(claim.last));
+        let (n_rows, last) = (claim.len(), claim.last);
         let mut plan = Plan { corrupt: claim.corrupt, ..Plan::default() };
         for key in claim.keys {
             match verdict(&ended(&self.book, &key), notice(&self.book, self.deps, &key), now) {
@@ -175,7 +171,7 @@ impl Purge<'_> {
                 }
             }
         }
-        Taken { n_rows, ends, is_sound: plan.corrupt.is_empty(), plan }
+        Taken { n_rows, last, is_sound: plan.corrupt.is_empty(), plan }
     }
 }
 

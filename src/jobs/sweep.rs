@@ -18,10 +18,10 @@ use crate::{
         braking::Brake,
     },
     store::{
-        CorruptKey, Db, JobCode, NoticeStatus, StoreError, Tx, brake,
+        CorruptKey, Db, NoticeStatus, StoreError, Tx, brake,
         due::{self, DueKey},
         policies::PolicyBook,
-        turn::{Claim, Stretch},
+        turn::{self, Claim, Place},
         unused,
     },
 };
@@ -85,32 +85,28 @@ struct Sweep<'a> {
 impl Batches for Sweep<'_> {
     type Plan = Plan;
 
-    const JOB: JobCode = JobCode::Sweep;
-
-    fn all(&self) -> Stretch {
-        Stretch::after((self.from, KeyId(0)))
-    }
-
     async fn claim(
         &self,
         tx: &Tx,
-        stretch: Stretch,
+        after: Option<Place>,
         now: DateTime<Utc>,
         brake: &Brake<'_>,
     ) -> Result<Option<Taken<Plan>>, StoreError> {
-        let mut claim = due::claim(&**tx, stretch, now, self.deps.limits.batch).await?;
+        let after = after.unwrap_or((self.from, KeyId(0)));
+        let mut claim = due::claim(&**tx, after, now, self.deps.limits.batch).await?;
         unused::look_up(&**tx, &mut claim, &self.book).await?;
         Ok(Some(self.taken(claim, now, brake)))
     }
 
     async fn look(
         &self,
-        stretch: Stretch,
+        after: Option<Place>,
         now: DateTime<Utc>,
         brake: &Brake<'_>,
     ) -> Result<Option<Taken<Plan>>, StoreError> {
+        let after = after.unwrap_or((self.from, KeyId(0)));
         let conn = self.deps.db.conn();
-        let mut seen = due::look(conn, stretch, now, self.deps.limits.batch).await?;
+        let mut seen = due::look(conn, after, now, self.deps.limits.batch).await?;
         unused::look_up(conn, &mut seen, &self.book).await?;
         Ok(Some(self.taken(seen, now, brake)))
     }
@@ -153,7 +149,7 @@ impl Sweep<'_> {
         now: DateTime<Utc>,
         brake: &Brake<'_>,
     ) -> Taken<Plan> {
-        let (n_rows, ends) = (claim.len(), claim.first.zip(claim.last));
+        let (n_rows, last) = (claim.len(), claim.last);
         let is_sound = claim.corrupt.is_empty();
         let is_held = |due: &DueKey| brake.holds(due.id, due.version);
         let mut plan = Plan { corrupt: claim.corrupt, ..Plan::default() };
@@ -162,7 +158,7 @@ impl Sweep<'_> {
             plan.expired.extend_from_slice(&writes.expired);
             plan.parts.push(Part::new(&self.deps.db, writes, now));
         }
-        Taken { n_rows, ends, is_sound, plan }
+        Taken { n_rows, last, is_sound, plan }
     }
 }
 
@@ -187,9 +183,9 @@ pub async fn foretell(db: &Db, book: &PolicyBook) -> Result<Day, StoreError> {
     let now = db.now(db.conn()).await?;
     let n_purged = brake::n_at_most(db.conn(), Destruction::Purge, now).await?;
     let mut due = Day { n_purged, ..Day::default() };
-    let mut stretch = Stretch::ALL;
+    let mut after = turn::BEGINNING;
     loop {
-        let mut claim = due::look(db.conn(), stretch, now, CHUNK).await?;
+        let mut claim = due::look(db.conn(), after, now, CHUNK).await?;
         unused::look_up(db.conn(), &mut claim, book).await?;
         let writes = decide(&claim.keys, book, now, |_| false);
         due.n_notices +=
@@ -198,7 +194,7 @@ pub async fn foretell(db: &Db, book: &PolicyBook) -> Result<Day, StoreError> {
         due.n_expired += writes.expired.len() as u64;
         due.n_suspended += writes.n_suspended();
         match claim.last {
-            Some(last) if claim.len() == CHUNK => stretch = stretch.beyond(last),
+            Some(last) if claim.len() == CHUNK => after = last,
             _ => return Ok(due),
         }
     }

@@ -147,12 +147,6 @@ impl Db {
         self.engine == Engine::Postgres
     }
 
-    /// Whether a claim that passes over rows which another transaction holds takes about as long for
-    /// each of them as for those it gets: PostgreSQL asks for two locks more to learn that.
-    pub fn is_slow_to_pass(&self) -> bool {
-        self.engine == Engine::Postgres
-    }
-
     /// What this process counts as it works.
     pub fn meter(&self) -> &Arc<Meter> {
         &self.meter

@@ -19,7 +19,7 @@ use crate::{
         row::{CorruptKey, KeyColumns, key_of},
         sql::{Batch, Sql, Update, execute_at_once},
         to_ms,
-        turn::{self, Claim, Lock, Stretch, Turn},
+        turn::{self, Claim, Lock, Place, Turn},
     },
 };
 
@@ -87,11 +87,11 @@ const TEXT: &str = "k.policy";
 /// The text of the claim, for those who want to see its plan.
 pub fn claim_statement(
     conn: &impl ConnectionTrait,
-    stretch: Stretch,
+    after: Place,
     now: DateTime<Utc>,
     limit: usize,
 ) -> Sql {
-    statement(conn, (stretch, now, limit), Lock::SkipLocked)
+    statement(conn, (after, now, limit), Lock::SkipLocked)
 }
 
 fn statement(conn: &impl ConnectionTrait, which: Turn, lock: Lock) -> Sql {
@@ -154,8 +154,8 @@ pub fn glance_statement(db: &Db, from: DateTime<Utc>) -> Result<Sql, StoreError>
     Ok(now(sql)?.push(brake))
 }
 
-/// Claims up to `limit` keys of `stretch` that the sweep has to look at: due at `now`, not held by
-/// another replica. They stay locked until the transaction ends.
+/// Claims up to `limit` keys the sweep has to look at: due at `now`, not held by another replica,
+/// earliest first from the one after `after` on. They stay locked until the transaction ends.
 ///
 /// Right after a big sweep the index is full of dead entries below the place that it reached, and
 /// of rows that the transaction before has not let go of yet. Reading them again for each batch
@@ -165,11 +165,11 @@ pub fn glance_statement(db: &Db, from: DateTime<Utc>) -> Result<Sql, StoreError>
 /// As the database answers.
 pub async fn claim(
     conn: &impl ConnectionTrait,
-    stretch: Stretch,
+    after: Place,
     now: DateTime<Utc>,
     limit: usize,
 ) -> Result<Claim<DueKey>, StoreError> {
-    Ok(Claim::of(&Lines::read(claim_statement(conn, stretch, now, limit), conn).await?, to_due))
+    Ok(Claim::of(&Lines::read(claim_statement(conn, after, now, limit), conn).await?, to_due))
 }
 
 /// Reads the same keys without a lock.
@@ -178,11 +178,11 @@ pub async fn claim(
 /// As the database answers.
 pub async fn look(
     conn: &impl ConnectionTrait,
-    stretch: Stretch,
+    after: Place,
     now: DateTime<Utc>,
     limit: usize,
 ) -> Result<Claim<DueKey>, StoreError> {
-    let sql = statement(conn, (stretch, now, limit), Lock::None);
+    let sql = statement(conn, (after, now, limit), Lock::None);
     Ok(Claim::of(&Lines::read(sql, conn).await?, to_due))
 }
 

@@ -67,7 +67,6 @@ pub mod unused;
 pub mod verify;
 pub mod who;
 
-pub(crate) use codes::JobCode;
 pub use codes::{MessageStatus, NoticeStatus};
 pub use connect::{Db, Engine, Settings, Tx};
 pub use error::StoreError;

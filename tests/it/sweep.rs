@@ -1,15 +1,10 @@
 //! What a sweep does, and what it never does.
 
 use chrono::TimeDelta;
-use lapsed::store::{
-    Engine,
-    due::{self, DueKey},
-    turn::{Claim, Stretch},
-};
 
 use crate::{
     on_each_engine,
-    support::app::{self, TestApp, days, noon},
+    support::app::{days, noon},
 };
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
@@ -63,83 +58,6 @@ on_each_engine! {
         assert_eq!((outcome.n_examined, outcome.n_changed, outcome.n_failed), (250, 250, 0));
         assert_eq!(app.sweep().await.n_examined, 0);
     }
-}
-
-on_each_engine! {
-    async fn keys_can_be_taken_from_either_end(app: TestApp) {
-        app.people().await;
-        for id in 1..=8 {
-            app.key(id, days(7) + SECOND * i32::try_from(id / 2).unwrap()).await;
-        }
-        app.execute("UPDATE api_keys SET next_action_at = expires_at").await;
-        app.clock.advance(days(30));
-        let conn = app.db.conn();
-        let ids = |claim: &Claim<DueKey>| claim.keys.iter().map(|due| due.id.0).collect::<Vec<_>>();
-        for (mut stretch, batches) in [
-            (Stretch::ALL, [vec![1, 2, 3], vec![4, 5, 6], vec![7, 8]]),
-            (Stretch::ALL.from_the_end(), [vec![8, 7, 6], vec![5, 4, 3], vec![2, 1]]),
-        ] {
-            for expected in batches {
-                let claim = due::look(conn, stretch, app.now(), 3).await.unwrap();
-                assert_eq!(ids(&claim), expected);
-                assert_eq!(claim.first.unwrap().1.0, expected[0]);
-                stretch = stretch.beyond(claim.last.unwrap());
-            }
-        }
-        let second = due::look(conn, Stretch::ALL, app.now(), 2).await.unwrap().last.unwrap();
-        let rest = Stretch::after(second).from_the_end();
-        let claim = due::look(conn, rest, app.now(), 10).await.unwrap();
-        assert_eq!(ids(&claim), [8, 7, 6, 5, 4, 3], "as far as the place, and not to it");
-    }
-}
-
-/// Lets a sweep run while somebody else holds the four earliest of twenty due keys, and says in which
-/// order it took the others, four at a time.
-async fn beside_somebody_else(app: TestApp) -> (TestApp, Vec<Vec<i64>>) {
-    let app = app.with(|deps| deps.limits.batch = 4);
-    app.people().await;
-    for id in 1..=20 {
-        app.key(id, days(7) + SECOND * i32::try_from(id).unwrap()).await;
-    }
-    app.execute("UPDATE api_keys SET next_action_at = expires_at").await;
-    app.clock.advance(days(30));
-    let other = app.db.begin().await.unwrap();
-    let held = due::claim(&*other, Stretch::ALL, app.now(), 4).await.unwrap();
-    assert_eq!(held.len(), 4);
-    assert_eq!(app.sweep().await.n_changed, 16);
-    other.undo().await.unwrap();
-    let notices = "SELECT key_id FROM notices WHERE status = 1 ORDER BY id";
-    let taken: Vec<i64> = app.column(notices).await;
-    let batches = taken.chunks(4).map(|batch| {
-        let mut batch = batch.to_vec();
-        batch.sort_unstable();
-        batch
-    });
-    let batches = batches.collect();
-    // Then a sweep looks at everything again.
-    app.clock.advance(TimeDelta::minutes(10));
-    assert_eq!(app.sweep().await.n_changed, 4, "what the other did not do is done");
-    (app, batches)
-}
-
-#[tokio::test]
-async fn whoever_comes_second_begins_at_the_other_end() {
-    app::run(Engine::Postgres, |app| async {
-        let (_app, taken) = beside_somebody_else(app).await;
-        let expected = [[5, 6, 7, 8], [17, 18, 19, 20], [13, 14, 15, 16], [9, 10, 11, 12]];
-        assert_eq!(taken, expected);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn on_mariadb_whoever_comes_second_follows() {
-    app::run(Engine::MariaDb, |app| async {
-        let (_app, taken) = beside_somebody_else(app).await;
-        let expected = [[5, 6, 7, 8], [9, 10, 11, 12], [13, 14, 15, 16], [17, 18, 19, 20]];
-        assert_eq!(taken, expected);
-    })
-    .await;
 }
 
 on_each_engine! {

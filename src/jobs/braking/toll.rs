@@ -15,7 +15,7 @@ use crate::{
         StoreError, brake,
         policies::PolicyBook,
         purge::{self as ended_keys, EndReason, EndedKey, Terms},
-        turn::{self, Stretch},
+        turn,
     },
 };
 
@@ -37,7 +37,7 @@ pub(super) async fn toll(
                 place = last;
             }
             Destruction::Purge => {
-                let claim = ended_keys::look(conn, Stretch::after(after), until, CHUNK).await?;
+                let claim = ended_keys::look(conn, after, until, CHUNK).await?;
                 let purged = |key| purged(&book, key, notice(&book, deps, key), now);
                 toll.extend(claim.keys.iter().filter_map(purged));
                 place = claim.last.filter(|_| claim.len() == CHUNK);

@@ -15,7 +15,7 @@ use crate::{
         policies::Governed,
         row::{KeyColumns, key_of},
         sql::Sql,
-        turn::{self, Claim, Lock, Stretch, Turn},
+        turn::{self, Claim, Lock, Place, Turn},
     },
 };
 
@@ -84,27 +84,28 @@ const NUMBERS: [&str; 16] = [
 /// What follows them.
 const TEXT: &str = "k.policy";
 
-/// Claims up to `limit` keys of `stretch` whose turn to be purged has come at `now`.
+/// Claims up to `limit` keys whose turn to be purged has come at `now`, earliest first from the one
+/// after `after` on.
 ///
 /// # Errors
 /// As the database answers.
 pub async fn claim(
     conn: &impl ConnectionTrait,
-    stretch: Stretch,
+    after: Place,
     now: DateTime<Utc>,
     limit: usize,
 ) -> Result<Claim<EndedKey>, StoreError> {
-    Ok(Claim::of(&Lines::read(claim_statement(conn, stretch, now, limit), conn).await?, to_ended))
+    Ok(Claim::of(&Lines::read(claim_statement(conn, after, now, limit), conn).await?, to_ended))
 }
 
 /// The text of the claim, for those who want to see its plan.
 pub fn claim_statement(
     conn: &impl ConnectionTrait,
-    stretch: Stretch,
+    after: Place,
     now: DateTime<Utc>,
     limit: usize,
 ) -> Sql {
-    statement(conn, (stretch, now, limit), Lock::SkipLocked)
+    statement(conn, (after, now, limit), Lock::SkipLocked)
 }
 
 /// Reads the same keys, whose turn is at `until` or before, without a lock.
@@ -113,11 +114,11 @@ pub fn claim_statement(
 /// As the database answers.
 pub async fn look(
     conn: &impl ConnectionTrait,
-    stretch: Stretch,
+    after: Place,
     until: DateTime<Utc>,
     limit: usize,
 ) -> Result<Claim<EndedKey>, StoreError> {
-    let sql = statement(conn, (stretch, until, limit), Lock::None);
+    let sql = statement(conn, (after, until, limit), Lock::None);
     Ok(Claim::of(&Lines::read(sql, conn).await?, to_ended))
 }
 
